@@ -1,0 +1,93 @@
+# The house's front door: `make help` lists what can be done.
+# Rules: nothing is installed outside this directory, nothing needs root; `make check` is exactly what CI runs.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.made-from-lock
+PYTHON_DIRECTORIES := sidecar clients/python/src examples bench tests ops
+
+# The last released contract; `buf breaking` holds the contract in proto/ to it.
+CONTRACT_IMAGE := proto/released.binpb
+
+.PHONY: help setup demo test check lint types floors contract proto bench fmt lock toolchains clean
+
+help: ## List these targets.
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## Make .venv from the locked, hashed packages; does nothing while the lock is unchanged.
+
+$(STAMP): ops/requirements-dev.txt pyproject.toml clients/python/pyproject.toml
+	@python="$$(bash ops/find-python)" || exit 1; \
+	echo "setup: making $(VENV) with $$python from ops/requirements-dev.txt (about a minute the first time)"; \
+	test -x $(BIN)/python || "$$python" -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r ops/requirements-dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index \
+		--editable clients/python --editable .
+	@touch $@
+	@echo "setup: done"
+
+demo: setup ## Start a sidecar and run the example bot over 2007-2009 through it; ends with a table and a plot.
+	@echo "demo: starting a sidecar and a bot that trades recorded prices through it"
+	@$(BIN)/python -m examples.demo
+
+test: setup ## Run every test.
+	@echo "test: running every test in tests/ (a skip is named below, and fails in CI)"
+	@$(BIN)/python -m pytest
+
+check: setup toolchains lint types floors contract ## All that CI runs: lint, types, floors, contract, then every test.
+	@$(MAKE) test
+
+lint: setup ## Hold the Python to ruff: every rule, and its format.
+	@echo "check: ruff"
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+
+types: setup ## Hold the Python to mypy, strict.
+	@echo "check: mypy"
+	@$(BIN)/mypy
+
+floors: setup ## Hold the imports to the floors: core, store, service, then server and command line.
+	@echo "check: import-linter"
+	@$(BIN)/lint-imports
+
+contract: setup ## Hold proto/ to buf's rules and to the last release, and prove the generated code fresh.
+	@echo "check: buf, ops/generate"
+	@$(BIN)/buf lint
+	@$(BIN)/buf format --diff --exit-code
+	@$(BIN)/buf breaking --against $(CONTRACT_IMAGE)
+	@ops/generate --check
+
+proto: setup ## Generate the code of the contract anew.
+	@ops/generate
+
+bench: setup ## Measure the decision and the call, as ratios of one run.
+	@echo "bench: measuring; keep the machine quiet"
+	@$(BIN)/python -m bench
+
+fmt: setup ## Format the Python and the contract, and mend what ruff can mend.
+	@$(BIN)/ruff check --fix --exit-zero --quiet
+	@$(BIN)/ruff format
+	@$(BIN)/buf format --write
+
+lock: ## Resolve the packages of both pyproject.toml files anew into ops/requirements*.txt.
+	@python="$$(bash ops/find-python)" && "$$python" ops/lock
+
+toolchains: ## Say which optional tools are absent, and what that leaves out.
+	@for pair in $(OPTIONAL_TOOLS); do \
+		command -v "$${pair%%:*}" >/dev/null || \
+		echo "NOTICE: $${pair%%:*} is absent: $$(tr _ ' ' <<<"$${pair#*:}") is left out"; \
+	done
+
+# command:what_is_left_out_without_it. Nothing in this version needs more than Python, so there is none yet.
+OPTIONAL_TOOLS :=
+
+clean: ## Remove what was made here, but for committed files.
+	@rm -rf $(VENV) .venv-gen .venv-lock build dist out var .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	@find . -name '*.egg-info' -type d -prune -exec rm -rf {} +
+	@echo "clean: done"
