@@ -1,0 +1,1 @@
+"""FLOOR 1: decides. No I/O, no clock, no randomness, no floats: functions of their arguments."""

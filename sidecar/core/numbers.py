@@ -1,0 +1,84 @@
+"""Exact decimal arithmetic for money, quantities and ratios (S2.1).
+
+Rules:
+- Text is matched against the grammar before it is converted: `int` and `Decimal` accept far more
+  than a venue means, and a huge exponent burns seconds.
+- Every sum and product is exact: precision 200, and an inexact result raises instead of rounding.
+- The one division that must round (units bought by a cash flow) rounds half-even at 60 digits.
+"""
+
+import re
+from decimal import (
+    ROUND_HALF_EVEN,
+    Clamped,
+    Context,
+    Decimal,
+    DivisionByZero,
+    FloatOperation,
+    Inexact,
+    InvalidOperation,
+    Overflow,
+    getcontext,
+    setcontext,
+)
+from typing import Final
+
+ZERO: Final = Decimal(0)
+ONE: Final = Decimal(1)
+
+QUANTITY_DIGITS_MAX: Final = 28
+RATIO_DIGITS_MAX: Final = 12
+NAME_LENGTH_MAX: Final = 128
+
+_DECIMAL: Final = re.compile(r"-?[0-9]{1,20}(?:\.[0-9]{1,18})?")
+_NAME: Final = re.compile(rf"[!-~]{{1,{NAME_LENGTH_MAX}}}")
+_TRAPS: Final = [Inexact, InvalidOperation, DivisionByZero, Overflow, FloatOperation, Clamped]
+_EXACT: Final = Context(prec=200, rounding=ROUND_HALF_EVEN, traps=_TRAPS)
+_UNITS: Final = Context(
+    prec=60, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation, DivisionByZero, FloatOperation]
+)
+
+
+def use_exact_arithmetic() -> None:
+    """Make the calling context exact. Cheap when it already is; called at each entry of the core."""
+    if getcontext() is not _EXACT:
+        setcontext(_EXACT)
+
+
+def parse_decimal(text: str, digits_max: int = QUANTITY_DIGITS_MAX) -> Decimal | None:
+    """Return the value of `text`, or None where it is outside the grammar of S2.1. -0 is 0."""
+    if _DECIMAL.fullmatch(text) is None:
+        return None
+    digits = text.lstrip("-").replace(".", "").lstrip("0")
+    if len(digits) > digits_max:
+        return None
+    value = Decimal(text)
+    return value if value else ZERO
+
+
+def format_decimal(value: Decimal) -> str:
+    """Return plain notation without exponent or superfluous zeros: `0`, `-1.5`, `120`."""
+    text = format(value, "f")
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return "0" if text in {"-0", ""} else text
+
+
+def is_name(text: str) -> bool:
+    """Say whether `text` is an id or name: 1 to 128 visible ASCII characters."""
+    return _NAME.fullmatch(text) is not None
+
+
+def divide_units(numerator: Decimal, denominator: Decimal) -> Decimal:
+    """Divide at 60 digits, half-even: the only rounding in the core (S2.1)."""
+    return _UNITS.divide(numerator, denominator)
+
+
+def floor_to_step(amount: Decimal, price: Decimal, step: Decimal) -> Decimal:
+    """Return the largest multiple of `step` whose product with `price` is at most `amount`.
+
+    Zero where `amount` is not positive. Rounds down: never more than fits.
+    """
+    if amount <= ZERO:
+        return ZERO
+    return (amount // (price * step)) * step
