@@ -75,7 +75,7 @@ fmt: setup ## Format the Python and the contract, and mend what ruff can mend.
 	@$(BIN)/buf format --write
 
 lock: ## Resolve the packages of both pyproject.toml files anew into ops/requirements*.txt.
-	@python="$$(bash ops/find-python)" && "$$python" ops/lock
+	@python="$$(bash ops/find-python)" && "$$python" ops/lock.py
 
 toolchains: ## Say which optional tools are absent, and what that leaves out.
 	@for pair in $(OPTIONAL_TOOLS); do \

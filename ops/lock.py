@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Resolve both pyproject.toml files into ops/requirements.txt and ops/requirements-dev.txt.
 
-Rules: every package is pinned and hashed; no registry is named; `haltline` is ours and never asked of a
-registry; what runs in production is the same version in development. Needs the network, and makes .venv-lock.
+Rules: every package is pinned and hashed; no registry is named; `haltline` is ours and never
+asked of a registry; what runs in production is the same version in development. Needs the
+network, and makes .venv-lock.
 """
 
 import subprocess
@@ -15,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TOOL_DIRECTORY = ROOT / ".venv-lock"
 TOOL = "pip-tools==7.6.2"
 OURS = {"haltline", "haltline-sidecar"}
-HEADER = "# Made by `make lock` from pyproject.toml and clients/python/pyproject.toml; do not edit.\n"
+HEADER = "# Made by `make lock` from both pyproject.toml files; do not edit.\n"
 OPTIONS = (
     "--quiet",
     "--generate-hashes",
