@@ -1,0 +1,62 @@
+"""Who asks, and what that lets them do (S1.1, S11).
+
+Rules:
+1. Anyone who reached the sidecar may stop trading.
+2. Starting, easing, releasing and accepting need operator proof; the role alone proves nothing.
+3. An observer reads and stops; it neither asks about orders nor reports facts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from sidecar.core.denial import CallRefused, ErrorCode
+
+PROOF_MISSING: Final = "the call carries no operator proof (x-haltline-signature, -timestamp, -nonce)"
+
+
+class Role(StrEnum):
+    """What a peer is believed to be; believed about facts, never about permissions."""
+
+    BOT = "BOT"
+    OBSERVER = "OBSERVER"
+    OPERATOR = "OPERATOR"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """One peer and what it proved.
+
+    `proof_problem` is why `has_operator_proof` is false, in words for the person who is refused:
+    the auth layer's `ProofResult.reason`. `name` is what the caller calls itself, unverified.
+    """
+
+    role: Role
+    peer: str
+    name: str = ""
+    has_operator_proof: bool = False
+    proof_problem: str = PROOF_MISSING
+
+
+def require_operator_proof(caller: Caller, call: str) -> None:
+    """Refuse `call` (`ResetKill`, ...) unless the caller proved to be an operator (S11)."""
+    if caller.has_operator_proof:
+        return
+    raise CallRefused(
+        ErrorCode.UNAUTHENTICATED,
+        "OPERATOR_PROOF_REQUIRED",
+        f"{call} needs operator proof: {caller.proof_problem}",
+    )
+
+
+def require_bot(caller: Caller, call: str) -> None:
+    """Refuse `call` from an observer: it reads and stops, and does nothing else."""
+    if caller.role is not Role.OBSERVER:
+        return
+    raise CallRefused(
+        ErrorCode.PERMISSION_DENIED,
+        "ROLE_NOT_ALLOWED",
+        f"{call} is for bots and operators; {caller.peer} has the role OBSERVER",
+    )
