@@ -12,31 +12,28 @@ from google.protobuf.internal import builder as _builder
 _sym_db = _symbol_database.Default()
 
 
-from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!haltline/v1/circuit_breaker.proto\x12\x0bhaltline.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x92\x02\n\x0e\x43ircuitBreaker\x12/\n\x05state\x18\x01 \x01(\x0e\x32 .haltline.v1.CircuitBreakerState\x12/\n\x06\x63\x61uses\x18\x02 \x03(\x0b\x32\x1f.haltline.v1.CircuitBreakerTrip\x12\x34\n\x08triggers\x18\x03 \x03(\x0b\x32\".haltline.v1.CircuitBreakerTrigger\x12(\n\twhen_open\x18\x04 \x01(\x0e\x32\x15.haltline.v1.WhenOpen\x12>\n\x0flast_transition\x18\x05 \x01(\x0b\x32%.haltline.v1.CircuitBreakerTransition\"\xac\x01\n\x12\x43ircuitBreakerTrip\x12/\n\x05\x63\x61use\x18\x01 \x01(\x0e\x32 .haltline.v1.CircuitBreakerCause\x12\x10\n\x08observed\x18\x02 \x01(\t\x12\x11\n\tthreshold\x18\x03 \x01(\t\x12.\n\ntripped_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08sequence\x18\x05 \x01(\x04\"\x91\x02\n\x15\x43ircuitBreakerTrigger\x12/\n\x05\x63\x61use\x18\x01 \x01(\x0e\x32 .haltline.v1.CircuitBreakerCause\x12\x15\n\x08observed\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x16\n\tthreshold\x18\x03 \x01(\tH\x01\x88\x01\x01\x12*\n\x06\x61rming\x18\x04 \x01(\x0e\x32\x1a.haltline.v1.TriggerArming\x12\x15\n\rnot_armed_why\x18\x05 \x01(\t\x12)\n\x06window\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07warning\x18\x07 \x01(\x08\x42\x0b\n\t_observedB\x0c\n\n_threshold\"\xe4\x01\n\x18\x43ircuitBreakerTransition\x12/\n\x05state\x18\x01 \x01(\x0e\x32 .haltline.v1.CircuitBreakerState\x12/\n\x05\x63\x61use\x18\x02 \x01(\x0e\x32 .haltline.v1.CircuitBreakerCause\x12.\n\nchanged_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nstop_epoch\x18\x04 \x01(\x04\x12\x10\n\x08sequence\x18\x05 \x01(\x04\x12\x10\n\x08reset_by\x18\x06 \x01(\t*~\n\x13\x43ircuitBreakerState\x12%\n!CIRCUIT_BREAKER_STATE_UNSPECIFIED\x10\x00\x12 \n\x1c\x43IRCUIT_BREAKER_STATE_CLOSED\x10\x01\x12\x1e\n\x1a\x43IRCUIT_BREAKER_STATE_OPEN\x10\x02*\xaf\x03\n\x13\x43ircuitBreakerCause\x12%\n!CIRCUIT_BREAKER_CAUSE_UNSPECIFIED\x10\x00\x12(\n$CIRCUIT_BREAKER_CAUSE_DAILY_DRAWDOWN\x10\x01\x12)\n%CIRCUIT_BREAKER_CAUSE_WEEKLY_DRAWDOWN\x10\x02\x12(\n$CIRCUIT_BREAKER_CAUSE_TOTAL_DRAWDOWN\x10\x03\x12,\n(CIRCUIT_BREAKER_CAUSE_CONSECUTIVE_LOSSES\x10\x04\x12$\n CIRCUIT_BREAKER_CAUSE_API_ERRORS\x10\x05\x12(\n$CIRCUIT_BREAKER_CAUSE_ORDER_FAILURES\x10\x06\x12\'\n#CIRCUIT_BREAKER_CAUSE_FAILED_TRADES\x10\x07\x12%\n!CIRCUIT_BREAKER_CAUSE_UNSOLICITED\x10\x08\x12$\n CIRCUIT_BREAKER_CAUSE_BOT_SILENT\x10\t*\x7f\n\rTriggerArming\x12\x1e\n\x1aTRIGGER_ARMING_UNSPECIFIED\x10\x00\x12\x18\n\x14TRIGGER_ARMING_ARMED\x10\x01\x12\x1c\n\x18TRIGGER_ARMING_NOT_ARMED\x10\x02\x12\x16\n\x12TRIGGER_ARMING_OFF\x10\x03*Y\n\x08WhenOpen\x12\x19\n\x15WHEN_OPEN_UNSPECIFIED\x10\x00\x12\x19\n\x15WHEN_OPEN_REDUCE_ONLY\x10\x01\x12\x17\n\x13WHEN_OPEN_BLOCK_ALL\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!haltline/v1/circuit_breaker.proto\x12\x0bhaltline.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb4\x02\n\x0e\x43ircuitBreaker\x12/\n\x05state\x18\x01 \x01(\x0e\x32 .haltline.v1.CircuitBreakerState\x12/\n\x06\x63\x61uses\x18\x02 \x03(\x0b\x32\x1f.haltline.v1.CircuitBreakerTrip\x12\x34\n\x08triggers\x18\x03 \x03(\x0b\x32\".haltline.v1.CircuitBreakerTrigger\x12(\n\twhen_open\x18\x04 \x01(\x0e\x32\x15.haltline.v1.WhenOpen\x12-\n\topened_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rlast_reset_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xaa\x01\n\x12\x43ircuitBreakerTrip\x12/\n\x05\x63\x61use\x18\x01 \x01(\x0e\x32 .haltline.v1.CircuitBreakerCause\x12\x10\n\x08observed\x18\x02 \x01(\t\x12\x11\n\tthreshold\x18\x03 \x01(\t\x12.\n\ntripped_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x64\x65tail\x18\x05 \x01(\t\"\xe6\x01\n\x15\x43ircuitBreakerTrigger\x12/\n\x05\x63\x61use\x18\x01 \x01(\x0e\x32 .haltline.v1.CircuitBreakerCause\x12\x15\n\x08observed\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x16\n\tthreshold\x18\x03 \x01(\tH\x01\x88\x01\x01\x12*\n\x06\x61rming\x18\x04 \x01(\x0e\x32\x1a.haltline.v1.TriggerArming\x12\x15\n\rnot_armed_why\x18\x05 \x01(\t\x12\x0f\n\x07warning\x18\x06 \x01(\x08\x42\x0b\n\t_observedB\x0c\n\n_threshold*~\n\x13\x43ircuitBreakerState\x12%\n!CIRCUIT_BREAKER_STATE_UNSPECIFIED\x10\x00\x12 \n\x1c\x43IRCUIT_BREAKER_STATE_CLOSED\x10\x01\x12\x1e\n\x1a\x43IRCUIT_BREAKER_STATE_OPEN\x10\x02*\xaf\x03\n\x13\x43ircuitBreakerCause\x12%\n!CIRCUIT_BREAKER_CAUSE_UNSPECIFIED\x10\x00\x12(\n$CIRCUIT_BREAKER_CAUSE_DAILY_DRAWDOWN\x10\x01\x12)\n%CIRCUIT_BREAKER_CAUSE_WEEKLY_DRAWDOWN\x10\x02\x12(\n$CIRCUIT_BREAKER_CAUSE_TOTAL_DRAWDOWN\x10\x03\x12,\n(CIRCUIT_BREAKER_CAUSE_CONSECUTIVE_LOSSES\x10\x04\x12$\n CIRCUIT_BREAKER_CAUSE_API_ERRORS\x10\x05\x12(\n$CIRCUIT_BREAKER_CAUSE_ORDER_FAILURES\x10\x06\x12\'\n#CIRCUIT_BREAKER_CAUSE_FAILED_TRADES\x10\x07\x12%\n!CIRCUIT_BREAKER_CAUSE_UNSOLICITED\x10\x08\x12$\n CIRCUIT_BREAKER_CAUSE_BOT_SILENT\x10\t*\x7f\n\rTriggerArming\x12\x1e\n\x1aTRIGGER_ARMING_UNSPECIFIED\x10\x00\x12\x18\n\x14TRIGGER_ARMING_ARMED\x10\x01\x12\x1c\n\x18TRIGGER_ARMING_NOT_ARMED\x10\x02\x12\x16\n\x12TRIGGER_ARMING_OFF\x10\x03*Y\n\x08WhenOpen\x12\x19\n\x15WHEN_OPEN_UNSPECIFIED\x10\x00\x12\x19\n\x15WHEN_OPEN_REDUCE_ONLY\x10\x01\x12\x17\n\x13WHEN_OPEN_BLOCK_ALL\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'haltline.v1.circuit_breaker_pb2', _globals)
 if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
-  _globals['_CIRCUITBREAKERSTATE']._serialized_start=1074
-  _globals['_CIRCUITBREAKERSTATE']._serialized_end=1200
-  _globals['_CIRCUITBREAKERCAUSE']._serialized_start=1203
-  _globals['_CIRCUITBREAKERCAUSE']._serialized_end=1634
-  _globals['_TRIGGERARMING']._serialized_start=1636
-  _globals['_TRIGGERARMING']._serialized_end=1763
-  _globals['_WHENOPEN']._serialized_start=1765
-  _globals['_WHENOPEN']._serialized_end=1854
-  _globals['_CIRCUITBREAKER']._serialized_start=116
-  _globals['_CIRCUITBREAKER']._serialized_end=390
-  _globals['_CIRCUITBREAKERTRIP']._serialized_start=393
+  _globals['_CIRCUITBREAKERSTATE']._serialized_start=800
+  _globals['_CIRCUITBREAKERSTATE']._serialized_end=926
+  _globals['_CIRCUITBREAKERCAUSE']._serialized_start=929
+  _globals['_CIRCUITBREAKERCAUSE']._serialized_end=1360
+  _globals['_TRIGGERARMING']._serialized_start=1362
+  _globals['_TRIGGERARMING']._serialized_end=1489
+  _globals['_WHENOPEN']._serialized_start=1491
+  _globals['_WHENOPEN']._serialized_end=1580
+  _globals['_CIRCUITBREAKER']._serialized_start=84
+  _globals['_CIRCUITBREAKER']._serialized_end=392
+  _globals['_CIRCUITBREAKERTRIP']._serialized_start=395
   _globals['_CIRCUITBREAKERTRIP']._serialized_end=565
   _globals['_CIRCUITBREAKERTRIGGER']._serialized_start=568
-  _globals['_CIRCUITBREAKERTRIGGER']._serialized_end=841
-  _globals['_CIRCUITBREAKERTRANSITION']._serialized_start=844
-  _globals['_CIRCUITBREAKERTRANSITION']._serialized_end=1072
+  _globals['_CIRCUITBREAKERTRIGGER']._serialized_end=798
 # @@protoc_insertion_point(module_scope)

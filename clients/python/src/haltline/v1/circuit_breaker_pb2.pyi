@@ -3,14 +3,13 @@
 isort:skip_file
 The circuit breaker: opens by a measurement, closes only by ResetBreaker.
 
-A threshold that is reached trips. The first cause is kept, later ones are appended while OPEN, each once.
-Counting goes on while OPEN. Our own denials, cancels and expiries count for nothing.
+A threshold that is reached trips. The first cause is kept, later ones are appended while OPEN,
+each once. Counting goes on while OPEN. Our own denials, cancels and expiries count for nothing.
 """
 
 import builtins
 import collections.abc
 import google.protobuf.descriptor
-import google.protobuf.duration_pb2
 import google.protobuf.internal.containers
 import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
@@ -58,15 +57,21 @@ class _CircuitBreakerCauseEnumTypeWrapper(google.protobuf.internal.enum_type_wra
     CIRCUIT_BREAKER_CAUSE_UNSPECIFIED: _CircuitBreakerCause.ValueType  # 0
     """Never sent by a sound sidecar."""
     CIRCUIT_BREAKER_CAUSE_DAILY_DRAWDOWN: _CircuitBreakerCause.ValueType  # 1
-    """Unit value below the day's start (or peak) by `daily_drawdown_ratio` (0.05). Stands until re-based or recovered."""
+    """Unit value below the day's start (or peak) by `daily_drawdown_ratio` (0.05). Stands until
+    re-based or recovered.
+    """
     CIRCUIT_BREAKER_CAUSE_WEEKLY_DRAWDOWN: _CircuitBreakerCause.ValueType  # 2
     """Unit value below the ISO week's start (or peak) by `weekly_drawdown_ratio` (0.10)."""
     CIRCUIT_BREAKER_CAUSE_TOTAL_DRAWDOWN: _CircuitBreakerCause.ValueType  # 3
     """Unit value below the high-water mark by `total_drawdown_ratio` (0.20), or equity <= 0."""
     CIRCUIT_BREAKER_CAUSE_CONSECUTIVE_LOSSES: _CircuitBreakerCause.ValueType  # 4
-    """Losing round trips in a row, net of fees: `consecutive_losses` (10). A win clears, break-even is neutral."""
+    """Losing round trips in a row, net of fees: `consecutive_losses` (10). A win clears, break-even
+    is neutral.
+    """
     CIRCUIT_BREAKER_CAUSE_API_ERRORS: _CircuitBreakerCause.ValueType  # 5
-    """ReportApiError calls in `api_errors_window_seconds`: `api_errors` (3 in 60 s). A success does not clear."""
+    """ReportApiError calls in `api_errors_window_seconds`: `api_errors` (3 in 60 s). A success does
+    not clear.
+    """
     CIRCUIT_BREAKER_CAUSE_ORDER_FAILURES: _CircuitBreakerCause.ValueType  # 6
     """REJECTED reports in a row: `order_failures` (5). ACCEPTED or FILLED clears."""
     CIRCUIT_BREAKER_CAUSE_FAILED_TRADES: _CircuitBreakerCause.ValueType  # 7
@@ -74,7 +79,9 @@ class _CircuitBreakerCauseEnumTypeWrapper(google.protobuf.internal.enum_type_wra
     CIRCUIT_BREAKER_CAUSE_UNSOLICITED: _CircuitBreakerCause.ValueType  # 8
     """A report about an order never approved, where `trip_on_unsolicited` is set (off by default)."""
     CIRCUIT_BREAKER_CAUSE_BOT_SILENT: _CircuitBreakerCause.ValueType  # 9
-    """No call from a strategy that holds a position or reservation for `bot_silence_seconds` (off by default)."""
+    """No call from a strategy that holds a position or reservation for `bot_silence_seconds` (off by
+    default).
+    """
 
 class CircuitBreakerCause(_CircuitBreakerCause, metaclass=_CircuitBreakerCauseEnumTypeWrapper):
     """CircuitBreakerCause is a measurement that can open the breaker."""
@@ -82,15 +89,21 @@ class CircuitBreakerCause(_CircuitBreakerCause, metaclass=_CircuitBreakerCauseEn
 CIRCUIT_BREAKER_CAUSE_UNSPECIFIED: CircuitBreakerCause.ValueType  # 0
 """Never sent by a sound sidecar."""
 CIRCUIT_BREAKER_CAUSE_DAILY_DRAWDOWN: CircuitBreakerCause.ValueType  # 1
-"""Unit value below the day's start (or peak) by `daily_drawdown_ratio` (0.05). Stands until re-based or recovered."""
+"""Unit value below the day's start (or peak) by `daily_drawdown_ratio` (0.05). Stands until
+re-based or recovered.
+"""
 CIRCUIT_BREAKER_CAUSE_WEEKLY_DRAWDOWN: CircuitBreakerCause.ValueType  # 2
 """Unit value below the ISO week's start (or peak) by `weekly_drawdown_ratio` (0.10)."""
 CIRCUIT_BREAKER_CAUSE_TOTAL_DRAWDOWN: CircuitBreakerCause.ValueType  # 3
 """Unit value below the high-water mark by `total_drawdown_ratio` (0.20), or equity <= 0."""
 CIRCUIT_BREAKER_CAUSE_CONSECUTIVE_LOSSES: CircuitBreakerCause.ValueType  # 4
-"""Losing round trips in a row, net of fees: `consecutive_losses` (10). A win clears, break-even is neutral."""
+"""Losing round trips in a row, net of fees: `consecutive_losses` (10). A win clears, break-even
+is neutral.
+"""
 CIRCUIT_BREAKER_CAUSE_API_ERRORS: CircuitBreakerCause.ValueType  # 5
-"""ReportApiError calls in `api_errors_window_seconds`: `api_errors` (3 in 60 s). A success does not clear."""
+"""ReportApiError calls in `api_errors_window_seconds`: `api_errors` (3 in 60 s). A success does
+not clear.
+"""
 CIRCUIT_BREAKER_CAUSE_ORDER_FAILURES: CircuitBreakerCause.ValueType  # 6
 """REJECTED reports in a row: `order_failures` (5). ACCEPTED or FILLED clears."""
 CIRCUIT_BREAKER_CAUSE_FAILED_TRADES: CircuitBreakerCause.ValueType  # 7
@@ -98,7 +111,9 @@ CIRCUIT_BREAKER_CAUSE_FAILED_TRADES: CircuitBreakerCause.ValueType  # 7
 CIRCUIT_BREAKER_CAUSE_UNSOLICITED: CircuitBreakerCause.ValueType  # 8
 """A report about an order never approved, where `trip_on_unsolicited` is set (off by default)."""
 CIRCUIT_BREAKER_CAUSE_BOT_SILENT: CircuitBreakerCause.ValueType  # 9
-"""No call from a strategy that holds a position or reservation for `bot_silence_seconds` (off by default)."""
+"""No call from a strategy that holds a position or reservation for `bot_silence_seconds` (off by
+default).
+"""
 global___CircuitBreakerCause = CircuitBreakerCause
 
 class _TriggerArming:
@@ -163,7 +178,8 @@ class CircuitBreaker(google.protobuf.message.Message):
     CAUSES_FIELD_NUMBER: builtins.int
     TRIGGERS_FIELD_NUMBER: builtins.int
     WHEN_OPEN_FIELD_NUMBER: builtins.int
-    LAST_TRANSITION_FIELD_NUMBER: builtins.int
+    OPENED_AT_FIELD_NUMBER: builtins.int
+    LAST_RESET_AT_FIELD_NUMBER: builtins.int
     state: global___CircuitBreakerState.ValueType
     """CLOSED (trading) or OPEN (paused)."""
     when_open: global___WhenOpen.ValueType
@@ -177,8 +193,12 @@ class CircuitBreaker(google.protobuf.message.Message):
         """Every trigger, in the order of CircuitBreakerCause."""
 
     @property
-    def last_transition(self) -> global___CircuitBreakerTransition:
-        """The newest opening or closing, also when a conflated stream showed neither. Absent: there never was one."""
+    def opened_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When it opened last, also when a conflated stream never showed it OPEN. Absent: it never did."""
+
+    @property
+    def last_reset_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When an operator closed it last. Absent: never."""
 
     def __init__(
         self,
@@ -187,10 +207,11 @@ class CircuitBreaker(google.protobuf.message.Message):
         causes: collections.abc.Iterable[global___CircuitBreakerTrip] | None = ...,
         triggers: collections.abc.Iterable[global___CircuitBreakerTrigger] | None = ...,
         when_open: global___WhenOpen.ValueType = ...,
-        last_transition: global___CircuitBreakerTransition | None = ...,
+        opened_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        last_reset_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["last_transition", b"last_transition"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["causes", b"causes", "last_transition", b"last_transition", "state", b"state", "triggers", b"triggers", "when_open", b"when_open"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["last_reset_at", b"last_reset_at", "opened_at", b"opened_at"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["causes", b"causes", "last_reset_at", b"last_reset_at", "opened_at", b"opened_at", "state", b"state", "triggers", b"triggers", "when_open", b"when_open"]) -> None: ...
 
 global___CircuitBreaker = CircuitBreaker
 
@@ -204,15 +225,17 @@ class CircuitBreakerTrip(google.protobuf.message.Message):
     OBSERVED_FIELD_NUMBER: builtins.int
     THRESHOLD_FIELD_NUMBER: builtins.int
     TRIPPED_AT_FIELD_NUMBER: builtins.int
-    SEQUENCE_FIELD_NUMBER: builtins.int
+    DETAIL_FIELD_NUMBER: builtins.int
     cause: global___CircuitBreakerCause.ValueType
     """Which measurement."""
     observed: builtins.str
-    """What was measured when it tripped: decimal, a ratio for drawdowns, else a count (BOT_SILENT: seconds)."""
+    """What was measured when it tripped: decimal, a ratio for drawdowns, else a count (BOT_SILENT:
+    seconds).
+    """
     threshold: builtins.str
     """The threshold it reached, in the same unit."""
-    sequence: builtins.int
-    """Journal sequence of the record that tripped it."""
+    detail: builtins.str
+    """What happened, as a sentence for people."""
     @property
     def tripped_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """When."""
@@ -224,10 +247,10 @@ class CircuitBreakerTrip(google.protobuf.message.Message):
         observed: builtins.str = ...,
         threshold: builtins.str = ...,
         tripped_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
-        sequence: builtins.int = ...,
+        detail: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["tripped_at", b"tripped_at"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["cause", b"cause", "observed", b"observed", "sequence", b"sequence", "threshold", b"threshold", "tripped_at", b"tripped_at"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["cause", b"cause", "detail", b"detail", "observed", b"observed", "threshold", b"threshold", "tripped_at", b"tripped_at"]) -> None: ...
 
 global___CircuitBreakerTrip = CircuitBreakerTrip
 
@@ -242,13 +265,12 @@ class CircuitBreakerTrigger(google.protobuf.message.Message):
     THRESHOLD_FIELD_NUMBER: builtins.int
     ARMING_FIELD_NUMBER: builtins.int
     NOT_ARMED_WHY_FIELD_NUMBER: builtins.int
-    WINDOW_FIELD_NUMBER: builtins.int
     WARNING_FIELD_NUMBER: builtins.int
     cause: global___CircuitBreakerCause.ValueType
     """Which measurement."""
     observed: builtins.str
-    """What is measured now: decimal, a ratio rounded to 6 places for people (drawdowns), else a count (BOT_SILENT: seconds).
-    Absent where nothing is known yet.
+    """What is measured now: decimal, a ratio rounded to 6 places for people (drawdowns), else a count
+    (BOT_SILENT: seconds). Absent where nothing is known yet.
     """
     threshold: builtins.str
     """Reaching it trips; same unit. Absent where the trigger is OFF."""
@@ -258,10 +280,6 @@ class CircuitBreakerTrigger(google.protobuf.message.Message):
     """Why it is not armed and what would arm it, as a sentence. Empty when ARMED."""
     warning: builtins.bool
     """True: at or above warning_ratio (0.8) of the threshold."""
-    @property
-    def window(self) -> google.protobuf.duration_pb2.Duration:
-        """How far back is counted. Absent where there is no window."""
-
     def __init__(
         self,
         *,
@@ -270,55 +288,13 @@ class CircuitBreakerTrigger(google.protobuf.message.Message):
         threshold: builtins.str | None = ...,
         arming: global___TriggerArming.ValueType = ...,
         not_armed_why: builtins.str = ...,
-        window: google.protobuf.duration_pb2.Duration | None = ...,
         warning: builtins.bool = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_observed", b"_observed", "_threshold", b"_threshold", "observed", b"observed", "threshold", b"threshold", "window", b"window"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_observed", b"_observed", "_threshold", b"_threshold", "arming", b"arming", "cause", b"cause", "not_armed_why", b"not_armed_why", "observed", b"observed", "threshold", b"threshold", "warning", b"warning", "window", b"window"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_observed", b"_observed", "_threshold", b"_threshold", "observed", b"observed", "threshold", b"threshold"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_observed", b"_observed", "_threshold", b"_threshold", "arming", b"arming", "cause", b"cause", "not_armed_why", b"not_armed_why", "observed", b"observed", "threshold", b"threshold", "warning", b"warning"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_observed", b"_observed"]) -> typing.Literal["observed"] | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_threshold", b"_threshold"]) -> typing.Literal["threshold"] | None: ...
 
 global___CircuitBreakerTrigger = CircuitBreakerTrigger
-
-@typing.final
-class CircuitBreakerTransition(google.protobuf.message.Message):
-    """CircuitBreakerTransition is one opening or closing."""
-
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
-
-    STATE_FIELD_NUMBER: builtins.int
-    CAUSE_FIELD_NUMBER: builtins.int
-    CHANGED_AT_FIELD_NUMBER: builtins.int
-    STOP_EPOCH_FIELD_NUMBER: builtins.int
-    SEQUENCE_FIELD_NUMBER: builtins.int
-    RESET_BY_FIELD_NUMBER: builtins.int
-    state: global___CircuitBreakerState.ValueType
-    """What it became."""
-    cause: global___CircuitBreakerCause.ValueType
-    """The first cause of an opening; UNSPECIFIED for a closing."""
-    stop_epoch: builtins.int
-    """The stop epoch after it; a closing does not raise it."""
-    sequence: builtins.int
-    """Journal sequence of the record that did it."""
-    reset_by: builtins.str
-    """Who closed it; empty for an opening."""
-    @property
-    def changed_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """When."""
-
-    def __init__(
-        self,
-        *,
-        state: global___CircuitBreakerState.ValueType = ...,
-        cause: global___CircuitBreakerCause.ValueType = ...,
-        changed_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
-        stop_epoch: builtins.int = ...,
-        sequence: builtins.int = ...,
-        reset_by: builtins.str = ...,
-    ) -> None: ...
-    def HasField(self, field_name: typing.Literal["changed_at", b"changed_at"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["cause", b"cause", "changed_at", b"changed_at", "reset_by", b"reset_by", "sequence", b"sequence", "state", b"state", "stop_epoch", b"stop_epoch"]) -> None: ...
-
-global___CircuitBreakerTransition = CircuitBreakerTransition

@@ -32,7 +32,9 @@ class GetConfigResponse(google.protobuf.message.Message):
     CONFIG_HASH_FIELD_NUMBER: builtins.int
     STORE_ID_FIELD_NUMBER: builtins.int
     toml: builtins.str
-    """Every key with its value, defaults included, as TOML. Secrets come from the environment and are never in it."""
+    """Every key with its value, defaults included, as TOML. Secrets come from the environment and are
+    never in it.
+    """
     config_hash: builtins.str
     """Its hash, as decisions carry it: lower-case hex SHA-256."""
     store_id: builtins.str

@@ -3,8 +3,9 @@
 isort:skip_file
 Why an order was denied: the layer that said no, and each rule's code with its numbers.
 
-Layers are judged in a fixed order and the first that denies is the layer; every violation inside that
-layer is listed. Only the sidecar makes these; an unknown or UNSPECIFIED value is read as denied.
+Layers are judged in a fixed order and the first that denies is the layer; every violation inside
+that layer is listed. Only the sidecar makes these; an unknown or UNSPECIFIED value is read as
+denied.
 """
 
 import builtins
@@ -31,11 +32,17 @@ class _LayerEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumType
     LAYER_UNSPECIFIED: _Layer.ValueType  # 0
     """Nothing denied. On a denied order it is a fault of the sidecar: still denied."""
     LAYER_KILL_SWITCH: _Layer.ValueType  # 1
-    """Layer 1, the kill switch: a person or their alert said stop. Only an operator with proof ends it."""
+    """Layer 1, the kill switch: a person or their alert said stop. Only an operator with proof ends
+    it.
+    """
     LAYER_CIRCUIT_BREAKER: _Layer.ValueType  # 2
-    """Layer 2, the circuit breaker: a measurement reached its threshold. Only an operator with proof closes it."""
+    """Layer 2, the circuit breaker: a measurement reached its threshold. Only an operator with proof
+    closes it.
+    """
     LAYER_POSITION_LIMITS: _Layer.ValueType  # 3
-    """Layer 3, position limits and order rules together: another order, or this one smaller, may pass."""
+    """Layer 3, position limits and order rules together: another order, or this one smaller, may
+    pass.
+    """
     LAYER_STORE: _Layer.ValueType  # 4
     """Before the layers: the store cannot remember, or asks for reconciliation first."""
 
@@ -45,11 +52,17 @@ class Layer(_Layer, metaclass=_LayerEnumTypeWrapper):
 LAYER_UNSPECIFIED: Layer.ValueType  # 0
 """Nothing denied. On a denied order it is a fault of the sidecar: still denied."""
 LAYER_KILL_SWITCH: Layer.ValueType  # 1
-"""Layer 1, the kill switch: a person or their alert said stop. Only an operator with proof ends it."""
+"""Layer 1, the kill switch: a person or their alert said stop. Only an operator with proof ends
+it.
+"""
 LAYER_CIRCUIT_BREAKER: Layer.ValueType  # 2
-"""Layer 2, the circuit breaker: a measurement reached its threshold. Only an operator with proof closes it."""
+"""Layer 2, the circuit breaker: a measurement reached its threshold. Only an operator with proof
+closes it.
+"""
 LAYER_POSITION_LIMITS: Layer.ValueType  # 3
-"""Layer 3, position limits and order rules together: another order, or this one smaller, may pass."""
+"""Layer 3, position limits and order rules together: another order, or this one smaller, may
+pass.
+"""
 LAYER_STORE: Layer.ValueType  # 4
 """Before the layers: the store cannot remember, or asks for reconciliation first."""
 global___Layer = Layer
@@ -72,7 +85,9 @@ class _ViolationScopeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper.
     """The whole account: everything this sidecar guards."""
 
 class ViolationScope(_ViolationScope, metaclass=_ViolationScopeEnumTypeWrapper):
-    """ViolationScope is what a violated rule measures. Its name (which symbol, which strategy) is the order's own."""
+    """ViolationScope is what a violated rule measures. Its name (which symbol, which strategy) is the
+    order's own.
+    """
 
 VIOLATION_SCOPE_UNSPECIFIED: ViolationScope.ValueType  # 0
 """Never sent by a sound sidecar; read as PORTFOLIO."""
@@ -95,260 +110,313 @@ class _DenialCodeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._Enu
     DENIAL_CODE_UNSPECIFIED: _DenialCode.ValueType  # 0
     """Never sent by a sound sidecar. A client reads it, and any code it does not know, as denied."""
     DENIAL_CODE_STORE_UNAVAILABLE: _DenialCode.ValueType  # 10
-    """The store is poisoned or refuses, so an approval could be forgotten; orders that do not reduce are denied until
-    a restart. Layer STORE, scope PORTFOLIO, rule `store`.
-    Example: fdatasync failed with EIO at record 5120; BUY 10 AAPL is denied with no numbers; a SELL 10 out of a
-    long of 50 is still approved with durable = false.
+    """The store is poisoned or refuses, so an approval could be forgotten; orders that do not reduce
+    are denied until a restart. Layer STORE, scope PORTFOLIO, rule `store`.
+    Example: fdatasync failed with EIO at record 5120; BUY 10 AAPL is denied with no numbers; a
+    SELL 10 out of a long of 50 is still approved with durable = false.
     """
     DENIAL_CODE_STORE_LOW: _DenialCode.ValueType  # 20
-    """The disk of the store has too little room; orders that raise exposure are denied until it has more.
+    """The disk of the store has too little room; orders that raise exposure are denied until it has
+    more.
     Layer STORE, scope PORTFOLIO, rule `store.disk_free_min_bytes`, in bytes.
     Example: observed 104857600, limit 268435456 (256 MiB; here the observed must not be below it).
     """
     DENIAL_CODE_RECOVERY_RECONCILE_REQUIRED: _DenialCode.ValueType  # 30
-    """After a machine reboot or a poisoned store some approvals may be forgotten; orders that do not reduce (after
-    a poisoned store, every order) wait for a complete ReportAccount or AcceptRecovery. Layer STORE, scope PORTFOLIO.
-    Example: boot id changed and no clean stop at sequence 8812; BUY 10 AAPL is denied with no numbers; the
-    message names Status.recovery.way_out.
+    """After a machine reboot or a poisoned store some approvals may be forgotten; orders that do not
+    reduce (after a poisoned store, every order) wait for a complete ReportAccount or
+    AcceptRecovery. Layer STORE, scope PORTFOLIO.
+    Example: boot id changed and no clean stop at sequence 8812; BUY 10 AAPL is denied with no
+    numbers; the message names Status.recovery.way_out.
     """
     DENIAL_CODE_KILL_SWITCH_HALT: _DenialCode.ValueType  # 40
-    """A kill in mode HALT covers the order: every new order is denied until ResetKill, or EaseKill for exits.
+    """A kill in mode HALT covers the order: every new order is denied until ResetKill, or EaseKill
+    for exits.
     Layer KILL_SWITCH, scope that of the kill, rule `kill_switch`.
-    Example: kill at stop epoch 7 by `alice`, scope all: SELL 50 AAPL out of a long of 50 is denied too, approvable
-    quantity 0.
+    Example: kill at stop epoch 7 by `alice`, scope all: SELL 50 AAPL out of a long of 50 is denied
+    too, approvable quantity 0.
     """
     DENIAL_CODE_KILL_SWITCH_REDUCE_ONLY: _DenialCode.ValueType  # 50
-    """A kill in mode REDUCE_ONLY covers the order and it does not reduce. Layer KILL_SWITCH, scope that of the kill.
-    Example: long 12 AAPL, REDUCE_ONLY: SELL 23 would flip to -11 and is denied; observed 12, projected -11,
-    approvable quantity 12.
+    """A kill in mode REDUCE_ONLY covers the order and it does not reduce. Layer KILL_SWITCH, scope
+    that of the kill.
+    Example: long 12 AAPL, REDUCE_ONLY: SELL 23 would flip to -11 and is denied; observed 12,
+    projected -11, approvable quantity 12.
     """
     DENIAL_CODE_CIRCUIT_BREAKER_OPEN: _DenialCode.ValueType  # 60
-    """The circuit breaker is OPEN and the order does not reduce (with `when_open = "block_all"`: any order), until
-    ResetBreaker. Layer CIRCUIT_BREAKER, scope PORTFOLIO, rule `circuit_breaker`.
+    """The circuit breaker is OPEN and the order does not reduce (with `when_open = "block_all"`: any
+    order), until ResetBreaker. Layer CIRCUIT_BREAKER, scope PORTFOLIO, rule `circuit_breaker`.
     Example: cause DAILY_DRAWDOWN: observed 0.0512, limit 0.05; BUY 10 AAPL while flat is denied.
     """
     DENIAL_CODE_EQUITY_UNKNOWN: _DenialCode.ValueType  # 70
-    """Equity was never reported, or is <= 0, so no ratio can be judged. ReportAccount with equity ends it. Scope PORTFOLIO.
-    Example: first start without --equity, BUY 10 AAPL: no numbers; or equity observed -250, limit 0 (here the
-    observed must be above it).
+    """Equity was never reported, or is <= 0, so no ratio can be judged. ReportAccount with equity
+    ends it. Scope PORTFOLIO.
+    Example: first start without --equity, BUY 10 AAPL: no numbers; or equity observed -250, limit
+    0 (here the observed must be above it).
     """
     DENIAL_CODE_MARK_UNAVAILABLE: _DenialCode.ValueType  # 80
-    """The symbol has no mark and the order's price needs one (everything but a buy limit). ReportAccount with a mark,
-    or a `reference_price` for this check, ends it. Scope SYMBOL.
+    """The symbol has no mark and the order's price needs one (everything but a buy limit).
+    ReportAccount with a mark, or a `reference_price` for this check, ends it. Scope SYMBOL.
     Example: market BUY 10 NEWCO, no mark and no reference_price: no numbers.
     """
     DENIAL_CODE_MARK_STALE: _DenialCode.ValueType  # 90
-    """The mark is older than `account.mark_age_seconds_max` and the order raises exposure. A new mark ends it. Scope SYMBOL,
-    in seconds.
+    """The mark is older than `account.mark_age_seconds_max` and the order raises exposure. A new mark
+    ends it. Scope SYMBOL, in seconds.
     Example: observed 75, limit 60.
     """
     DENIAL_CODE_MARK_UNCONFIRMED: _DenialCode.ValueType  # 100
-    """The mark jumped beyond `account.mark_jump_ratio` and no second report has confirmed it; orders raising exposure wait.
-    Scope SYMBOL, as a fraction of the confirmed mark.
-    Example: AAPL 100 then 140: observed 0.4, limit 0.25; a second mark within 0.25 of 140 at least 1 s later
-    confirms it; retry_after absent, since it takes a report.
+    """The mark jumped beyond `account.mark_jump_ratio` and no second report has confirmed it; orders
+    raising exposure wait. Scope SYMBOL, as a fraction of the confirmed mark.
+    Example: AAPL 100 then 140: observed 0.4, limit 0.25; a second mark within 0.25 of 140 at least
+    1 s later confirms it; retry_after absent, since it takes a report.
     """
     DENIAL_CODE_MAX_ORDER_QUANTITY: _DenialCode.ValueType  # 110
-    """The quantity is above `max_order_quantity` of the symbol; reducing orders too, since they can be sliced. Scope ORDER.
+    """The quantity is above `max_order_quantity` of the symbol; reducing orders too, since they can
+    be sliced. Scope ORDER.
     Example: BUY 150: projected 150, limit 100, approvable quantity 100.
     """
     DENIAL_CODE_MAX_ORDER_NOTIONAL: _DenialCode.ValueType  # 120
-    """The order's notional is above `order_rules.max_order_notional`; reducing orders too. Scope ORDER, in account currency.
-    Example: BUY 100 at 260: projected 26000, limit 25000, approvable quantity 96.15384615 (step 0.00000001).
+    """The order's notional is above `order_rules.max_order_notional`; reducing orders too. Scope
+    ORDER, in account currency.
+    Example: BUY 100 at 260: projected 26000, limit 25000, approvable quantity 96.15384615 (step
+    0.00000001).
     """
     DENIAL_CODE_MAX_ORDER_NOTIONAL_RATIO: _DenialCode.ValueType  # 130
-    """The order's notional is above `order_rules.max_order_notional_ratio` times equity. Scope ORDER, in account currency.
-    Example: ratio 0.1, BUY 40 at 260: projected 10400, limit 10000, approvable quantity 38.46153846.
+    """The order's notional is above `order_rules.max_order_notional_ratio` times equity. Scope ORDER,
+    in account currency.
+    Example: ratio 0.1, BUY 40 at 260: projected 10400, limit 10000, approvable quantity
+    38.46153846.
     """
     DENIAL_CODE_PRICE_COLLAR: _DenialCode.ValueType  # 140
-    """The price is further from the mark than `price_collar_ratio`. Scope ORDER, as a fraction of the mark.
-    Example: mark 100, BUY limit 112: projected 0.12, limit 0.1; approvable quantity 0, since no quantity helps.
+    """The price is further from the mark than `price_collar_ratio`. Scope ORDER, as a fraction of the
+    mark.
+    Example: mark 100, BUY limit 112: projected 0.12, limit 0.1; approvable quantity 0, since no
+    quantity helps.
     """
     DENIAL_CODE_SYMBOL_RESTRICTED: _DenialCode.ValueType  # 150
     """The symbol is on the restricted list. Scope SYMBOL, rule `order_rules.symbols_restricted`.
     Example: BUY 10 GME with GME restricted: no numbers; a SELL 10 out of a long of 10 passes.
     """
     DENIAL_CODE_SYMBOL_NOT_ALLOWED: _DenialCode.ValueType  # 160
-    """There is an allowed list and the symbol is not on it. Scope SYMBOL, rule `order_rules.symbols_allowed`.
+    """There is an allowed list and the symbol is not on it. Scope SYMBOL, rule
+    `order_rules.symbols_allowed`.
     Example: allowed AAPL and MSFT, BUY 10 TSLA: no numbers.
     """
     DENIAL_CODE_ORDER_RATE: _DenialCode.ValueType  # 170
-    """Too many orders were asked in the window, this one included; reducing orders are counted, never refused.
-    Scope STRATEGY or PORTFOLIO.
+    """Too many orders were asked in the window, this one included; reducing orders are counted, never
+    refused. Scope STRATEGY or PORTFOLIO.
     Example: observed 100 in the last 60 s, projected 101, limit 100, retry_after 0.35 s.
     """
     DENIAL_CODE_DUPLICATE_ORDER: _DenialCode.ValueType  # 180
-    """An identical order (strategy, symbol, side, quantity, price) was asked within `duplicate_window_seconds`. Scope ORDER.
-    Example: BUY 10 AAPL at 185 asked 2 s ago, window 5 s: observed 1, projected 2, limit 1, retry_after 3 s.
+    """An identical order (strategy, symbol, side, quantity, price) was asked within
+    `duplicate_window_seconds`. Scope ORDER.
+    Example: BUY 10 AAPL at 185 asked 2 s ago, window 5 s: observed 1, projected 2, limit 1,
+    retry_after 3 s.
     """
     DENIAL_CODE_DAILY_NOTIONAL: _DenialCode.ValueType  # 190
-    """The day's approved raising notional would exceed `order_rules.max_daily_notional`; cancels never give it back.
-    Scope PORTFOLIO, in account currency.
-    Example: observed 498000, projected 501000, limit 500000; retry_after runs to the day's end in the account's zone.
+    """The day's approved raising notional would exceed `order_rules.max_daily_notional`; cancels
+    never give it back. Scope PORTFOLIO, in account currency.
+    Example: observed 498000, projected 501000, limit 500000; retry_after runs to the day's end in
+    the account's zone.
     """
     DENIAL_CODE_SYMBOL_EXPOSURE: _DenialCode.ValueType  # 200
-    """The symbol's worst-case exposure over all strategies would exceed its share of equity. Scope SYMBOL, in
-    account currency.
-    Example: observed 28000, BUY 30 at 100: projected 31000, limit 30000 (0.30), approvable quantity 20.
+    """The symbol's worst-case exposure over all strategies would exceed its share of equity. Scope
+    SYMBOL, in account currency.
+    Example: observed 28000, BUY 30 at 100: projected 31000, limit 30000 (0.30), approvable
+    quantity 20.
     """
     DENIAL_CODE_STRATEGY_EXPOSURE: _DenialCode.ValueType  # 210
-    """The strategy's worst-case exposure over its symbols would exceed its share of equity. Scope STRATEGY, in
-    account currency.
-    Example: observed 58000, BUY 30 at 100: projected 61000, limit 60000 (0.60), approvable quantity 20.
+    """The strategy's worst-case exposure over its symbols would exceed its share of equity. Scope
+    STRATEGY, in account currency.
+    Example: observed 58000, BUY 30 at 100: projected 61000, limit 60000 (0.60), approvable
+    quantity 20.
     """
     DENIAL_CODE_PORTFOLIO_EXPOSURE: _DenialCode.ValueType  # 220
-    """The account's worst-case exposure would exceed its share of equity. Scope PORTFOLIO, in account currency.
-    Example: observed 89000, BUY 30 at 100: projected 92000, limit 90000 (0.90), approvable quantity 10.
+    """The account's worst-case exposure would exceed its share of equity. Scope PORTFOLIO, in account
+    currency.
+    Example: observed 89000, BUY 30 at 100: projected 92000, limit 90000 (0.90), approvable
+    quantity 10.
     """
     DENIAL_CODE_POSITION_COUNT: _DenialCode.ValueType  # 230
-    """The order would add a symbol beyond `position_limits.max_positions`. Scope PORTFOLIO, a count of symbols.
-    Example: ten symbols held or reserved, BUY 1 KO (new): observed 10, projected 11, limit 10, approvable quantity 0.
+    """The order would add a symbol beyond `position_limits.max_positions`. Scope PORTFOLIO, a count
+    of symbols.
+    Example: ten symbols held or reserved, BUY 1 KO (new): observed 10, projected 11, limit 10,
+    approvable quantity 0.
     """
     DENIAL_CODE_TOO_MANY_ORDERS: _DenialCode.ValueType  # 240
-    """The sidecar holds as many reservations as it may; ends when orders are reported done. Scope PORTFOLIO, a count.
+    """The sidecar holds as many reservations as it may; ends when orders are reported done. Scope
+    PORTFOLIO, a count.
     Example: observed 100000, projected 100001, limit 100000; ListOrders shows what holds them.
     """
     DENIAL_CODE_APPROVAL_NO_LONGER_VALID: _DenialCode.ValueType  # 250
-    """This order_id was approved before, that approval is no longer valid, and it was denied when judged anew; its
-    reservation stays, because the order may be at the venue. Listed beside the rule that denied now. Scope ORDER.
-    Example: approved at stop epoch 7, a trip moved it to 8, asked again: CIRCUIT_BREAKER_OPEN and this code.
-    If it was never sent, report CANCELED.
+    """This order_id was approved before, that approval is no longer valid, and it was denied when
+    judged anew; its reservation stays, because the order may be at the venue. Listed beside the
+    rule that denied now. Scope ORDER.
+    Example: approved at stop epoch 7, a trip moved it to 8, asked again: CIRCUIT_BREAKER_OPEN and
+    this code. If it was never sent, report CANCELED.
     """
     DENIAL_CODE_ORDER_ALREADY_REPORTED: _DenialCode.ValueType  # 260
-    """A report has already named this order_id, approved or not: it is or was at the venue. Use a new order_id. Scope ORDER.
-    Example: order `m-17` was reported FILLED 5 of 10, then asked again: no numbers, approvable quantity 0.
+    """A report has already named this order_id, approved or not: it is or was at the venue. Use a new
+    order_id. Scope ORDER.
+    Example: order `m-17` was reported FILLED 5 of 10, then asked again: no numbers, approvable
+    quantity 0.
     """
 
 class DenialCode(_DenialCode, metaclass=_DenialCodeEnumTypeWrapper):
-    """DenialCode says which rule denied. Numbers rise in the order of judgement, in tens, so that a later rule can
-    take its place. In the examples equity is 100000 and thresholds are the defaults unless stated.
+    """DenialCode says which rule denied. Numbers rise in the order of judgement, in tens, so that a
+    later rule can take its place. In the examples equity is 100000 and thresholds are the defaults
+    unless stated.
     """
 
 DENIAL_CODE_UNSPECIFIED: DenialCode.ValueType  # 0
 """Never sent by a sound sidecar. A client reads it, and any code it does not know, as denied."""
 DENIAL_CODE_STORE_UNAVAILABLE: DenialCode.ValueType  # 10
-"""The store is poisoned or refuses, so an approval could be forgotten; orders that do not reduce are denied until
-a restart. Layer STORE, scope PORTFOLIO, rule `store`.
-Example: fdatasync failed with EIO at record 5120; BUY 10 AAPL is denied with no numbers; a SELL 10 out of a
-long of 50 is still approved with durable = false.
+"""The store is poisoned or refuses, so an approval could be forgotten; orders that do not reduce
+are denied until a restart. Layer STORE, scope PORTFOLIO, rule `store`.
+Example: fdatasync failed with EIO at record 5120; BUY 10 AAPL is denied with no numbers; a
+SELL 10 out of a long of 50 is still approved with durable = false.
 """
 DENIAL_CODE_STORE_LOW: DenialCode.ValueType  # 20
-"""The disk of the store has too little room; orders that raise exposure are denied until it has more.
+"""The disk of the store has too little room; orders that raise exposure are denied until it has
+more.
 Layer STORE, scope PORTFOLIO, rule `store.disk_free_min_bytes`, in bytes.
 Example: observed 104857600, limit 268435456 (256 MiB; here the observed must not be below it).
 """
 DENIAL_CODE_RECOVERY_RECONCILE_REQUIRED: DenialCode.ValueType  # 30
-"""After a machine reboot or a poisoned store some approvals may be forgotten; orders that do not reduce (after
-a poisoned store, every order) wait for a complete ReportAccount or AcceptRecovery. Layer STORE, scope PORTFOLIO.
-Example: boot id changed and no clean stop at sequence 8812; BUY 10 AAPL is denied with no numbers; the
-message names Status.recovery.way_out.
+"""After a machine reboot or a poisoned store some approvals may be forgotten; orders that do not
+reduce (after a poisoned store, every order) wait for a complete ReportAccount or
+AcceptRecovery. Layer STORE, scope PORTFOLIO.
+Example: boot id changed and no clean stop at sequence 8812; BUY 10 AAPL is denied with no
+numbers; the message names Status.recovery.way_out.
 """
 DENIAL_CODE_KILL_SWITCH_HALT: DenialCode.ValueType  # 40
-"""A kill in mode HALT covers the order: every new order is denied until ResetKill, or EaseKill for exits.
+"""A kill in mode HALT covers the order: every new order is denied until ResetKill, or EaseKill
+for exits.
 Layer KILL_SWITCH, scope that of the kill, rule `kill_switch`.
-Example: kill at stop epoch 7 by `alice`, scope all: SELL 50 AAPL out of a long of 50 is denied too, approvable
-quantity 0.
+Example: kill at stop epoch 7 by `alice`, scope all: SELL 50 AAPL out of a long of 50 is denied
+too, approvable quantity 0.
 """
 DENIAL_CODE_KILL_SWITCH_REDUCE_ONLY: DenialCode.ValueType  # 50
-"""A kill in mode REDUCE_ONLY covers the order and it does not reduce. Layer KILL_SWITCH, scope that of the kill.
-Example: long 12 AAPL, REDUCE_ONLY: SELL 23 would flip to -11 and is denied; observed 12, projected -11,
-approvable quantity 12.
+"""A kill in mode REDUCE_ONLY covers the order and it does not reduce. Layer KILL_SWITCH, scope
+that of the kill.
+Example: long 12 AAPL, REDUCE_ONLY: SELL 23 would flip to -11 and is denied; observed 12,
+projected -11, approvable quantity 12.
 """
 DENIAL_CODE_CIRCUIT_BREAKER_OPEN: DenialCode.ValueType  # 60
-"""The circuit breaker is OPEN and the order does not reduce (with `when_open = "block_all"`: any order), until
-ResetBreaker. Layer CIRCUIT_BREAKER, scope PORTFOLIO, rule `circuit_breaker`.
+"""The circuit breaker is OPEN and the order does not reduce (with `when_open = "block_all"`: any
+order), until ResetBreaker. Layer CIRCUIT_BREAKER, scope PORTFOLIO, rule `circuit_breaker`.
 Example: cause DAILY_DRAWDOWN: observed 0.0512, limit 0.05; BUY 10 AAPL while flat is denied.
 """
 DENIAL_CODE_EQUITY_UNKNOWN: DenialCode.ValueType  # 70
-"""Equity was never reported, or is <= 0, so no ratio can be judged. ReportAccount with equity ends it. Scope PORTFOLIO.
-Example: first start without --equity, BUY 10 AAPL: no numbers; or equity observed -250, limit 0 (here the
-observed must be above it).
+"""Equity was never reported, or is <= 0, so no ratio can be judged. ReportAccount with equity
+ends it. Scope PORTFOLIO.
+Example: first start without --equity, BUY 10 AAPL: no numbers; or equity observed -250, limit
+0 (here the observed must be above it).
 """
 DENIAL_CODE_MARK_UNAVAILABLE: DenialCode.ValueType  # 80
-"""The symbol has no mark and the order's price needs one (everything but a buy limit). ReportAccount with a mark,
-or a `reference_price` for this check, ends it. Scope SYMBOL.
+"""The symbol has no mark and the order's price needs one (everything but a buy limit).
+ReportAccount with a mark, or a `reference_price` for this check, ends it. Scope SYMBOL.
 Example: market BUY 10 NEWCO, no mark and no reference_price: no numbers.
 """
 DENIAL_CODE_MARK_STALE: DenialCode.ValueType  # 90
-"""The mark is older than `account.mark_age_seconds_max` and the order raises exposure. A new mark ends it. Scope SYMBOL,
-in seconds.
+"""The mark is older than `account.mark_age_seconds_max` and the order raises exposure. A new mark
+ends it. Scope SYMBOL, in seconds.
 Example: observed 75, limit 60.
 """
 DENIAL_CODE_MARK_UNCONFIRMED: DenialCode.ValueType  # 100
-"""The mark jumped beyond `account.mark_jump_ratio` and no second report has confirmed it; orders raising exposure wait.
-Scope SYMBOL, as a fraction of the confirmed mark.
-Example: AAPL 100 then 140: observed 0.4, limit 0.25; a second mark within 0.25 of 140 at least 1 s later
-confirms it; retry_after absent, since it takes a report.
+"""The mark jumped beyond `account.mark_jump_ratio` and no second report has confirmed it; orders
+raising exposure wait. Scope SYMBOL, as a fraction of the confirmed mark.
+Example: AAPL 100 then 140: observed 0.4, limit 0.25; a second mark within 0.25 of 140 at least
+1 s later confirms it; retry_after absent, since it takes a report.
 """
 DENIAL_CODE_MAX_ORDER_QUANTITY: DenialCode.ValueType  # 110
-"""The quantity is above `max_order_quantity` of the symbol; reducing orders too, since they can be sliced. Scope ORDER.
+"""The quantity is above `max_order_quantity` of the symbol; reducing orders too, since they can
+be sliced. Scope ORDER.
 Example: BUY 150: projected 150, limit 100, approvable quantity 100.
 """
 DENIAL_CODE_MAX_ORDER_NOTIONAL: DenialCode.ValueType  # 120
-"""The order's notional is above `order_rules.max_order_notional`; reducing orders too. Scope ORDER, in account currency.
-Example: BUY 100 at 260: projected 26000, limit 25000, approvable quantity 96.15384615 (step 0.00000001).
+"""The order's notional is above `order_rules.max_order_notional`; reducing orders too. Scope
+ORDER, in account currency.
+Example: BUY 100 at 260: projected 26000, limit 25000, approvable quantity 96.15384615 (step
+0.00000001).
 """
 DENIAL_CODE_MAX_ORDER_NOTIONAL_RATIO: DenialCode.ValueType  # 130
-"""The order's notional is above `order_rules.max_order_notional_ratio` times equity. Scope ORDER, in account currency.
-Example: ratio 0.1, BUY 40 at 260: projected 10400, limit 10000, approvable quantity 38.46153846.
+"""The order's notional is above `order_rules.max_order_notional_ratio` times equity. Scope ORDER,
+in account currency.
+Example: ratio 0.1, BUY 40 at 260: projected 10400, limit 10000, approvable quantity
+38.46153846.
 """
 DENIAL_CODE_PRICE_COLLAR: DenialCode.ValueType  # 140
-"""The price is further from the mark than `price_collar_ratio`. Scope ORDER, as a fraction of the mark.
-Example: mark 100, BUY limit 112: projected 0.12, limit 0.1; approvable quantity 0, since no quantity helps.
+"""The price is further from the mark than `price_collar_ratio`. Scope ORDER, as a fraction of the
+mark.
+Example: mark 100, BUY limit 112: projected 0.12, limit 0.1; approvable quantity 0, since no
+quantity helps.
 """
 DENIAL_CODE_SYMBOL_RESTRICTED: DenialCode.ValueType  # 150
 """The symbol is on the restricted list. Scope SYMBOL, rule `order_rules.symbols_restricted`.
 Example: BUY 10 GME with GME restricted: no numbers; a SELL 10 out of a long of 10 passes.
 """
 DENIAL_CODE_SYMBOL_NOT_ALLOWED: DenialCode.ValueType  # 160
-"""There is an allowed list and the symbol is not on it. Scope SYMBOL, rule `order_rules.symbols_allowed`.
+"""There is an allowed list and the symbol is not on it. Scope SYMBOL, rule
+`order_rules.symbols_allowed`.
 Example: allowed AAPL and MSFT, BUY 10 TSLA: no numbers.
 """
 DENIAL_CODE_ORDER_RATE: DenialCode.ValueType  # 170
-"""Too many orders were asked in the window, this one included; reducing orders are counted, never refused.
-Scope STRATEGY or PORTFOLIO.
+"""Too many orders were asked in the window, this one included; reducing orders are counted, never
+refused. Scope STRATEGY or PORTFOLIO.
 Example: observed 100 in the last 60 s, projected 101, limit 100, retry_after 0.35 s.
 """
 DENIAL_CODE_DUPLICATE_ORDER: DenialCode.ValueType  # 180
-"""An identical order (strategy, symbol, side, quantity, price) was asked within `duplicate_window_seconds`. Scope ORDER.
-Example: BUY 10 AAPL at 185 asked 2 s ago, window 5 s: observed 1, projected 2, limit 1, retry_after 3 s.
+"""An identical order (strategy, symbol, side, quantity, price) was asked within
+`duplicate_window_seconds`. Scope ORDER.
+Example: BUY 10 AAPL at 185 asked 2 s ago, window 5 s: observed 1, projected 2, limit 1,
+retry_after 3 s.
 """
 DENIAL_CODE_DAILY_NOTIONAL: DenialCode.ValueType  # 190
-"""The day's approved raising notional would exceed `order_rules.max_daily_notional`; cancels never give it back.
-Scope PORTFOLIO, in account currency.
-Example: observed 498000, projected 501000, limit 500000; retry_after runs to the day's end in the account's zone.
+"""The day's approved raising notional would exceed `order_rules.max_daily_notional`; cancels
+never give it back. Scope PORTFOLIO, in account currency.
+Example: observed 498000, projected 501000, limit 500000; retry_after runs to the day's end in
+the account's zone.
 """
 DENIAL_CODE_SYMBOL_EXPOSURE: DenialCode.ValueType  # 200
-"""The symbol's worst-case exposure over all strategies would exceed its share of equity. Scope SYMBOL, in
-account currency.
-Example: observed 28000, BUY 30 at 100: projected 31000, limit 30000 (0.30), approvable quantity 20.
+"""The symbol's worst-case exposure over all strategies would exceed its share of equity. Scope
+SYMBOL, in account currency.
+Example: observed 28000, BUY 30 at 100: projected 31000, limit 30000 (0.30), approvable
+quantity 20.
 """
 DENIAL_CODE_STRATEGY_EXPOSURE: DenialCode.ValueType  # 210
-"""The strategy's worst-case exposure over its symbols would exceed its share of equity. Scope STRATEGY, in
-account currency.
-Example: observed 58000, BUY 30 at 100: projected 61000, limit 60000 (0.60), approvable quantity 20.
+"""The strategy's worst-case exposure over its symbols would exceed its share of equity. Scope
+STRATEGY, in account currency.
+Example: observed 58000, BUY 30 at 100: projected 61000, limit 60000 (0.60), approvable
+quantity 20.
 """
 DENIAL_CODE_PORTFOLIO_EXPOSURE: DenialCode.ValueType  # 220
-"""The account's worst-case exposure would exceed its share of equity. Scope PORTFOLIO, in account currency.
-Example: observed 89000, BUY 30 at 100: projected 92000, limit 90000 (0.90), approvable quantity 10.
+"""The account's worst-case exposure would exceed its share of equity. Scope PORTFOLIO, in account
+currency.
+Example: observed 89000, BUY 30 at 100: projected 92000, limit 90000 (0.90), approvable
+quantity 10.
 """
 DENIAL_CODE_POSITION_COUNT: DenialCode.ValueType  # 230
-"""The order would add a symbol beyond `position_limits.max_positions`. Scope PORTFOLIO, a count of symbols.
-Example: ten symbols held or reserved, BUY 1 KO (new): observed 10, projected 11, limit 10, approvable quantity 0.
+"""The order would add a symbol beyond `position_limits.max_positions`. Scope PORTFOLIO, a count
+of symbols.
+Example: ten symbols held or reserved, BUY 1 KO (new): observed 10, projected 11, limit 10,
+approvable quantity 0.
 """
 DENIAL_CODE_TOO_MANY_ORDERS: DenialCode.ValueType  # 240
-"""The sidecar holds as many reservations as it may; ends when orders are reported done. Scope PORTFOLIO, a count.
+"""The sidecar holds as many reservations as it may; ends when orders are reported done. Scope
+PORTFOLIO, a count.
 Example: observed 100000, projected 100001, limit 100000; ListOrders shows what holds them.
 """
 DENIAL_CODE_APPROVAL_NO_LONGER_VALID: DenialCode.ValueType  # 250
-"""This order_id was approved before, that approval is no longer valid, and it was denied when judged anew; its
-reservation stays, because the order may be at the venue. Listed beside the rule that denied now. Scope ORDER.
-Example: approved at stop epoch 7, a trip moved it to 8, asked again: CIRCUIT_BREAKER_OPEN and this code.
-If it was never sent, report CANCELED.
+"""This order_id was approved before, that approval is no longer valid, and it was denied when
+judged anew; its reservation stays, because the order may be at the venue. Listed beside the
+rule that denied now. Scope ORDER.
+Example: approved at stop epoch 7, a trip moved it to 8, asked again: CIRCUIT_BREAKER_OPEN and
+this code. If it was never sent, report CANCELED.
 """
 DENIAL_CODE_ORDER_ALREADY_REPORTED: DenialCode.ValueType  # 260
-"""A report has already named this order_id, approved or not: it is or was at the venue. Use a new order_id. Scope ORDER.
-Example: order `m-17` was reported FILLED 5 of 10, then asked again: no numbers, approvable quantity 0.
+"""A report has already named this order_id, approved or not: it is or was at the venue. Use a new
+order_id. Scope ORDER.
+Example: order `m-17` was reported FILLED 5 of 10, then asked again: no numbers, approvable
+quantity 0.
 """
 global___DenialCode = DenialCode
 
@@ -371,27 +439,29 @@ class Violation(google.protobuf.message.Message):
     scope: global___ViolationScope.ValueType
     """What the rule measures."""
     rule_id: builtins.str
-    """The configuration key that set the limit (`position_limits.per_symbol_ratio`, `symbols."AAPL".price_collar_ratio`),
-    or the name of the latch (`kill_switch`, `circuit_breaker`, `store`). Never empty.
+    """The configuration key that set the limit (`position_limits.per_symbol_ratio`,
+    `symbols."AAPL".price_collar_ratio`), or the name of the latch (`kill_switch`,
+    `circuit_breaker`, `store`). Never empty.
     """
     observed: builtins.str
-    """The measurement as it stands without this order. Decimal in the unit of `limit`; absent where the rule
-    measures nothing (a latch, a list).
+    """The measurement as it stands without this order. Decimal in the unit of `limit`; absent where
+    the rule measures nothing (a latch, a list).
     """
     projected: builtins.str
-    """The measurement as it would be with this order. Decimal in the unit of `limit`; absent where an order
-    does not move it.
+    """The measurement as it would be with this order. Decimal in the unit of `limit`; absent where an
+    order does not move it.
     """
     limit: builtins.str
-    """What may not be exceeded (at the limit is allowed). Decimal: account currency for notionals and exposures,
-    a count for counts, a fraction for ratios, seconds for ages. Absent where there is no number.
+    """What may not be exceeded (at the limit is allowed). Decimal: account currency for notionals and
+    exposures, a count for counts, a fraction for ratios, seconds for ages. Absent where there is
+    no number.
     """
     message: builtins.str
     """The same as a sentence for people, with the way out. Never parse it."""
     @property
     def retry_after(self) -> google.protobuf.duration_pb2.Duration:
-        """How long from now until this rule alone would let the same order pass, if nothing else happens. Absent
-        where waiting does not help, or nobody can know.
+        """How long from now until this rule alone would let the same order pass, if nothing else happens.
+        Absent where waiting does not help, or nobody can know.
         """
 
     def __init__(

@@ -3,9 +3,9 @@
 isort:skip_file
 What a call answers when there was no decision: a fault of the call, never a denial.
 
-A denial is an OK response. A CallError is everything else, and a client treats it as denied.
-It travels in the trailing metadata `haltline-error-bin` (serialized CallError) beside a gRPC
-status of the same code and message, and inside the items of a batch or stream.
+A denial is an OK response. A CallError is everything else, and a client treats it as denied. It
+travels in the trailing metadata `haltline-error-bin` (serialized CallError) beside a gRPC status
+of the same code and message, and inside the items of a batch or stream.
 """
 
 import builtins
@@ -19,8 +19,8 @@ DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
 
 @typing.final
 class CallError(google.protobuf.message.Message):
-    """CallError says that no decision was taken and nothing was applied, and why.
-    The sidecar makes it; bots and operators read it.
+    """CallError says that no decision was taken and nothing was applied, and why. The sidecar makes it;
+    bots and operators read it.
     """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
@@ -30,22 +30,25 @@ class CallError(google.protobuf.message.Message):
     MESSAGE_FIELD_NUMBER: builtins.int
     FIELD_VIOLATIONS_FIELD_NUMBER: builtins.int
     code: builtins.int
-    """The gRPC status code as its number; never 0 (OK). In use: 3 INVALID_ARGUMENT (a field is malformed:
-    correct it, a retry of the same bytes fails again), 5 NOT_FOUND (no such order), 6 ALREADY_EXISTS (an
-    id was used before with other content: nothing applied), 7 PERMISSION_DENIED (proof wrong, stale or
-    used before, or impossible here), 8 RESOURCE_EXHAUSTED (a bound is full: wait), 9 FAILED_PRECONDITION
-    (something else must happen first; the message names it), 10 ABORTED (the epoch moved: read the status,
-    decide again), 13 INTERNAL (an invariant broke: approvals stop), 14 UNAVAILABLE (draining or the store
-    refuses: retry with the same id), 16 UNAUTHENTICATED (operator proof missing).
+    """The gRPC status code as its number; never 0 (OK). In use: 3 INVALID_ARGUMENT (a field is
+    malformed: correct it, a retry of the same bytes fails again), 5 NOT_FOUND (no such order), 6
+    ALREADY_EXISTS (an id was used before with other content: nothing applied), 7 PERMISSION_DENIED
+    (proof wrong, stale or used before, or impossible here), 8 RESOURCE_EXHAUSTED (a bound is full:
+    wait), 9 FAILED_PRECONDITION (something else must happen first; the message names it), 10
+    ABORTED (the epoch moved: read the status, decide again), 13 INTERNAL (an invariant broke:
+    approvals stop), 14 UNAVAILABLE (draining or the store refuses: retry with the same id), 16
+    UNAUTHENTICATED (operator proof missing).
     """
     reason: builtins.str
     """Why, as a stable UPPER_SNAKE_CASE word for programs, [A-Z0-9_]{1,64}. Never empty. For example
-    INVALID_FIELD, ORDER_ID_REUSED, REPORT_ID_REUSED, FLOW_ID_REUSED, REPORT_TOO_OLD, DRAWDOWN_STANDS,
-    STALE_EPOCH, KILL_FILE_PRESENT, OPERATOR_PROOF_NOT_CONFIGURED. New words may appear: an unknown one is read by
-    its code.
+    MALFORMED_REQUEST, ORDER_ID_REUSED, REPORT_ID_REUSED, FLOW_ID_REUSED, REPORT_TOO_OLD,
+    DRAWDOWN_STANDS, STALE_EPOCH, KILL_FILE_PRESENT, OPERATOR_PROOF_NOT_CONFIGURED. New words may
+    appear: an unknown one is read by its code.
     """
     message: builtins.str
-    """Why, as a sentence for people: it names the thing, the value and the way out. Carries no secret."""
+    """Why, as a sentence for people: it names the thing, the value and the way out. Carries no
+    secret.
+    """
     @property
     def field_violations(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___FieldViolation]:
         """Every faulty field, in field order, not only the first. Empty when no single field is at fault."""
@@ -75,7 +78,9 @@ class FieldViolation(google.protobuf.message.Message):
     `positions[2].average_price`.
     """
     description: builtins.str
-    """What was required and what came, as a sentence: `must be > 0, was "-1"`. At most 512 characters."""
+    """What was required and what came, as a sentence: `must be > 0, was "-1"`. At most 512
+    characters.
+    """
     def __init__(
         self,
         *,

@@ -3,9 +3,9 @@
 isort:skip_file
 The kill switch: a person's (or their alert's) word, ended only by a person with proof.
 
-Stopping is easy: anyone who can reach the sidecar may trigger, and no argument makes a trigger fail. Starting is
-hard: ResetKill and EaseKill (operator.proto) need operator proof. Activations are keyed by scope; what is in
-force for an order is the strictest that covers it.
+Stopping is easy: anyone who can reach the sidecar may trigger, and no argument makes a trigger
+fail. Starting is hard: ResetKill and EaseKill (operator.proto) need operator proof. Activations
+are keyed by scope; what is in force for an order is the strictest that covers it.
 """
 
 import builtins
@@ -56,7 +56,9 @@ class _KillMode:
 class _KillModeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_KillMode.ValueType], builtins.type):
     DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
     KILL_MODE_UNSPECIFIED: _KillMode.ValueType  # 0
-    """In a request: HALT (REDUCE_ONLY where FLATTEN is requested). In KillSwitch.mode: no activation of scope all."""
+    """In a request: HALT (REDUCE_ONLY where FLATTEN is requested). In KillSwitch.mode: no activation
+    of scope all.
+    """
     KILL_MODE_HALT: _KillMode.ValueType  # 1
     """Every new order is denied."""
     KILL_MODE_REDUCE_ONLY: _KillMode.ValueType  # 2
@@ -66,7 +68,9 @@ class KillMode(_KillMode, metaclass=_KillModeEnumTypeWrapper):
     """KillMode is how hard a kill stops."""
 
 KILL_MODE_UNSPECIFIED: KillMode.ValueType  # 0
-"""In a request: HALT (REDUCE_ONLY where FLATTEN is requested). In KillSwitch.mode: no activation of scope all."""
+"""In a request: HALT (REDUCE_ONLY where FLATTEN is requested). In KillSwitch.mode: no activation
+of scope all.
+"""
 KILL_MODE_HALT: KillMode.ValueType  # 1
 """Every new order is denied."""
 KILL_MODE_REDUCE_ONLY: KillMode.ValueType  # 2
@@ -86,8 +90,8 @@ class _RequestedActionEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper
     REQUESTED_ACTION_CANCEL_OPEN_ORDERS: _RequestedAction.ValueType  # 2
     """Cancel what is open at the venue. Cancels are never asked about and never refused."""
     REQUESTED_ACTION_FLATTEN: _RequestedAction.ValueType  # 3
-    """Leave every position. Without a mode it implies REDUCE_ONLY; with HALT nothing can be sent, and the advice says
-    `flatten by hand, or EaseKill`.
+    """Leave every position. Without a mode it implies REDUCE_ONLY; with HALT nothing can be sent, and
+    the advice says `flatten by hand, or EaseKill`.
     """
 
 class RequestedAction(_RequestedAction, metaclass=_RequestedActionEnumTypeWrapper):
@@ -100,42 +104,10 @@ REQUESTED_ACTION_NONE: RequestedAction.ValueType  # 1
 REQUESTED_ACTION_CANCEL_OPEN_ORDERS: RequestedAction.ValueType  # 2
 """Cancel what is open at the venue. Cancels are never asked about and never refused."""
 REQUESTED_ACTION_FLATTEN: RequestedAction.ValueType  # 3
-"""Leave every position. Without a mode it implies REDUCE_ONLY; with HALT nothing can be sent, and the advice says
-`flatten by hand, or EaseKill`.
+"""Leave every position. Without a mode it implies REDUCE_ONLY; with HALT nothing can be sent, and
+the advice says `flatten by hand, or EaseKill`.
 """
 global___RequestedAction = RequestedAction
-
-class _KillTransitionKind:
-    ValueType = typing.NewType("ValueType", builtins.int)
-    V: typing_extensions.TypeAlias = ValueType
-
-class _KillTransitionKindEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_KillTransitionKind.ValueType], builtins.type):
-    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
-    KILL_TRANSITION_KIND_UNSPECIFIED: _KillTransitionKind.ValueType  # 0
-    """Never sent by a sound sidecar; read as TRIGGERED."""
-    KILL_TRANSITION_KIND_TRIGGERED: _KillTransitionKind.ValueType  # 1
-    """A scope became active. Raises the stop epoch."""
-    KILL_TRANSITION_KIND_ESCALATED: _KillTransitionKind.ValueType  # 2
-    """REDUCE_ONLY became HALT. Raises the stop epoch."""
-    KILL_TRANSITION_KIND_EASED: _KillTransitionKind.ValueType  # 3
-    """HALT became REDUCE_ONLY, by an operator."""
-    KILL_TRANSITION_KIND_RESET: _KillTransitionKind.ValueType  # 4
-    """One or more activations ended, by an operator."""
-
-class KillTransitionKind(_KillTransitionKind, metaclass=_KillTransitionKindEnumTypeWrapper):
-    """KillTransitionKind is a change of the kill switch."""
-
-KILL_TRANSITION_KIND_UNSPECIFIED: KillTransitionKind.ValueType  # 0
-"""Never sent by a sound sidecar; read as TRIGGERED."""
-KILL_TRANSITION_KIND_TRIGGERED: KillTransitionKind.ValueType  # 1
-"""A scope became active. Raises the stop epoch."""
-KILL_TRANSITION_KIND_ESCALATED: KillTransitionKind.ValueType  # 2
-"""REDUCE_ONLY became HALT. Raises the stop epoch."""
-KILL_TRANSITION_KIND_EASED: KillTransitionKind.ValueType  # 3
-"""HALT became REDUCE_ONLY, by an operator."""
-KILL_TRANSITION_KIND_RESET: KillTransitionKind.ValueType  # 4
-"""One or more activations ended, by an operator."""
-global___KillTransitionKind = KillTransitionKind
 
 @typing.final
 class KillScope(google.protobuf.message.Message):
@@ -185,7 +157,9 @@ class KillActivation(google.protobuf.message.Message):
     reason: builtins.str
     """Why, as first given: text, cut at 512 characters and marked; `not given` where it was missing."""
     triggered_by: builtins.str
-    """Who, as first given: text, cut at 128 characters and marked; `not given` where it was missing; `KILL file` for the file."""
+    """Who, as first given: text, cut at 128 characters and marked; `not given` where it was missing;
+    `KILL file` for the file.
+    """
     mode: global___KillMode.ValueType
     """How hard it stops now."""
     attempts: builtins.int
@@ -193,7 +167,9 @@ class KillActivation(google.protobuf.message.Message):
     requested_action: global___RequestedAction.ValueType
     """What the bots are asked to do."""
     scope_known: builtins.bool
-    """False: no order, position or configuration has named this strategy or symbol: misspelt? It is armed all the same."""
+    """False: no order, position or configuration has named this strategy or symbol: misspelt? It is
+    armed all the same.
+    """
     @property
     def triggered_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """When it became active."""
@@ -232,13 +208,16 @@ class KillSwitch(google.protobuf.message.Message):
     ACTIVATIONS_FIELD_NUMBER: builtins.int
     ADVICE_FIELD_NUMBER: builtins.int
     KILL_FILE_PRESENT_FIELD_NUMBER: builtins.int
-    LAST_TRANSITION_FIELD_NUMBER: builtins.int
     state: global___KillSwitchState.ValueType
     """ACTIVE while any activation is in force, of whatever scope."""
     mode: global___KillMode.ValueType
-    """The mode of the activation of scope all; UNSPECIFIED where there is none (scoped ones stand in `activations`)."""
+    """The mode of the activation of scope all; UNSPECIFIED where there is none (scoped ones stand in
+    `activations`).
+    """
     epoch: builtins.int
-    """The highest epoch among the activations in force, to be passed as expected_epoch to a reset of all; 0 when INACTIVE."""
+    """The highest epoch among the activations in force, to be passed as expected_epoch to a reset of
+    all; 0 when INACTIVE.
+    """
     advice: builtins.str
     """What a person should do now, as a sentence; empty where there is nothing beyond the state."""
     kill_file_present: builtins.bool
@@ -246,10 +225,6 @@ class KillSwitch(google.protobuf.message.Message):
     @property
     def activations(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___KillActivation]:
         """Every activation in force: scope all first, then by epoch."""
-
-    @property
-    def last_transition(self) -> global___KillTransition:
-        """The newest change, also when a conflated stream showed none. Absent: there never was one."""
 
     def __init__(
         self,
@@ -260,63 +235,16 @@ class KillSwitch(google.protobuf.message.Message):
         activations: collections.abc.Iterable[global___KillActivation] | None = ...,
         advice: builtins.str = ...,
         kill_file_present: builtins.bool = ...,
-        last_transition: global___KillTransition | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["last_transition", b"last_transition"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["activations", b"activations", "advice", b"advice", "epoch", b"epoch", "kill_file_present", b"kill_file_present", "last_transition", b"last_transition", "mode", b"mode", "state", b"state"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["activations", b"activations", "advice", b"advice", "epoch", b"epoch", "kill_file_present", b"kill_file_present", "mode", b"mode", "state", b"state"]) -> None: ...
 
 global___KillSwitch = KillSwitch
 
 @typing.final
-class KillTransition(google.protobuf.message.Message):
-    """KillTransition is one change of the kill switch."""
-
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
-
-    KIND_FIELD_NUMBER: builtins.int
-    SCOPE_FIELD_NUMBER: builtins.int
-    CHANGED_AT_FIELD_NUMBER: builtins.int
-    STOP_EPOCH_FIELD_NUMBER: builtins.int
-    SEQUENCE_FIELD_NUMBER: builtins.int
-    CHANGED_BY_FIELD_NUMBER: builtins.int
-    REASON_FIELD_NUMBER: builtins.int
-    kind: global___KillTransitionKind.ValueType
-    """What happened."""
-    stop_epoch: builtins.int
-    """The stop epoch after it."""
-    sequence: builtins.int
-    """Journal sequence of its record; 0 where the store refused it."""
-    changed_by: builtins.str
-    """Who, as given."""
-    reason: builtins.str
-    """Why, as given."""
-    @property
-    def scope(self) -> global___KillScope:
-        """To which scope; absent for a reset of all scopes."""
-
-    @property
-    def changed_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """When."""
-
-    def __init__(
-        self,
-        *,
-        kind: global___KillTransitionKind.ValueType = ...,
-        scope: global___KillScope | None = ...,
-        changed_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
-        stop_epoch: builtins.int = ...,
-        sequence: builtins.int = ...,
-        changed_by: builtins.str = ...,
-        reason: builtins.str = ...,
-    ) -> None: ...
-    def HasField(self, field_name: typing.Literal["changed_at", b"changed_at", "scope", b"scope"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["changed_at", b"changed_at", "changed_by", b"changed_by", "kind", b"kind", "reason", b"reason", "scope", b"scope", "sequence", b"sequence", "stop_epoch", b"stop_epoch"]) -> None: ...
-
-global___KillTransition = KillTransition
-
-@typing.final
 class TriggerKillRequest(google.protobuf.message.Message):
-    """TriggerKillRequest stops trading. Every field may be absent, malformed or unknown: it stops all the same."""
+    """TriggerKillRequest stops trading. Every field may be absent, malformed or unknown: it stops all
+    the same.
+    """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -353,8 +281,8 @@ global___TriggerKillRequest = TriggerKillRequest
 
 @typing.final
 class TriggerKillResponse(google.protobuf.message.Message):
-    """TriggerKillResponse says that trading is stopped. When it has arrived, no order the kill covers that is asked afterwards
-    is approved, on any connection, also across a crash.
+    """TriggerKillResponse says that trading is stopped. When it has arrived, no order the kill covers
+    that is asked afterwards is approved, on any connection, also across a crash.
     """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
@@ -367,17 +295,26 @@ class TriggerKillResponse(google.protobuf.message.Message):
     SEQUENCE_FIELD_NUMBER: builtins.int
     STORE_ID_FIELD_NUMBER: builtins.int
     already_active: builtins.bool
-    """True: this scope was already stopped at least as hard; the attempt was counted, the epoch has not moved."""
+    """True: this scope was already stopped at least as hard; the attempt was counted, the epoch has
+    not moved.
+    """
     scope_known: builtins.bool
-    """False: nobody here has heard of this strategy or symbol: misspelt? Trigger scope all if in doubt."""
+    """False: nobody here has heard of this strategy or symbol: misspelt? Trigger scope all if in
+    doubt.
+    """
     durable: builtins.bool
-    """False: it holds now, but the disk refused it; the store is poisoned and a restart may not know it. Stop the bots too."""
+    """False: it holds now, but the disk refused it; the store is poisoned and a restart may not know
+    it. Stop the bots too.
+    """
     advice: builtins.str
-    """What a person should do now, as a sentence; may be empty. For example `flatten by hand, or EaseKill`."""
+    """What a person should do now, as a sentence; may be empty. For example `flatten by hand, or
+    EaseKill`.
+    """
     sequence: builtins.int
-    """Field 6 is kept free for receipt (with the audit, later).
-    Journal sequence of the record of this trigger; 0 where durable is false. A repeat folded with others carries that of
-    the record before.
+    """Field 6 is kept free for receipt (with the audit, later). Journal sequence of the record of
+    this trigger; 0 where durable is false. A repeat folded with others carries that of the record
+
+    before.
     """
     store_id: builtins.str
     """The store that was stopped: check that it is the one you meant."""

@@ -3,13 +3,14 @@
 isort:skip_file
 What only an operator may do: start again, ease a stop, release, accept.
 
-Every request here needs operator proof: an HMAC in the metadata x-haltline-signature, -timestamp and -nonce over the
-bytes of the request, or a client certificate with the operator role. Without one it is UNAUTHENTICATED; with a wrong,
-stale or repeated one PERMISSION_DENIED. A retry is safe and needs a fresh nonce: what was already done answers OK and
-changes nothing. Everything is power-durable before it takes effect.
+Every request here needs operator proof: an HMAC in the metadata x-haltline-signature, -timestamp
+and -nonce over the bytes of the request, or a client certificate with the operator role. Without
+one it is UNAUTHENTICATED; with a wrong, stale or repeated one PERMISSION_DENIED. A retry is safe
+and needs a fresh nonce: what was already done answers OK and changes nothing. Everything is
+power-durable before it takes effect.
 
-`..._by` is who does it: text of 1 to 128 characters. `reason` is why: text of 1 to 512 characters. Either missing or
-over-long is INVALID_ARGUMENT: starting is hard.
+`..._by` is who does it: text of 1 to 128 characters. `reason` is why: text of 1 to 512
+characters. Either missing or over-long is INVALID_ARGUMENT: starting is hard.
 """
 
 import builtins
@@ -17,7 +18,6 @@ import collections.abc
 import google.protobuf.descriptor
 import google.protobuf.internal.containers
 import google.protobuf.message
-import google.protobuf.timestamp_pb2
 import haltline.v1.account_pb2
 import haltline.v1.kill_switch_pb2
 import haltline.v1.short_status_pb2
@@ -27,7 +27,9 @@ DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
 
 @typing.final
 class ResetKillRequest(google.protobuf.message.Message):
-    """ResetKillRequest ends kills. Refused (FAILED_PRECONDITION) while a file named KILL is in the data directory."""
+    """ResetKillRequest ends kills. Refused (FAILED_PRECONDITION) while a file named KILL is in the data
+    directory.
+    """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -40,12 +42,14 @@ class ResetKillRequest(google.protobuf.message.Message):
     reason: builtins.str
     """Why: text, 1 to 512 characters."""
     expected_epoch: builtins.int
-    """The highest epoch among the activations to be reset, as last read. Another one now is ABORTED, so that a newer kill is
-    not undone. Absent: whatever is in force.
+    """The highest epoch among the activations to be reset, as last read. Another one now is ABORTED,
+    so that a newer kill is not undone. Absent: whatever is in force.
     """
     @property
     def scope(self) -> haltline.v1.kill_switch_pb2.KillScope:
-        """Which activation: exactly that scope; `all` is the activation of scope all alone. Absent: every activation."""
+        """Which activation: exactly that scope; `all` is the activation of scope all alone. Absent: every
+        activation.
+        """
 
     def __init__(
         self,
@@ -63,24 +67,23 @@ global___ResetKillRequest = ResetKillRequest
 
 @typing.final
 class ResetKillResponse(google.protobuf.message.Message):
-    """ResetKillResponse says which kills ended."""
+    """ResetKillResponse says whether kills ended."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    ENDED_FIELD_NUMBER: builtins.int
+    CHANGED_FIELD_NUMBER: builtins.int
     STATUS_FIELD_NUMBER: builtins.int
     SEQUENCE_FIELD_NUMBER: builtins.int
     STORE_ID_FIELD_NUMBER: builtins.int
+    changed: builtins.bool
+    """True: done. False: none was in force; nothing changed."""
     sequence: builtins.int
-    """Journal sequence of the reset's record."""
+    """Journal sequence of this call's record."""
     store_id: builtins.str
     """Field 4 is kept free for receipt (with the audit, later).
+
     The store it happened in.
     """
-    @property
-    def ended(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[haltline.v1.kill_switch_pb2.KillActivation]:
-        """The activations that ended. Empty: none was in force, nothing changed."""
-
     @property
     def status(self) -> haltline.v1.short_status_pb2.ShortStatus:
         """How trading stands now: other scopes or the breaker may still stop it."""
@@ -88,13 +91,13 @@ class ResetKillResponse(google.protobuf.message.Message):
     def __init__(
         self,
         *,
-        ended: collections.abc.Iterable[haltline.v1.kill_switch_pb2.KillActivation] | None = ...,
+        changed: builtins.bool = ...,
         status: haltline.v1.short_status_pb2.ShortStatus | None = ...,
         sequence: builtins.int = ...,
         store_id: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["status", b"status"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["ended", b"ended", "sequence", b"sequence", "status", b"status", "store_id", b"store_id"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["changed", b"changed", "sequence", b"sequence", "status", b"status", "store_id", b"store_id"]) -> None: ...
 
 global___ResetKillResponse = ResetKillResponse
 
@@ -134,24 +137,23 @@ global___EaseKillRequest = EaseKillRequest
 
 @typing.final
 class EaseKillResponse(google.protobuf.message.Message):
-    """EaseKillResponse says which kills were eased."""
+    """EaseKillResponse says whether kills were eased."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    EASED_FIELD_NUMBER: builtins.int
+    CHANGED_FIELD_NUMBER: builtins.int
     STATUS_FIELD_NUMBER: builtins.int
     SEQUENCE_FIELD_NUMBER: builtins.int
     STORE_ID_FIELD_NUMBER: builtins.int
+    changed: builtins.bool
+    """True: done. False: none was HALT; nothing changed."""
     sequence: builtins.int
-    """Journal sequence of the easing's record."""
+    """Journal sequence of this call's record."""
     store_id: builtins.str
     """Field 4 is kept free for receipt (with the audit, later).
+
     The store it happened in.
     """
-    @property
-    def eased(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[haltline.v1.kill_switch_pb2.KillActivation]:
-        """The activations that became REDUCE_ONLY, as they are now. Empty: none was HALT, nothing changed."""
-
     @property
     def status(self) -> haltline.v1.short_status_pb2.ShortStatus:
         """How trading stands now."""
@@ -159,20 +161,21 @@ class EaseKillResponse(google.protobuf.message.Message):
     def __init__(
         self,
         *,
-        eased: collections.abc.Iterable[haltline.v1.kill_switch_pb2.KillActivation] | None = ...,
+        changed: builtins.bool = ...,
         status: haltline.v1.short_status_pb2.ShortStatus | None = ...,
         sequence: builtins.int = ...,
         store_id: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["status", b"status"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["eased", b"eased", "sequence", b"sequence", "status", b"status", "store_id", b"store_id"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["changed", b"changed", "sequence", b"sequence", "status", b"status", "store_id", b"store_id"]) -> None: ...
 
 global___EaseKillResponse = EaseKillResponse
 
 @typing.final
 class ResetBreakerRequest(google.protobuf.message.Message):
-    """ResetBreakerRequest closes the circuit breaker. Refused (FAILED_PRECONDITION) while a drawdown stands that `rebase` does
-    not name, and always while equity <= 0; the refusal says which, how far and the exact flag.
+    """ResetBreakerRequest closes the circuit breaker. Refused (FAILED_PRECONDITION) while a drawdown
+    stands that `rebase` does not name, and always while equity <= 0; the refusal says which, how far
+    and the exact flag.
     """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
@@ -186,8 +189,8 @@ class ResetBreakerRequest(google.protobuf.message.Message):
     """Why: text, 1 to 512 characters."""
     @property
     def rebase(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[haltline.v1.account_pb2.DrawdownKind.ValueType]:
-        """Drawdowns whose anchors move to the present unit value, each at most once. Only those named move; naming one that does not
-        stand is INVALID_ARGUMENT. Empty: none.
+        """Drawdowns whose anchors move to the present unit value, each at most once. Only those named
+        move; naming one that does not stand is INVALID_ARGUMENT. Empty: none.
         """
 
     def __init__(
@@ -207,38 +210,39 @@ class ResetBreakerResponse(google.protobuf.message.Message):
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    ALREADY_CLOSED_FIELD_NUMBER: builtins.int
-    ANCHORS_FIELD_NUMBER: builtins.int
+    CHANGED_FIELD_NUMBER: builtins.int
     STATUS_FIELD_NUMBER: builtins.int
     SEQUENCE_FIELD_NUMBER: builtins.int
     STORE_ID_FIELD_NUMBER: builtins.int
-    already_closed: builtins.bool
-    """True: it was CLOSED before; nothing changed."""
+    ANCHORS_FIELD_NUMBER: builtins.int
+    changed: builtins.bool
+    """True: done. False: it was CLOSED before; nothing changed."""
     sequence: builtins.int
-    """Journal sequence of the reset's record."""
+    """Journal sequence of this call's record."""
     store_id: builtins.str
-    """Field 5 is kept free for receipt (with the audit, later).
+    """Field 4 is kept free for receipt (with the audit, later).
+
     The store it happened in.
     """
-    @property
-    def anchors(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___AnchorChange]:
-        """The anchors that moved."""
-
     @property
     def status(self) -> haltline.v1.short_status_pb2.ShortStatus:
         """How trading stands now: a kill may still stop it."""
 
+    @property
+    def anchors(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___AnchorChange]:
+        """The anchors that moved, in the order of DrawdownKind."""
+
     def __init__(
         self,
         *,
-        already_closed: builtins.bool = ...,
-        anchors: collections.abc.Iterable[global___AnchorChange] | None = ...,
+        changed: builtins.bool = ...,
         status: haltline.v1.short_status_pb2.ShortStatus | None = ...,
         sequence: builtins.int = ...,
         store_id: builtins.str = ...,
+        anchors: collections.abc.Iterable[global___AnchorChange] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["status", b"status"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["already_closed", b"already_closed", "anchors", b"anchors", "sequence", b"sequence", "status", b"status", "store_id", b"store_id"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["anchors", b"anchors", "changed", b"changed", "sequence", b"sequence", "status", b"status", "store_id", b"store_id"]) -> None: ...
 
 global___ResetBreakerResponse = ResetBreakerResponse
 
@@ -310,55 +314,50 @@ global___ResetAllRequest = ResetAllRequest
 
 @typing.final
 class ResetAllResponse(google.protobuf.message.Message):
-    """ResetAllResponse says what was reset."""
+    """ResetAllResponse says that both latches are reset."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    ENDED_FIELD_NUMBER: builtins.int
-    ALREADY_CLOSED_FIELD_NUMBER: builtins.int
-    ANCHORS_FIELD_NUMBER: builtins.int
+    CHANGED_FIELD_NUMBER: builtins.int
     STATUS_FIELD_NUMBER: builtins.int
     SEQUENCE_FIELD_NUMBER: builtins.int
     STORE_ID_FIELD_NUMBER: builtins.int
-    already_closed: builtins.bool
-    """True: the breaker was CLOSED before."""
+    ANCHORS_FIELD_NUMBER: builtins.int
+    changed: builtins.bool
+    """True: done. False: no kill was in force and the breaker was CLOSED; nothing changed."""
     sequence: builtins.int
-    """Journal sequence of the reset's record."""
+    """Journal sequence of this call's record."""
     store_id: builtins.str
-    """Field 6 is kept free for receipt (with the audit, later).
+    """Field 4 is kept free for receipt (with the audit, later).
+
     The store it happened in.
     """
-    @property
-    def ended(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[haltline.v1.kill_switch_pb2.KillActivation]:
-        """The activations that ended. Empty: none was in force."""
-
-    @property
-    def anchors(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___AnchorChange]:
-        """The anchors that moved."""
-
     @property
     def status(self) -> haltline.v1.short_status_pb2.ShortStatus:
         """How trading stands now."""
 
+    @property
+    def anchors(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___AnchorChange]:
+        """The anchors that moved, in the order of DrawdownKind."""
+
     def __init__(
         self,
         *,
-        ended: collections.abc.Iterable[haltline.v1.kill_switch_pb2.KillActivation] | None = ...,
-        already_closed: builtins.bool = ...,
-        anchors: collections.abc.Iterable[global___AnchorChange] | None = ...,
+        changed: builtins.bool = ...,
         status: haltline.v1.short_status_pb2.ShortStatus | None = ...,
         sequence: builtins.int = ...,
         store_id: builtins.str = ...,
+        anchors: collections.abc.Iterable[global___AnchorChange] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["status", b"status"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["already_closed", b"already_closed", "anchors", b"anchors", "ended", b"ended", "sequence", b"sequence", "status", b"status", "store_id", b"store_id"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["anchors", b"anchors", "changed", b"changed", "sequence", b"sequence", "status", b"status", "store_id", b"store_id"]) -> None: ...
 
 global___ResetAllResponse = ResetAllResponse
 
 @typing.final
 class ReleaseOrderRequest(google.protobuf.message.Message):
-    """ReleaseOrderRequest ends the reservation of an order that is known to be over. If it is not, its fills are still
-    applied, and flagged.
+    """ReleaseOrderRequest ends the reservation of an order that is known to be over. If it is not, its
+    fills are still applied, and flagged.
     """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
@@ -385,26 +384,21 @@ global___ReleaseOrderRequest = ReleaseOrderRequest
 
 @typing.final
 class ReleaseOrderResponse(google.protobuf.message.Message):
-    """ReleaseOrderResponse says what was given back."""
+    """ReleaseOrderResponse says whether a reservation ended."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    RELEASED_FIELD_NUMBER: builtins.int
-    RELEASED_QUANTITY_FIELD_NUMBER: builtins.int
-    RELEASED_NOTIONAL_FIELD_NUMBER: builtins.int
+    CHANGED_FIELD_NUMBER: builtins.int
     STATUS_FIELD_NUMBER: builtins.int
     SEQUENCE_FIELD_NUMBER: builtins.int
     STORE_ID_FIELD_NUMBER: builtins.int
-    released: builtins.bool
-    """False: the order held nothing; nothing changed."""
-    released_quantity: builtins.str
-    """Units given back: decimal >= 0."""
-    released_notional: builtins.str
-    """What was held for them in account currency: decimal >= 0."""
+    changed: builtins.bool
+    """True: done. False: the order held none; nothing changed."""
     sequence: builtins.int
-    """Journal sequence of the release's record."""
+    """Journal sequence of this call's record."""
     store_id: builtins.str
-    """Field 6 is kept free for receipt (with the audit, later).
+    """Field 4 is kept free for receipt (with the audit, later).
+
     The store it happened in.
     """
     @property
@@ -414,21 +408,21 @@ class ReleaseOrderResponse(google.protobuf.message.Message):
     def __init__(
         self,
         *,
-        released: builtins.bool = ...,
-        released_quantity: builtins.str = ...,
-        released_notional: builtins.str = ...,
+        changed: builtins.bool = ...,
         status: haltline.v1.short_status_pb2.ShortStatus | None = ...,
         sequence: builtins.int = ...,
         store_id: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["status", b"status"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["released", b"released", "released_notional", b"released_notional", "released_quantity", b"released_quantity", "sequence", b"sequence", "status", b"status", "store_id", b"store_id"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["changed", b"changed", "sequence", b"sequence", "status", b"status", "store_id", b"store_id"]) -> None: ...
 
 global___ReleaseOrderResponse = ReleaseOrderResponse
 
 @typing.final
 class AcceptRecoveryRequest(google.protobuf.message.Message):
-    """AcceptRecoveryRequest says that the operator has compared with the venue and takes the state as it is."""
+    """AcceptRecoveryRequest says that the operator has compared with the venue and takes the state as
+    it is.
+    """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -454,16 +448,17 @@ class AcceptRecoveryResponse(google.protobuf.message.Message):
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    ALREADY_ACCEPTED_FIELD_NUMBER: builtins.int
+    CHANGED_FIELD_NUMBER: builtins.int
     STATUS_FIELD_NUMBER: builtins.int
     SEQUENCE_FIELD_NUMBER: builtins.int
     STORE_ID_FIELD_NUMBER: builtins.int
-    already_accepted: builtins.bool
-    """True: nothing was asked for; nothing changed."""
+    changed: builtins.bool
+    """True: done. False: it was not asked for; nothing changed."""
     sequence: builtins.int
-    """Journal sequence of the acceptance's record."""
+    """Journal sequence of this call's record."""
     store_id: builtins.str
     """Field 4 is kept free for receipt (with the audit, later).
+
     The store it happened in.
     """
     @property
@@ -473,20 +468,20 @@ class AcceptRecoveryResponse(google.protobuf.message.Message):
     def __init__(
         self,
         *,
-        already_accepted: builtins.bool = ...,
+        changed: builtins.bool = ...,
         status: haltline.v1.short_status_pb2.ShortStatus | None = ...,
         sequence: builtins.int = ...,
         store_id: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["status", b"status"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["already_accepted", b"already_accepted", "sequence", b"sequence", "status", b"status", "store_id", b"store_id"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["changed", b"changed", "sequence", b"sequence", "status", b"status", "store_id", b"store_id"]) -> None: ...
 
 global___AcceptRecoveryResponse = AcceptRecoveryResponse
 
 @typing.final
 class AcceptClockRequest(google.protobuf.message.Message):
-    """AcceptClockRequest takes the wall clock as it is now. Windows, anchors and latches stay. Refused (FAILED_PRECONDITION)
-    under a driven clock.
+    """AcceptClockRequest takes the wall clock as it is now. Windows, anchors and latches stay. Refused
+    (FAILED_PRECONDITION) under a driven clock.
     """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
@@ -509,32 +504,23 @@ global___AcceptClockRequest = AcceptClockRequest
 
 @typing.final
 class AcceptClockResponse(google.protobuf.message.Message):
-    """AcceptClockResponse says how the clock moved."""
+    """AcceptClockResponse says that our time is the wall's again."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    ALREADY_ACCEPTED_FIELD_NUMBER: builtins.int
-    OLD_NOW_FIELD_NUMBER: builtins.int
-    NEW_NOW_FIELD_NUMBER: builtins.int
+    CHANGED_FIELD_NUMBER: builtins.int
     STATUS_FIELD_NUMBER: builtins.int
     SEQUENCE_FIELD_NUMBER: builtins.int
     STORE_ID_FIELD_NUMBER: builtins.int
-    already_accepted: builtins.bool
-    """True: no jump was shown; nothing changed."""
+    changed: builtins.bool
+    """True: done. False: no jump was shown; nothing changed."""
     sequence: builtins.int
-    """Journal sequence of the acceptance's record."""
+    """Journal sequence of this call's record."""
     store_id: builtins.str
-    """Field 6 is kept free for receipt (with the audit, later).
+    """Field 4 is kept free for receipt (with the audit, later).
+
     The store it happened in.
     """
-    @property
-    def old_now(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """Our time before."""
-
-    @property
-    def new_now(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """Our time after."""
-
     @property
     def status(self) -> haltline.v1.short_status_pb2.ShortStatus:
         """How trading stands now."""
@@ -542,14 +528,12 @@ class AcceptClockResponse(google.protobuf.message.Message):
     def __init__(
         self,
         *,
-        already_accepted: builtins.bool = ...,
-        old_now: google.protobuf.timestamp_pb2.Timestamp | None = ...,
-        new_now: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        changed: builtins.bool = ...,
         status: haltline.v1.short_status_pb2.ShortStatus | None = ...,
         sequence: builtins.int = ...,
         store_id: builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["new_now", b"new_now", "old_now", b"old_now", "status", b"status"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["already_accepted", b"already_accepted", "new_now", b"new_now", "old_now", b"old_now", "sequence", b"sequence", "status", b"status", "store_id", b"store_id"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["status", b"status"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["changed", b"changed", "sequence", b"sequence", "status", b"status", "store_id", b"store_id"]) -> None: ...
 
 global___AcceptClockResponse = AcceptClockResponse

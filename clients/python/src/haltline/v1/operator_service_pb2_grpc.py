@@ -7,7 +7,8 @@ from haltline.v1 import operator_pb2 as haltline_dot_v1_dot_operator__pb2
 
 
 class OperatorServiceStub(object):
-    """OperatorService gives back what a stop took. Each call is journalled with who, why and what it changed.
+    """OperatorService gives back what a stop took. Each call is journalled with who, why and what it
+    changed.
     """
 
     def __init__(self, channel):
@@ -59,41 +60,46 @@ class OperatorServiceStub(object):
 
 
 class OperatorServiceServicer(object):
-    """OperatorService gives back what a stop took. Each call is journalled with who, why and what it changed.
+    """OperatorService gives back what a stop took. Each call is journalled with who, why and what it
+    changed.
     """
 
     def ResetKill(self, request, context):
-        """An operator ends kills. Durable first, then effective. ABORTED where the epoch is not the expected one: read the
-        status and decide again. A retry is safe; give expected_epoch so that it cannot undo a newer kill.
+        """An operator ends kills. Durable first, then effective. ABORTED where the epoch is not the
+        expected one: read the status and decide again. A retry is safe; give expected_epoch so that it
+        cannot undo a newer kill.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def EaseKill(self, request, context):
-        """An operator turns HALT into REDUCE_ONLY so that positions can be left. A retry is safe, as for ResetKill.
+        """An operator turns HALT into REDUCE_ONLY so that positions can be left. A retry is safe, as for
+        ResetKill.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ResetBreaker(self, request, context):
-        """An operator closes the circuit breaker; streaks and windows are cleared. While CLOSED it answers OK and changes nothing, so
-        a retry is safe.
+        """An operator closes the circuit breaker; streaks and windows are cleared. While CLOSED it
+        answers OK and changes nothing, so a retry is safe.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ResetAll(self, request, context):
-        """An operator resets kills and breaker in one atomic step, or neither. A retry is safe, as for ResetKill.
+        """An operator resets kills and breaker in one atomic step, or neither. A retry is safe, as for
+        ResetKill.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReleaseOrder(self, request, context):
-        """An operator ends the reservation of an order that is over but was never reported so. A retry is safe.
+        """An operator ends the reservation of an order that is over but was never reported so. A retry is
+        safe.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -171,7 +177,8 @@ def add_OperatorServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class OperatorService(object):
-    """OperatorService gives back what a stop took. Each call is journalled with who, why and what it changed.
+    """OperatorService gives back what a stop took. Each call is journalled with who, why and what it
+    changed.
     """
 
     @staticmethod

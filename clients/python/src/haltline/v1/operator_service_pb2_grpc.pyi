@@ -3,8 +3,9 @@
 isort:skip_file
 What an operator calls: start again, ease, release, accept, read the configuration.
 
-Starting is hard: every call but GetConfig needs operator proof, as operator.proto says. Without a secret or
-certificate configured every such call is PERMISSION_DENIED until the sidecar is restarted with one; latches are kept.
+Starting is hard: every call but GetConfig needs operator proof, as operator.proto says. Without
+a secret or certificate configured every such call is PERMISSION_DENIED until the sidecar is
+restarted with one; latches are kept.
 """
 
 import abc
@@ -23,42 +24,51 @@ class _ServicerContext(grpc.ServicerContext, grpc.aio.ServicerContext):  # type:
     ...
 
 class OperatorServiceStub:
-    """OperatorService gives back what a stop took. Each call is journalled with who, why and what it changed."""
+    """OperatorService gives back what a stop took. Each call is journalled with who, why and what it
+    changed.
+    """
 
     def __init__(self, channel: typing.Union[grpc.Channel, grpc.aio.Channel]) -> None: ...
     ResetKill: grpc.UnaryUnaryMultiCallable[
         haltline.v1.operator_pb2.ResetKillRequest,
         haltline.v1.operator_pb2.ResetKillResponse,
     ]
-    """An operator ends kills. Durable first, then effective. ABORTED where the epoch is not the expected one: read the
-    status and decide again. A retry is safe; give expected_epoch so that it cannot undo a newer kill.
+    """An operator ends kills. Durable first, then effective. ABORTED where the epoch is not the
+    expected one: read the status and decide again. A retry is safe; give expected_epoch so that it
+    cannot undo a newer kill.
     """
 
     EaseKill: grpc.UnaryUnaryMultiCallable[
         haltline.v1.operator_pb2.EaseKillRequest,
         haltline.v1.operator_pb2.EaseKillResponse,
     ]
-    """An operator turns HALT into REDUCE_ONLY so that positions can be left. A retry is safe, as for ResetKill."""
+    """An operator turns HALT into REDUCE_ONLY so that positions can be left. A retry is safe, as for
+    ResetKill.
+    """
 
     ResetBreaker: grpc.UnaryUnaryMultiCallable[
         haltline.v1.operator_pb2.ResetBreakerRequest,
         haltline.v1.operator_pb2.ResetBreakerResponse,
     ]
-    """An operator closes the circuit breaker; streaks and windows are cleared. While CLOSED it answers OK and changes nothing, so
-    a retry is safe.
+    """An operator closes the circuit breaker; streaks and windows are cleared. While CLOSED it
+    answers OK and changes nothing, so a retry is safe.
     """
 
     ResetAll: grpc.UnaryUnaryMultiCallable[
         haltline.v1.operator_pb2.ResetAllRequest,
         haltline.v1.operator_pb2.ResetAllResponse,
     ]
-    """An operator resets kills and breaker in one atomic step, or neither. A retry is safe, as for ResetKill."""
+    """An operator resets kills and breaker in one atomic step, or neither. A retry is safe, as for
+    ResetKill.
+    """
 
     ReleaseOrder: grpc.UnaryUnaryMultiCallable[
         haltline.v1.operator_pb2.ReleaseOrderRequest,
         haltline.v1.operator_pb2.ReleaseOrderResponse,
     ]
-    """An operator ends the reservation of an order that is over but was never reported so. A retry is safe."""
+    """An operator ends the reservation of an order that is over but was never reported so. A retry is
+    safe.
+    """
 
     AcceptRecovery: grpc.UnaryUnaryMultiCallable[
         haltline.v1.operator_pb2.AcceptRecoveryRequest,
@@ -79,41 +89,50 @@ class OperatorServiceStub:
     """Anyone reads the configuration in force. Needs no proof; any retry is safe."""
 
 class OperatorServiceAsyncStub:
-    """OperatorService gives back what a stop took. Each call is journalled with who, why and what it changed."""
+    """OperatorService gives back what a stop took. Each call is journalled with who, why and what it
+    changed.
+    """
 
     ResetKill: grpc.aio.UnaryUnaryMultiCallable[
         haltline.v1.operator_pb2.ResetKillRequest,
         haltline.v1.operator_pb2.ResetKillResponse,
     ]
-    """An operator ends kills. Durable first, then effective. ABORTED where the epoch is not the expected one: read the
-    status and decide again. A retry is safe; give expected_epoch so that it cannot undo a newer kill.
+    """An operator ends kills. Durable first, then effective. ABORTED where the epoch is not the
+    expected one: read the status and decide again. A retry is safe; give expected_epoch so that it
+    cannot undo a newer kill.
     """
 
     EaseKill: grpc.aio.UnaryUnaryMultiCallable[
         haltline.v1.operator_pb2.EaseKillRequest,
         haltline.v1.operator_pb2.EaseKillResponse,
     ]
-    """An operator turns HALT into REDUCE_ONLY so that positions can be left. A retry is safe, as for ResetKill."""
+    """An operator turns HALT into REDUCE_ONLY so that positions can be left. A retry is safe, as for
+    ResetKill.
+    """
 
     ResetBreaker: grpc.aio.UnaryUnaryMultiCallable[
         haltline.v1.operator_pb2.ResetBreakerRequest,
         haltline.v1.operator_pb2.ResetBreakerResponse,
     ]
-    """An operator closes the circuit breaker; streaks and windows are cleared. While CLOSED it answers OK and changes nothing, so
-    a retry is safe.
+    """An operator closes the circuit breaker; streaks and windows are cleared. While CLOSED it
+    answers OK and changes nothing, so a retry is safe.
     """
 
     ResetAll: grpc.aio.UnaryUnaryMultiCallable[
         haltline.v1.operator_pb2.ResetAllRequest,
         haltline.v1.operator_pb2.ResetAllResponse,
     ]
-    """An operator resets kills and breaker in one atomic step, or neither. A retry is safe, as for ResetKill."""
+    """An operator resets kills and breaker in one atomic step, or neither. A retry is safe, as for
+    ResetKill.
+    """
 
     ReleaseOrder: grpc.aio.UnaryUnaryMultiCallable[
         haltline.v1.operator_pb2.ReleaseOrderRequest,
         haltline.v1.operator_pb2.ReleaseOrderResponse,
     ]
-    """An operator ends the reservation of an order that is over but was never reported so. A retry is safe."""
+    """An operator ends the reservation of an order that is over but was never reported so. A retry is
+    safe.
+    """
 
     AcceptRecovery: grpc.aio.UnaryUnaryMultiCallable[
         haltline.v1.operator_pb2.AcceptRecoveryRequest,
@@ -134,7 +153,9 @@ class OperatorServiceAsyncStub:
     """Anyone reads the configuration in force. Needs no proof; any retry is safe."""
 
 class OperatorServiceServicer(metaclass=abc.ABCMeta):
-    """OperatorService gives back what a stop took. Each call is journalled with who, why and what it changed."""
+    """OperatorService gives back what a stop took. Each call is journalled with who, why and what it
+    changed.
+    """
 
     @abc.abstractmethod
     def ResetKill(
@@ -142,8 +163,9 @@ class OperatorServiceServicer(metaclass=abc.ABCMeta):
         request: haltline.v1.operator_pb2.ResetKillRequest,
         context: _ServicerContext,
     ) -> typing.Union[haltline.v1.operator_pb2.ResetKillResponse, collections.abc.Awaitable[haltline.v1.operator_pb2.ResetKillResponse]]:
-        """An operator ends kills. Durable first, then effective. ABORTED where the epoch is not the expected one: read the
-        status and decide again. A retry is safe; give expected_epoch so that it cannot undo a newer kill.
+        """An operator ends kills. Durable first, then effective. ABORTED where the epoch is not the
+        expected one: read the status and decide again. A retry is safe; give expected_epoch so that it
+        cannot undo a newer kill.
         """
 
     @abc.abstractmethod
@@ -152,7 +174,9 @@ class OperatorServiceServicer(metaclass=abc.ABCMeta):
         request: haltline.v1.operator_pb2.EaseKillRequest,
         context: _ServicerContext,
     ) -> typing.Union[haltline.v1.operator_pb2.EaseKillResponse, collections.abc.Awaitable[haltline.v1.operator_pb2.EaseKillResponse]]:
-        """An operator turns HALT into REDUCE_ONLY so that positions can be left. A retry is safe, as for ResetKill."""
+        """An operator turns HALT into REDUCE_ONLY so that positions can be left. A retry is safe, as for
+        ResetKill.
+        """
 
     @abc.abstractmethod
     def ResetBreaker(
@@ -160,8 +184,8 @@ class OperatorServiceServicer(metaclass=abc.ABCMeta):
         request: haltline.v1.operator_pb2.ResetBreakerRequest,
         context: _ServicerContext,
     ) -> typing.Union[haltline.v1.operator_pb2.ResetBreakerResponse, collections.abc.Awaitable[haltline.v1.operator_pb2.ResetBreakerResponse]]:
-        """An operator closes the circuit breaker; streaks and windows are cleared. While CLOSED it answers OK and changes nothing, so
-        a retry is safe.
+        """An operator closes the circuit breaker; streaks and windows are cleared. While CLOSED it
+        answers OK and changes nothing, so a retry is safe.
         """
 
     @abc.abstractmethod
@@ -170,7 +194,9 @@ class OperatorServiceServicer(metaclass=abc.ABCMeta):
         request: haltline.v1.operator_pb2.ResetAllRequest,
         context: _ServicerContext,
     ) -> typing.Union[haltline.v1.operator_pb2.ResetAllResponse, collections.abc.Awaitable[haltline.v1.operator_pb2.ResetAllResponse]]:
-        """An operator resets kills and breaker in one atomic step, or neither. A retry is safe, as for ResetKill."""
+        """An operator resets kills and breaker in one atomic step, or neither. A retry is safe, as for
+        ResetKill.
+        """
 
     @abc.abstractmethod
     def ReleaseOrder(
@@ -178,7 +204,9 @@ class OperatorServiceServicer(metaclass=abc.ABCMeta):
         request: haltline.v1.operator_pb2.ReleaseOrderRequest,
         context: _ServicerContext,
     ) -> typing.Union[haltline.v1.operator_pb2.ReleaseOrderResponse, collections.abc.Awaitable[haltline.v1.operator_pb2.ReleaseOrderResponse]]:
-        """An operator ends the reservation of an order that is over but was never reported so. A retry is safe."""
+        """An operator ends the reservation of an order that is over but was never reported so. A retry is
+        safe.
+        """
 
     @abc.abstractmethod
     def AcceptRecovery(

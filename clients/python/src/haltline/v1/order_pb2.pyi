@@ -3,8 +3,8 @@
 isort:skip_file
 An order before it is sent: what a bot asks and what the sidecar decides.
 
-Decimals, names and texts are as safety_service.proto says. A decision is an OK response, approved or denied;
-a CallError means no decision, and a client treats it as denied.
+Decimals, names and texts are as safety_service.proto says. A decision is an OK response,
+approved or denied; a CallError means no decision, and a client treats it as denied.
 """
 
 import builtins
@@ -58,29 +58,49 @@ class _OrderType:
 class _OrderTypeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_OrderType.ValueType], builtins.type):
     DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
     ORDER_TYPE_UNSPECIFIED: _OrderType.ValueType  # 0
-    """Not given: INVALID_ARGUMENT in a request; in an answer: not known (an order this sidecar never checked)."""
+    """Not given: INVALID_ARGUMENT in a request; in an answer: not known (an order this sidecar never
+    checked).
+    """
     ORDER_TYPE_LIMIT: _OrderType.ValueType  # 1
-    """Needs limit_price, refuses stop_price. A buy is judged at the higher of limit and mark, a sell likewise."""
+    """Needs limit_price, refuses stop_price. A buy is judged at the higher of limit and mark, a sell
+    likewise.
+    """
     ORDER_TYPE_MARKET: _OrderType.ValueType  # 2
-    """Refuses limit_price and stop_price. Judged at the mark (or a higher reference_price) plus market_slippage_ratio."""
+    """Refuses limit_price and stop_price. Judged at the mark (or a higher reference_price) plus
+    market_slippage_ratio.
+    """
     ORDER_TYPE_STOP: _OrderType.ValueType  # 3
-    """Needs stop_price, refuses limit_price. Judged at the higher of stop and mark plus market_slippage_ratio."""
+    """Needs stop_price, refuses limit_price. Judged at the higher of stop and mark plus
+    market_slippage_ratio.
+    """
     ORDER_TYPE_STOP_LIMIT: _OrderType.ValueType  # 4
-    """Needs stop_price and limit_price. Judged at the highest of limit, stop and mark plus market_slippage_ratio."""
+    """Needs stop_price and limit_price. Judged at the highest of limit, stop and mark plus
+    market_slippage_ratio.
+    """
 
 class OrderType(_OrderType, metaclass=_OrderTypeEnumTypeWrapper):
     """OrderType says which prices an order carries and at which price it is judged."""
 
 ORDER_TYPE_UNSPECIFIED: OrderType.ValueType  # 0
-"""Not given: INVALID_ARGUMENT in a request; in an answer: not known (an order this sidecar never checked)."""
+"""Not given: INVALID_ARGUMENT in a request; in an answer: not known (an order this sidecar never
+checked).
+"""
 ORDER_TYPE_LIMIT: OrderType.ValueType  # 1
-"""Needs limit_price, refuses stop_price. A buy is judged at the higher of limit and mark, a sell likewise."""
+"""Needs limit_price, refuses stop_price. A buy is judged at the higher of limit and mark, a sell
+likewise.
+"""
 ORDER_TYPE_MARKET: OrderType.ValueType  # 2
-"""Refuses limit_price and stop_price. Judged at the mark (or a higher reference_price) plus market_slippage_ratio."""
+"""Refuses limit_price and stop_price. Judged at the mark (or a higher reference_price) plus
+market_slippage_ratio.
+"""
 ORDER_TYPE_STOP: OrderType.ValueType  # 3
-"""Needs stop_price, refuses limit_price. Judged at the higher of stop and mark plus market_slippage_ratio."""
+"""Needs stop_price, refuses limit_price. Judged at the higher of stop and mark plus
+market_slippage_ratio.
+"""
 ORDER_TYPE_STOP_LIMIT: OrderType.ValueType  # 4
-"""Needs stop_price and limit_price. Judged at the highest of limit, stop and mark plus market_slippage_ratio."""
+"""Needs stop_price and limit_price. Judged at the highest of limit, stop and mark plus
+market_slippage_ratio.
+"""
 global___OrderType = OrderType
 
 class _Verdict:
@@ -116,11 +136,13 @@ class _BatchModeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._Enum
     BATCH_MODE_UNSPECIFIED: _BatchMode.ValueType  # 0
     """Not given: INVALID_ARGUMENT for the whole call."""
     BATCH_MODE_INDEPENDENT: _BatchMode.ValueType  # 1
-    """Each order is judged on its own, after the reservations of those before it; a malformed one is an error in its
-    place and the others are judged.
+    """Each order is judged on its own, after the reservations of those before it; a malformed one is
+    an error in its place and the others are judged.
     """
     BATCH_MODE_ALL_OR_NONE: _BatchMode.ValueType  # 2
-    """All are approved and reserved, or none is: one denial denies all. If one is malformed nothing is judged."""
+    """All are approved and reserved, or none is: one denial denies all. If one is malformed nothing
+    is judged.
+    """
 
 class BatchMode(_BatchMode, metaclass=_BatchModeEnumTypeWrapper):
     """BatchMode says what one order's denial means for the others of a batch."""
@@ -128,17 +150,19 @@ class BatchMode(_BatchMode, metaclass=_BatchModeEnumTypeWrapper):
 BATCH_MODE_UNSPECIFIED: BatchMode.ValueType  # 0
 """Not given: INVALID_ARGUMENT for the whole call."""
 BATCH_MODE_INDEPENDENT: BatchMode.ValueType  # 1
-"""Each order is judged on its own, after the reservations of those before it; a malformed one is an error in its
-place and the others are judged.
+"""Each order is judged on its own, after the reservations of those before it; a malformed one is
+an error in its place and the others are judged.
 """
 BATCH_MODE_ALL_OR_NONE: BatchMode.ValueType  # 2
-"""All are approved and reserved, or none is: one denial denies all. If one is malformed nothing is judged."""
+"""All are approved and reserved, or none is: one denial denies all. If one is malformed nothing
+is judged.
+"""
 global___BatchMode = BatchMode
 
 @typing.final
 class CheckOrderRequest(google.protobuf.message.Message):
-    """CheckOrderRequest is one order a bot wants to send. A retry with the same order_id and content is safe: a valid
-    approval is repeated, never reserved twice.
+    """CheckOrderRequest is one order a bot wants to send. A retry with the same order_id and content is
+    safe: a valid approval is repeated, never reserved twice.
     """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
@@ -158,8 +182,8 @@ class CheckOrderRequest(google.protobuf.message.Message):
     REPLACES_ORDER_ID_FIELD_NUMBER: builtins.int
     ONE_CANCELS_OTHER_GROUP_FIELD_NUMBER: builtins.int
     order_id: builtins.str
-    """The bot's own id of the order, unique per sidecar for ever: name, [!-~]{1,128}. Also its venue client order
-    id, where the venue has one, so that a replayed approval cannot become two orders.
+    """The bot's own id of the order, unique per sidecar for ever: name, [!-~]{1,128}. Also its venue
+    client order id, where the venue has one, so that a replayed approval cannot become two orders.
     """
     strategy: builtins.str
     """Who trades: name, [!-~]{1,128}."""
@@ -170,29 +194,42 @@ class CheckOrderRequest(google.protobuf.message.Message):
     order_type: global___OrderType.ValueType
     """Must be given; says which prices must and must not be there."""
     quantity: builtins.str
-    """Units of the symbol (contracts where it has a multiplier): decimal > 0. Need not be a multiple of quantity_step."""
+    """Units of the symbol (contracts where it has a multiplier): decimal > 0. Need not be a multiple
+    of quantity_step.
+    """
     limit_price: builtins.str
-    """Account currency per unit: decimal > 0. Needed by LIMIT and STOP_LIMIT; must be absent otherwise."""
+    """Account currency per unit: decimal > 0. Needed by LIMIT and STOP_LIMIT; must be absent
+    otherwise.
+    """
     stop_price: builtins.str
-    """Account currency per unit: decimal > 0. Needed by STOP and STOP_LIMIT; must be absent otherwise."""
+    """Account currency per unit: decimal > 0. Needed by STOP and STOP_LIMIT; must be absent
+    otherwise.
+    """
     reference_price: builtins.str
-    """The price the bot sees now, account currency per unit: decimal > 0. Serves this check only: can raise the price
-    used, never lower it, stands in where there is no mark, never becomes the mark. Absent: the mark alone.
+    """The price the bot sees now, account currency per unit: decimal > 0. Serves this check only: can
+    raise the price used, never lower it, stands in where there is no mark, never becomes the mark.
+    Absent: the mark alone.
     """
     reduce_only: builtins.bool
-    """The bot's wish that this only reduces; never believed, the sidecar computes it. Not part of the content."""
+    """The bot's wish that this only reduces; never believed, the sidecar computes it. Not part of the
+    content.
+    """
     dry_run: builtins.bool
-    """True: the full answer, but nothing is reserved, journalled, counted or remembered, and it authorises nothing."""
+    """True: the full answer, but nothing is reserved, journalled, counted or remembered, and it
+    authorises nothing.
+    """
     replaces_order_id: builtins.str
-    """The order this one replaces at the venue (cancel/replace): name, an order of the same strategy, symbol and side. Judged as
-    current - old + new. Absent: replaces nothing.
+    """The order this one replaces at the venue (cancel/replace): name, an order of the same strategy,
+    symbol and side. Judged as current - old + new. Absent: replaces nothing.
     """
     one_cancels_other_group: builtins.str
-    """Reducing orders of one book (strategy, symbol) and group count once, with the largest: name. Absent: in no group."""
+    """Reducing orders of one book (strategy, symbol) and group count once, with the largest: name.
+    Absent: in no group.
+    """
     @property
     def good_till(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """When the venue will end the order by itself. Absent: only a report (or an operator) ends its reservation. Present:
-        it also ends release_grace_seconds (60) after this time.
+        """When the venue will end the order by itself. Absent: only a report (or an operator) ends its
+        reservation. Present: it also ends release_grace_seconds (60) after this time.
         """
 
     def __init__(
@@ -256,24 +293,24 @@ class CheckOrderResponse(google.protobuf.message.Message):
     layer: haltline.v1.denial_pb2.Layer.ValueType
     """The layer that denied; UNSPECIFIED when approved."""
     approvable_quantity: builtins.str
-    """The largest multiple of the symbol's quantity_step that would be approved in place of this order, before its own
-    reservation: decimal >= 0. 0 where no quantity would be.
+    """The largest multiple of the symbol's quantity_step that would be approved in place of this
+    order, before its own reservation: decimal >= 0. 0 where no quantity would be.
     """
     decision_id: builtins.str
     """Names this decision in logs and the journal: name. Empty for a dry run."""
     sequence: builtins.int
     """Journal sequence of this decision's record; 0 for a dry run and where durable is false."""
     stop_epoch: builtins.int
-    """The stop epoch this was decided at. Every kill, escalation and trip raises it; an approval whose epoch is below
-    the newest one seen must not be sent.
+    """The stop epoch this was decided at. Every kill, escalation and trip raises it; an approval
+    whose epoch is below the newest one seen must not be sent.
     """
     replayed: builtins.bool
-    """True: an approval of this order_id was given before, so it may be at the venue already. Send only under the same
-    venue client order id, or after asking the venue.
+    """True: an approval of this order_id was given before, so it may be at the venue already. Send
+    only under the same venue client order id, or after asking the venue.
     """
     durable: builtins.bool
-    """Whether the decision is as durable as configured. False on an approval: a reducing order approved from memory
-    while the store refuses. Always false for a dry run.
+    """Whether the decision is as durable as configured. False on an approval: a reducing order
+    approved from memory while the store refuses. Always false for a dry run.
     """
     store_id: builtins.str
     """The store that decided; a client that knew another one denies and asks a person."""
@@ -287,17 +324,21 @@ class CheckOrderResponse(google.protobuf.message.Message):
 
     @property
     def expires_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """Until when the order may be sent, on the sidecar's clock: for people. Absent when denied or a dry run."""
+        """Until when the order may be sent, on the sidecar's clock: for people. Absent when denied or a
+        dry run.
+        """
 
     @property
     def valid_for(self) -> google.protobuf.duration_pb2.Duration:
-        """How long the order may still be sent, counted on the client's monotonic clock from before it asked (default
-        10 s). Absent when denied or a dry run: a client without it does not send.
+        """How long the order may still be sent, counted on the client's monotonic clock from before it
+        asked (default 10 s). Absent when denied or a dry run: a client without it does not send.
         """
 
     @property
     def blocking_order_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Up to 16 orders whose reservations caused the denial, largest first. Empty when reservations were not the cause."""
+        """Up to 16 orders whose reservations caused the denial, largest first. Empty when reservations
+        were not the cause.
+        """
 
     def __init__(
         self,
@@ -335,8 +376,8 @@ class CheckOrdersRequest(google.protobuf.message.Message):
     """What one denial means for the others; must be given."""
     @property
     def orders(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___CheckOrderRequest]:
-        """1 to 256 orders, judged in this order, each seeing the reservations of those before it. An order_id twice is
-        INVALID_ARGUMENT for the whole call. dry_run must be the same in all.
+        """1 to 256 orders, judged in this order, each seeing the reservations of those before it. An
+        order_id twice is INVALID_ARGUMENT for the whole call. dry_run must be the same in all.
         """
 
     def __init__(
@@ -410,7 +451,9 @@ class CheckOrderStreamRequest(google.protobuf.message.Message):
     REQUEST_ID_FIELD_NUMBER: builtins.int
     ORDER_FIELD_NUMBER: builtins.int
     request_id: builtins.int
-    """The bot's mark to find the answer again: echoed, never interpreted, best unique on the stream; 0 is allowed."""
+    """The bot's mark to find the answer again: echoed, never interpreted, best unique on the stream;
+    0 is allowed.
+    """
     @property
     def order(self) -> global___CheckOrderRequest:
         """The order; absent is INVALID_ARGUMENT."""

@@ -3,8 +3,8 @@
 isort:skip_file
 Position limits as they stand: what each symbol, each strategy and the account have used.
 
-Exposure is worst case: position at the mark plus whatever reservations could still add. Opposite positions of two
-strategies do not net. At the limit is allowed, above is denied.
+Exposure is worst case: position at the mark plus whatever reservations could still add. Opposite
+positions of two strategies do not net. At the limit is allowed, above is denied.
 """
 
 import builtins
@@ -33,9 +33,13 @@ class PositionLimits(google.protobuf.message.Message):
     SYMBOL_COUNT_FIELD_NUMBER: builtins.int
     STRATEGY_COUNT_FIELD_NUMBER: builtins.int
     per_symbol_ratio: builtins.str
-    """One symbol over all strategies, as a fraction of equity: decimal (0.30). Overrides stand in `symbols`."""
+    """One symbol over all strategies, as a fraction of equity: decimal (0.30). Overrides stand in
+    `symbols`.
+    """
     per_strategy_ratio: builtins.str
-    """One strategy over its symbols, as a fraction of equity: decimal (0.60). Overrides stand in `strategies`."""
+    """One strategy over its symbols, as a fraction of equity: decimal (0.60). Overrides stand in
+    `strategies`.
+    """
     portfolio_ratio: builtins.str
     """Everything, as a fraction of equity: decimal (0.90)."""
     max_positions: builtins.int
@@ -93,7 +97,9 @@ class Exposure(google.protobuf.message.Message):
     exposure: builtins.str
     """Account currency: decimal >= 0."""
     share: builtins.str
-    """exposure / equity, rounded up to 6 places, for people: nothing is decided on it. Absent while equity is unknown or <= 0."""
+    """exposure / equity, rounded up to 6 places, for people: nothing is decided on it. Absent while
+    equity is unknown or <= 0.
+    """
     limit_ratio: builtins.str
     """The fraction of equity that holds here, overrides included."""
     limit: builtins.str

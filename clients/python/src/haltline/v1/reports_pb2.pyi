@@ -3,9 +3,10 @@
 isort:skip_file
 What became of an order, and what went wrong on the way: facts a bot reports.
 
-Facts are believed and never dropped: a report about an unknown order, a fill too many or a fill that contradicts its
-approval is applied and flagged. A retry with the same id and content is safe and answers `duplicate`; the same id
-with other content is ALREADY_EXISTS and applies nothing. A report is power-durable before it is answered.
+Facts are believed and never dropped: a report about an unknown order, a fill too many or a fill
+that contradicts its approval is applied and flagged. A retry with the same id and content is
+safe and answers `duplicate`; the same id with other content is ALREADY_EXISTS and applies
+nothing. A report is power-durable before it is answered.
 """
 
 import builtins
@@ -35,12 +36,12 @@ class _TradeReportKind:
 class _TradeReportKindEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_TradeReportKind.ValueType], builtins.type):
     DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
     TRADE_REPORT_KIND_UNSPECIFIED: _TradeReportKind.ValueType  # 0
-    """Not given: INVALID_ARGUMENT in a request; never in an answer."""
+    """Not given: INVALID_ARGUMENT in a request; in Reservation: no report yet."""
     TRADE_REPORT_KIND_ACCEPTED: _TradeReportKind.ValueType  # 1
     """The venue has it. Ends nothing; clears the streak of order failures."""
     TRADE_REPORT_KIND_FILLED: _TradeReportKind.ValueType  # 2
-    """One fill, whole or part: fill_quantity and fill_price are needed. Ends the order when filled reaches approved, or
-    with order_done; clears the streak of order failures.
+    """One fill, whole or part: fill_quantity and fill_price are needed. Ends the order when filled
+    reaches approved, or with order_done; clears the streak of order failures.
     """
     TRADE_REPORT_KIND_CANCELED: _TradeReportKind.ValueType  # 3
     """Canceled, or never sent. Ends the order."""
@@ -49,8 +50,8 @@ class _TradeReportKindEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper
     TRADE_REPORT_KIND_REJECTED: _TradeReportKind.ValueType  # 5
     """The venue said no: an order failure. Ends the order; of a replacement only the replacement."""
     TRADE_REPORT_KIND_FAILED: _TradeReportKind.ValueType  # 6
-    """Sent, and came to nothing or to an unknown state: a failed trade. Keeps the reservation, because the order
-    may be alive, unless order_done.
+    """Sent, and came to nothing or to an unknown state: a failed trade. Keeps the reservation,
+    because the order may be alive, unless order_done.
     """
     TRADE_REPORT_KIND_REPLACED: _TradeReportKind.ValueType  # 7
     """The venue changed it: new_quantity is needed. Ends nothing."""
@@ -59,12 +60,12 @@ class TradeReportKind(_TradeReportKind, metaclass=_TradeReportKindEnumTypeWrappe
     """TradeReportKind is what happened to an order."""
 
 TRADE_REPORT_KIND_UNSPECIFIED: TradeReportKind.ValueType  # 0
-"""Not given: INVALID_ARGUMENT in a request; never in an answer."""
+"""Not given: INVALID_ARGUMENT in a request; in Reservation: no report yet."""
 TRADE_REPORT_KIND_ACCEPTED: TradeReportKind.ValueType  # 1
 """The venue has it. Ends nothing; clears the streak of order failures."""
 TRADE_REPORT_KIND_FILLED: TradeReportKind.ValueType  # 2
-"""One fill, whole or part: fill_quantity and fill_price are needed. Ends the order when filled reaches approved, or
-with order_done; clears the streak of order failures.
+"""One fill, whole or part: fill_quantity and fill_price are needed. Ends the order when filled
+reaches approved, or with order_done; clears the streak of order failures.
 """
 TRADE_REPORT_KIND_CANCELED: TradeReportKind.ValueType  # 3
 """Canceled, or never sent. Ends the order."""
@@ -73,8 +74,8 @@ TRADE_REPORT_KIND_EXPIRED: TradeReportKind.ValueType  # 4
 TRADE_REPORT_KIND_REJECTED: TradeReportKind.ValueType  # 5
 """The venue said no: an order failure. Ends the order; of a replacement only the replacement."""
 TRADE_REPORT_KIND_FAILED: TradeReportKind.ValueType  # 6
-"""Sent, and came to nothing or to an unknown state: a failed trade. Keeps the reservation, because the order
-may be alive, unless order_done.
+"""Sent, and came to nothing or to an unknown state: a failed trade. Keeps the reservation,
+because the order may be alive, unless order_done.
 """
 TRADE_REPORT_KIND_REPLACED: TradeReportKind.ValueType  # 7
 """The venue changed it: new_quantity is needed. Ends nothing."""
@@ -103,7 +104,9 @@ class ReportTradeRequest(google.protobuf.message.Message):
     VENUE_TIME_FIELD_NUMBER: builtins.int
     NOTE_FIELD_NUMBER: builtins.int
     report_id: builtins.str
-    """The bot's id of this report, unique per order: name, [!-~]{1,128}; the venue's execution id serves well."""
+    """The bot's id of this report, unique per order: name, [!-~]{1,128}; the venue's execution id
+    serves well.
+    """
     order_id: builtins.str
     """The order it is about: name. One never approved is applied and flagged unsolicited."""
     strategy: builtins.str
@@ -117,31 +120,40 @@ class ReportTradeRequest(google.protobuf.message.Message):
     fill_quantity: builtins.str
     """Units of this fill alone, not the sum: decimal > 0. Needed by FILLED, must be absent otherwise."""
     fill_price: builtins.str
-    """Account currency per unit: decimal > 0; also becomes the symbol's mark. Needed by FILLED, must be absent otherwise."""
+    """Account currency per unit: decimal > 0; also becomes the symbol's mark. Needed by FILLED, must
+    be absent otherwise.
+    """
     fee: builtins.str
-    """Cost of this fill in account currency: signed decimal, a rebate is negative. Absent: none. Only with FILLED."""
+    """Cost of this fill in account currency: signed decimal, a rebate is negative. Absent: none. Only
+    with FILLED.
+    """
     fee_quantity: builtins.str
-    """Fee paid in what was bought, in units: decimal > 0; reduces the position. Absent: none. Only with FILLED."""
+    """Fee paid in what was bought, in units: decimal > 0; reduces the position. Absent: none. Only
+    with FILLED.
+    """
     realized_pnl: builtins.str
-    """The venue's net result of this reducing fill in account currency: signed decimal. Absent: the sidecar's own net
-    cash of the round trip counts. Only with FILLED.
+    """The venue's net result of this reducing fill in account currency: signed decimal. Absent: the
+    sidecar's own net cash of the round trip counts. Only with FILLED.
     """
     order_done: builtins.bool
-    """True: no more will come of this order; its reservation ends. Ignored for ACCEPTED and REPLACED."""
+    """True: no more will come of this order; its reservation ends. Must be false with ACCEPTED and
+    REPLACED.
+    """
     new_quantity: builtins.str
-    """The whole order's quantity from now on, filled part included: decimal > 0. Needed by REPLACED; with ACCEPTED and a
-    price it reserves an order never checked. Must be absent otherwise.
+    """The whole order's quantity from now on, filled part included: decimal > 0. Needed by REPLACED;
+    with ACCEPTED and a price it reserves an order never checked. Must be absent otherwise.
     """
     new_limit_price: builtins.str
-    """The limit price from now on, account currency per unit: decimal > 0. Absent with REPLACED: unchanged. Only with
-    REPLACED and ACCEPTED.
+    """The limit price from now on, account currency per unit: decimal > 0. Absent with REPLACED:
+    unchanged. Only with REPLACED and ACCEPTED.
     """
     note: builtins.str
     """For people: text, cut at 512 characters and marked. Not part of the content."""
     @property
     def venue_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """When it happened at the venue. Absent: not known; among REPLACED the last received wins. One older than what is
-        remembered (7 days, 1,000,000 ids) is FAILED_PRECONDITION, because a repeat could not be told.
+        """When it happened at the venue. Absent: not known; among REPLACED the last received wins. One
+        older than what is remembered (7 days, 1,000,000 ids) is FAILED_PRECONDITION, because a repeat
+        could not be told.
         """
 
     def __init__(
@@ -202,6 +214,7 @@ class ReportTradeResponse(google.protobuf.message.Message):
     """Journal sequence of the report's record; of the first one where duplicate."""
     store_id: builtins.str
     """Field 5 is kept free for receipt (with the audit, later).
+
     The store that took it.
     """
     @property
@@ -231,7 +244,9 @@ class ReportTradesRequest(google.protobuf.message.Message):
     TRADES_FIELD_NUMBER: builtins.int
     @property
     def trades(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___ReportTradeRequest]:
-        """1 to 256 reports, applied in this order, each on its own: one at fault does not stop the others."""
+        """1 to 256 reports, applied in this order, each on its own: one at fault does not stop the
+        others.
+        """
 
     def __init__(
         self,
@@ -296,7 +311,9 @@ global___ReportTradesResult = ReportTradesResult
 
 @typing.final
 class ReportApiErrorRequest(google.protobuf.message.Message):
-    """ReportApiErrorRequest is one failed call to a venue's API. Successes are not reported and clear nothing."""
+    """ReportApiErrorRequest is one failed call to a venue's API. Successes are not reported and clear
+    nothing.
+    """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 

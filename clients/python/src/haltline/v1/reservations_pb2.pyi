@@ -3,8 +3,9 @@
 isort:skip_file
 Exposure held for approved orders until they are over.
 
-An approval reserves at once. A reservation ends by fills reaching the approved quantity, a terminal report,
-order_done, a complete list of open orders, good_till with its grace, or ReleaseOrder.
+An approval reserves at once. A reservation ends by fills reaching the approved quantity, a
+terminal report, order_done, a complete list of open orders, good_till with its grace, or
+ReleaseOrder.
 """
 
 import builtins
@@ -37,8 +38,8 @@ class ListOrdersRequest(google.protobuf.message.Message):
     page_size: builtins.int
     """How many at most: 1 to 1,000; 0 means 100; more is cut to 1,000."""
     page_token: builtins.str
-    """next_page_token of the page before, with the same filters; empty for the first page. A token of another
-    filter or instance is INVALID_ARGUMENT.
+    """next_page_token of the page before, with the same filters; empty for the first page. A token of
+    another filter or instance is INVALID_ARGUMENT.
     """
     def __init__(
         self,
@@ -95,20 +96,16 @@ class Reservation(google.protobuf.message.Message):
     STRATEGY_FIELD_NUMBER: builtins.int
     SYMBOL_FIELD_NUMBER: builtins.int
     SIDE_FIELD_NUMBER: builtins.int
-    ORDER_TYPE_FIELD_NUMBER: builtins.int
     QUANTITY_FIELD_NUMBER: builtins.int
     FILLED_QUANTITY_FIELD_NUMBER: builtins.int
-    RESERVED_QUANTITY_FIELD_NUMBER: builtins.int
-    RESERVED_NOTIONAL_FIELD_NUMBER: builtins.int
+    REMAINING_QUANTITY_FIELD_NUMBER: builtins.int
+    REMAINING_NOTIONAL_FIELD_NUMBER: builtins.int
     LIMIT_PRICE_FIELD_NUMBER: builtins.int
-    STOP_PRICE_FIELD_NUMBER: builtins.int
-    RESERVED_AT_FIELD_NUMBER: builtins.int
+    APPROVED_AT_FIELD_NUMBER: builtins.int
     AGE_FIELD_NUMBER: builtins.int
-    LAST_REPORT_FIELD_NUMBER: builtins.int
     EXPIRES_AT_FIELD_NUMBER: builtins.int
-    GOOD_TILL_FIELD_NUMBER: builtins.int
-    REPLACES_ORDER_ID_FIELD_NUMBER: builtins.int
-    ONE_CANCELS_OTHER_GROUP_FIELD_NUMBER: builtins.int
+    LAST_REPORT_KIND_FIELD_NUMBER: builtins.int
+    LAST_REPORT_AT_FIELD_NUMBER: builtins.int
     UNSOLICITED_FIELD_NUMBER: builtins.int
     order_id: builtins.str
     """The order."""
@@ -118,45 +115,37 @@ class Reservation(google.protobuf.message.Message):
     """Of what."""
     side: haltline.v1.order_pb2.Side.ValueType
     """Which way."""
-    order_type: haltline.v1.order_pb2.OrderType.ValueType
-    """UNSPECIFIED for an order this sidecar never checked."""
     quantity: builtins.str
-    """The whole order as approved, replaced or listed by the venue, filled part included: decimal > 0."""
+    """The whole order as approved, replaced or listed by the venue, filled part included: decimal >
+    0.
+    """
     filled_quantity: builtins.str
     """Filled so far: decimal >= 0; above quantity after an overfill."""
-    reserved_quantity: builtins.str
-    """Still held: decimal >= 0."""
-    reserved_notional: builtins.str
-    """What is held in account currency, fixed when reserved: decimal >= 0."""
+    remaining_quantity: builtins.str
+    """Still held, in units: decimal >= 0."""
+    remaining_notional: builtins.str
+    """What is held for it in account currency, fixed when reserved: decimal >= 0."""
     limit_price: builtins.str
     """Account currency per unit; absent where the order has none."""
-    stop_price: builtins.str
-    """Account currency per unit; absent where the order has none."""
-    replaces_order_id: builtins.str
-    """The order it replaces; absent where it replaces none."""
-    one_cancels_other_group: builtins.str
-    """Its one-cancels-other group; absent where it is in none."""
+    last_report_kind: haltline.v1.reports_pb2.TradeReportKind.ValueType
+    """What the newest report about it said. UNSPECIFIED: unreported; was it ever sent?"""
     unsolicited: builtins.bool
     """True: never approved here; a report or a list of open orders made it known."""
     @property
-    def reserved_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+    def approved_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """When it was approved or, for an order never checked, first reported."""
 
     @property
     def age(self) -> google.protobuf.duration_pb2.Duration:
-        """Since the last report or, without one, since reserved_at."""
-
-    @property
-    def last_report(self) -> global___LastReport:
-        """The newest report about it. Absent: unreported; was it ever sent?"""
+        """Since approved_at."""
 
     @property
     def expires_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """Until when the approval may be sent. Absent for an order never checked."""
 
     @property
-    def good_till(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """When the venue will end it; absent where the order did not say."""
+    def last_report_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When the sidecar received that report. Absent: unreported."""
 
     def __init__(
         self,
@@ -165,60 +154,20 @@ class Reservation(google.protobuf.message.Message):
         strategy: builtins.str = ...,
         symbol: builtins.str = ...,
         side: haltline.v1.order_pb2.Side.ValueType = ...,
-        order_type: haltline.v1.order_pb2.OrderType.ValueType = ...,
         quantity: builtins.str = ...,
         filled_quantity: builtins.str = ...,
-        reserved_quantity: builtins.str = ...,
-        reserved_notional: builtins.str = ...,
+        remaining_quantity: builtins.str = ...,
+        remaining_notional: builtins.str = ...,
         limit_price: builtins.str | None = ...,
-        stop_price: builtins.str | None = ...,
-        reserved_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        approved_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         age: google.protobuf.duration_pb2.Duration | None = ...,
-        last_report: global___LastReport | None = ...,
         expires_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
-        good_till: google.protobuf.timestamp_pb2.Timestamp | None = ...,
-        replaces_order_id: builtins.str | None = ...,
-        one_cancels_other_group: builtins.str | None = ...,
+        last_report_kind: haltline.v1.reports_pb2.TradeReportKind.ValueType = ...,
+        last_report_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         unsolicited: builtins.bool = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_limit_price", b"_limit_price", "_one_cancels_other_group", b"_one_cancels_other_group", "_replaces_order_id", b"_replaces_order_id", "_stop_price", b"_stop_price", "age", b"age", "expires_at", b"expires_at", "good_till", b"good_till", "last_report", b"last_report", "limit_price", b"limit_price", "one_cancels_other_group", b"one_cancels_other_group", "replaces_order_id", b"replaces_order_id", "reserved_at", b"reserved_at", "stop_price", b"stop_price"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_limit_price", b"_limit_price", "_one_cancels_other_group", b"_one_cancels_other_group", "_replaces_order_id", b"_replaces_order_id", "_stop_price", b"_stop_price", "age", b"age", "expires_at", b"expires_at", "filled_quantity", b"filled_quantity", "good_till", b"good_till", "last_report", b"last_report", "limit_price", b"limit_price", "one_cancels_other_group", b"one_cancels_other_group", "order_id", b"order_id", "order_type", b"order_type", "quantity", b"quantity", "replaces_order_id", b"replaces_order_id", "reserved_at", b"reserved_at", "reserved_notional", b"reserved_notional", "reserved_quantity", b"reserved_quantity", "side", b"side", "stop_price", b"stop_price", "strategy", b"strategy", "symbol", b"symbol", "unsolicited", b"unsolicited"]) -> None: ...
-    @typing.overload
+    def HasField(self, field_name: typing.Literal["_limit_price", b"_limit_price", "age", b"age", "approved_at", b"approved_at", "expires_at", b"expires_at", "last_report_at", b"last_report_at", "limit_price", b"limit_price"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_limit_price", b"_limit_price", "age", b"age", "approved_at", b"approved_at", "expires_at", b"expires_at", "filled_quantity", b"filled_quantity", "last_report_at", b"last_report_at", "last_report_kind", b"last_report_kind", "limit_price", b"limit_price", "order_id", b"order_id", "quantity", b"quantity", "remaining_notional", b"remaining_notional", "remaining_quantity", b"remaining_quantity", "side", b"side", "strategy", b"strategy", "symbol", b"symbol", "unsolicited", b"unsolicited"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_limit_price", b"_limit_price"]) -> typing.Literal["limit_price"] | None: ...
-    @typing.overload
-    def WhichOneof(self, oneof_group: typing.Literal["_one_cancels_other_group", b"_one_cancels_other_group"]) -> typing.Literal["one_cancels_other_group"] | None: ...
-    @typing.overload
-    def WhichOneof(self, oneof_group: typing.Literal["_replaces_order_id", b"_replaces_order_id"]) -> typing.Literal["replaces_order_id"] | None: ...
-    @typing.overload
-    def WhichOneof(self, oneof_group: typing.Literal["_stop_price", b"_stop_price"]) -> typing.Literal["stop_price"] | None: ...
 
 global___Reservation = Reservation
-
-@typing.final
-class LastReport(google.protobuf.message.Message):
-    """LastReport is the newest report about an order."""
-
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
-
-    REPORT_ID_FIELD_NUMBER: builtins.int
-    KIND_FIELD_NUMBER: builtins.int
-    RECEIVED_AT_FIELD_NUMBER: builtins.int
-    report_id: builtins.str
-    """The bot's id of that report."""
-    kind: haltline.v1.reports_pb2.TradeReportKind.ValueType
-    """What it said."""
-    @property
-    def received_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """When the sidecar received it."""
-
-    def __init__(
-        self,
-        *,
-        report_id: builtins.str = ...,
-        kind: haltline.v1.reports_pb2.TradeReportKind.ValueType = ...,
-        received_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
-    ) -> None: ...
-    def HasField(self, field_name: typing.Literal["received_at", b"received_at"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["kind", b"kind", "received_at", b"received_at", "report_id", b"report_id"]) -> None: ...
-
-global___LastReport = LastReport

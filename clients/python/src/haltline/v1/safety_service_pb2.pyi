@@ -4,15 +4,20 @@ isort:skip_file
 What a bot calls: ask before sending, report what became of it, stop, watch.
 
 Held by every message of this package:
-- Decimal: a string -?[0-9]{1,20}(\\.[0-9]{1,18})? in ASCII, at most 28 digits after leading zeros (multipliers and
-  ratios 12). NaN, infinities, exponents and empty strings are INVALID_ARGUMENT naming the field; -0 is 0.
-  Ratios are fractions: 0.05 is 5 %. Money is in the one account currency of the sidecar.
+- Decimal: a string -?[0-9]{1,20}(\\.[0-9]{1,18})? in ASCII, at most 28 digits after leading zeros
+  (multipliers and ratios 12). NaN, infinities, exponents and empty strings are INVALID_ARGUMENT
+  naming the field; -0 is 0. Ratios are fractions: 0.05 is 5 %. Money is in the one account
+  currency of the sidecar.
 - Name: an id or name, [!-~]{1,128}; otherwise INVALID_ARGUMENT.
-- Text: for people, any Unicode; where a bound is stated, over-long is cut and marked, or refused, as stated there.
-- `optional`: absent means what its comment says. Zero enum values are UNSPECIFIED; clients read them as denied.
+- Text: for people, any Unicode; where a bound is stated, over-long is cut and marked, or
+  refused, as stated there.
+- `optional`: absent means what its comment says. Zero enum values are UNSPECIFIED; clients read
+  them as denied.
 - Every answer names the store; every answer that was journalled carries its sequence.
-- A denial is an OK response. A status error means no decision: treat it as denied. errors.proto says what it carries.
-- Under a driven clock (replays only) the metadata `haltline-time` (RFC 3339) of a call is its time, never moving back.
+- A denial is an OK response. A status error means no decision: treat it as denied. errors.proto
+  says what it carries.
+- Under a driven clock (replays only) the metadata `haltline-time` (RFC 3339) of a call is its
+  time, never moving back.
 """
 
 import google.protobuf.descriptor

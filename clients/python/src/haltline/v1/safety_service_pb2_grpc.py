@@ -11,8 +11,8 @@ from haltline.v1 import status_pb2 as haltline_dot_v1_dot_status__pb2
 
 
 class SafetyServiceStub(object):
-    """SafetyService stands between a bot and its venue. No call here needs proof: facts are believed, permissions are not
-    given.
+    """SafetyService stands between a bot and its venue. No call here needs proof: facts are believed,
+    permissions are not given.
     """
 
     def __init__(self, channel):
@@ -79,30 +79,32 @@ class SafetyServiceStub(object):
 
 
 class SafetyServiceServicer(object):
-    """SafetyService stands between a bot and its venue. No call here needs proof: facts are believed, permissions are not
-    given.
+    """SafetyService stands between a bot and its venue. No call here needs proof: facts are believed,
+    permissions are not given.
     """
 
     def CheckOrder(self, request, context):
-        """A bot asks whether it may send this order, right before sending. Approved: reserved at once; send before valid_for has
-        passed and while the stop epoch stands. No answer within the deadline (250 ms) is a denial; ask again under the same
-        order_id: safe, never reserved twice. Cancels are never asked about.
+        """A bot asks whether it may send this order, right before sending. Approved: reserved at once;
+        send before valid_for has passed and while the stop epoch stands. No answer within the deadline
+        (250 ms) is a denial; ask again under the same order_id: safe, never reserved twice. Cancels
+        are never asked about.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CheckOrders(self, request, context):
-        """A bot asks about several orders in one step. A retry with the same ids and contents is safe, as for CheckOrder.
+        """A bot asks about several orders in one step. A retry with the same ids and contents is safe, as
+        for CheckOrder.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CheckOrderStream(self, request_iterator, context):
-        """CheckOrder over an open stream, the low-latency path. Answers come in the order of the requests. A malformed order is an
-        error in its place; only transport faults end the stream, and what was then unanswered is denied: ask again under the same
-        order_id.
+        """CheckOrder over an open stream, the low-latency path. Answers come in the order of the
+        requests. A malformed order is an error in its place; only transport faults end the stream, and
+        what was then unanswered is denied: ask again under the same order_id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -116,8 +118,8 @@ class SafetyServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ReportTrade(self, request, context):
-        """A bot reports what happened to an order, as soon as it knows. Power-durable before the answer. A retry with the same
-        report_id and content is safe; go on until it is answered.
+        """A bot reports what happened to an order, as soon as it knows. Power-durable before the answer.
+        A retry with the same report_id and content is safe; go on until it is answered.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -131,23 +133,25 @@ class SafetyServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ReportApiError(self, request, context):
-        """A bot reports that a call to its venue's API failed. A retry with the same report_id and content is safe.
+        """A bot reports that a call to its venue's API failed. A retry with the same report_id and
+        content is safe.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReportAccount(self, request, context):
-        """A bot reports equity, marks, flows, and complete positions and open orders. A retry with the same report_id and content is
-        safe.
+        """A bot reports equity, marks, flows, and complete positions and open orders. A retry with the
+        same report_id and content is safe.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def TriggerKill(self, request, context):
-        """Anyone stops trading. No argument makes it fail. Takes effect first, is then made power-durable, then answered. Any retry
-        is safe: an active kill stays and the attempt is counted.
+        """Anyone stops trading. No argument makes it fail. Takes effect first, is then made
+        power-durable, then answered. Any retry is safe: an active kill stays and the attempt is
+        counted.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -161,8 +165,9 @@ class SafetyServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def StreamStatus(self, request, context):
-        """Anyone follows how everything stands: first everything, then every change, and a heartbeat. A slow reader gets the newest
-        state, never a backlog. Three times max_silence without a frame means trading has stopped. After a break ask anew: safe.
+        """Anyone follows how everything stands: first everything, then every change, and a heartbeat. A
+        slow reader gets the newest state, never a backlog. Three times max_silence without a frame
+        means trading has stopped. After a break ask anew: safe.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -234,8 +239,8 @@ def add_SafetyServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SafetyService(object):
-    """SafetyService stands between a bot and its venue. No call here needs proof: facts are believed, permissions are not
-    given.
+    """SafetyService stands between a bot and its venue. No call here needs proof: facts are believed,
+    permissions are not given.
     """
 
     @staticmethod

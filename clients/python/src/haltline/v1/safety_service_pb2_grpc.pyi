@@ -4,15 +4,20 @@ isort:skip_file
 What a bot calls: ask before sending, report what became of it, stop, watch.
 
 Held by every message of this package:
-- Decimal: a string -?[0-9]{1,20}(\\.[0-9]{1,18})? in ASCII, at most 28 digits after leading zeros (multipliers and
-  ratios 12). NaN, infinities, exponents and empty strings are INVALID_ARGUMENT naming the field; -0 is 0.
-  Ratios are fractions: 0.05 is 5 %. Money is in the one account currency of the sidecar.
+- Decimal: a string -?[0-9]{1,20}(\\.[0-9]{1,18})? in ASCII, at most 28 digits after leading zeros
+  (multipliers and ratios 12). NaN, infinities, exponents and empty strings are INVALID_ARGUMENT
+  naming the field; -0 is 0. Ratios are fractions: 0.05 is 5 %. Money is in the one account
+  currency of the sidecar.
 - Name: an id or name, [!-~]{1,128}; otherwise INVALID_ARGUMENT.
-- Text: for people, any Unicode; where a bound is stated, over-long is cut and marked, or refused, as stated there.
-- `optional`: absent means what its comment says. Zero enum values are UNSPECIFIED; clients read them as denied.
+- Text: for people, any Unicode; where a bound is stated, over-long is cut and marked, or
+  refused, as stated there.
+- `optional`: absent means what its comment says. Zero enum values are UNSPECIFIED; clients read
+  them as denied.
 - Every answer names the store; every answer that was journalled carries its sequence.
-- A denial is an OK response. A status error means no decision: treat it as denied. errors.proto says what it carries.
-- Under a driven clock (replays only) the metadata `haltline-time` (RFC 3339) of a call is its time, never moving back.
+- A denial is an OK response. A status error means no decision: treat it as denied. errors.proto
+  says what it carries.
+- Under a driven clock (replays only) the metadata `haltline-time` (RFC 3339) of a call is its
+  time, never moving back.
 """
 
 import abc
@@ -35,8 +40,8 @@ class _ServicerContext(grpc.ServicerContext, grpc.aio.ServicerContext):  # type:
     ...
 
 class SafetyServiceStub:
-    """SafetyService stands between a bot and its venue. No call here needs proof: facts are believed, permissions are not
-    given.
+    """SafetyService stands between a bot and its venue. No call here needs proof: facts are believed,
+    permissions are not given.
     """
 
     def __init__(self, channel: typing.Union[grpc.Channel, grpc.aio.Channel]) -> None: ...
@@ -44,24 +49,27 @@ class SafetyServiceStub:
         haltline.v1.order_pb2.CheckOrderRequest,
         haltline.v1.order_pb2.CheckOrderResponse,
     ]
-    """A bot asks whether it may send this order, right before sending. Approved: reserved at once; send before valid_for has
-    passed and while the stop epoch stands. No answer within the deadline (250 ms) is a denial; ask again under the same
-    order_id: safe, never reserved twice. Cancels are never asked about.
+    """A bot asks whether it may send this order, right before sending. Approved: reserved at once;
+    send before valid_for has passed and while the stop epoch stands. No answer within the deadline
+    (250 ms) is a denial; ask again under the same order_id: safe, never reserved twice. Cancels
+    are never asked about.
     """
 
     CheckOrders: grpc.UnaryUnaryMultiCallable[
         haltline.v1.order_pb2.CheckOrdersRequest,
         haltline.v1.order_pb2.CheckOrdersResponse,
     ]
-    """A bot asks about several orders in one step. A retry with the same ids and contents is safe, as for CheckOrder."""
+    """A bot asks about several orders in one step. A retry with the same ids and contents is safe, as
+    for CheckOrder.
+    """
 
     CheckOrderStream: grpc.StreamStreamMultiCallable[
         haltline.v1.order_pb2.CheckOrderStreamRequest,
         haltline.v1.order_pb2.CheckOrderStreamResponse,
     ]
-    """CheckOrder over an open stream, the low-latency path. Answers come in the order of the requests. A malformed order is an
-    error in its place; only transport faults end the stream, and what was then unanswered is denied: ask again under the same
-    order_id.
+    """CheckOrder over an open stream, the low-latency path. Answers come in the order of the
+    requests. A malformed order is an error in its place; only transport faults end the stream, and
+    what was then unanswered is denied: ask again under the same order_id.
     """
 
     ListOrders: grpc.UnaryUnaryMultiCallable[
@@ -74,8 +82,8 @@ class SafetyServiceStub:
         haltline.v1.reports_pb2.ReportTradeRequest,
         haltline.v1.reports_pb2.ReportTradeResponse,
     ]
-    """A bot reports what happened to an order, as soon as it knows. Power-durable before the answer. A retry with the same
-    report_id and content is safe; go on until it is answered.
+    """A bot reports what happened to an order, as soon as it knows. Power-durable before the answer.
+    A retry with the same report_id and content is safe; go on until it is answered.
     """
 
     ReportTrades: grpc.UnaryUnaryMultiCallable[
@@ -88,22 +96,25 @@ class SafetyServiceStub:
         haltline.v1.reports_pb2.ReportApiErrorRequest,
         haltline.v1.reports_pb2.ReportApiErrorResponse,
     ]
-    """A bot reports that a call to its venue's API failed. A retry with the same report_id and content is safe."""
+    """A bot reports that a call to its venue's API failed. A retry with the same report_id and
+    content is safe.
+    """
 
     ReportAccount: grpc.UnaryUnaryMultiCallable[
         haltline.v1.account_pb2.ReportAccountRequest,
         haltline.v1.account_pb2.ReportAccountResponse,
     ]
-    """A bot reports equity, marks, flows, and complete positions and open orders. A retry with the same report_id and content is
-    safe.
+    """A bot reports equity, marks, flows, and complete positions and open orders. A retry with the
+    same report_id and content is safe.
     """
 
     TriggerKill: grpc.UnaryUnaryMultiCallable[
         haltline.v1.kill_switch_pb2.TriggerKillRequest,
         haltline.v1.kill_switch_pb2.TriggerKillResponse,
     ]
-    """Anyone stops trading. No argument makes it fail. Takes effect first, is then made power-durable, then answered. Any retry
-    is safe: an active kill stays and the attempt is counted.
+    """Anyone stops trading. No argument makes it fail. Takes effect first, is then made
+    power-durable, then answered. Any retry is safe: an active kill stays and the attempt is
+    counted.
     """
 
     GetStatus: grpc.UnaryUnaryMultiCallable[
@@ -116,37 +127,41 @@ class SafetyServiceStub:
         haltline.v1.status_pb2.StreamStatusRequest,
         haltline.v1.status_pb2.StreamStatusResponse,
     ]
-    """Anyone follows how everything stands: first everything, then every change, and a heartbeat. A slow reader gets the newest
-    state, never a backlog. Three times max_silence without a frame means trading has stopped. After a break ask anew: safe.
+    """Anyone follows how everything stands: first everything, then every change, and a heartbeat. A
+    slow reader gets the newest state, never a backlog. Three times max_silence without a frame
+    means trading has stopped. After a break ask anew: safe.
     """
 
 class SafetyServiceAsyncStub:
-    """SafetyService stands between a bot and its venue. No call here needs proof: facts are believed, permissions are not
-    given.
+    """SafetyService stands between a bot and its venue. No call here needs proof: facts are believed,
+    permissions are not given.
     """
 
     CheckOrder: grpc.aio.UnaryUnaryMultiCallable[
         haltline.v1.order_pb2.CheckOrderRequest,
         haltline.v1.order_pb2.CheckOrderResponse,
     ]
-    """A bot asks whether it may send this order, right before sending. Approved: reserved at once; send before valid_for has
-    passed and while the stop epoch stands. No answer within the deadline (250 ms) is a denial; ask again under the same
-    order_id: safe, never reserved twice. Cancels are never asked about.
+    """A bot asks whether it may send this order, right before sending. Approved: reserved at once;
+    send before valid_for has passed and while the stop epoch stands. No answer within the deadline
+    (250 ms) is a denial; ask again under the same order_id: safe, never reserved twice. Cancels
+    are never asked about.
     """
 
     CheckOrders: grpc.aio.UnaryUnaryMultiCallable[
         haltline.v1.order_pb2.CheckOrdersRequest,
         haltline.v1.order_pb2.CheckOrdersResponse,
     ]
-    """A bot asks about several orders in one step. A retry with the same ids and contents is safe, as for CheckOrder."""
+    """A bot asks about several orders in one step. A retry with the same ids and contents is safe, as
+    for CheckOrder.
+    """
 
     CheckOrderStream: grpc.aio.StreamStreamMultiCallable[
         haltline.v1.order_pb2.CheckOrderStreamRequest,
         haltline.v1.order_pb2.CheckOrderStreamResponse,
     ]
-    """CheckOrder over an open stream, the low-latency path. Answers come in the order of the requests. A malformed order is an
-    error in its place; only transport faults end the stream, and what was then unanswered is denied: ask again under the same
-    order_id.
+    """CheckOrder over an open stream, the low-latency path. Answers come in the order of the
+    requests. A malformed order is an error in its place; only transport faults end the stream, and
+    what was then unanswered is denied: ask again under the same order_id.
     """
 
     ListOrders: grpc.aio.UnaryUnaryMultiCallable[
@@ -159,8 +174,8 @@ class SafetyServiceAsyncStub:
         haltline.v1.reports_pb2.ReportTradeRequest,
         haltline.v1.reports_pb2.ReportTradeResponse,
     ]
-    """A bot reports what happened to an order, as soon as it knows. Power-durable before the answer. A retry with the same
-    report_id and content is safe; go on until it is answered.
+    """A bot reports what happened to an order, as soon as it knows. Power-durable before the answer.
+    A retry with the same report_id and content is safe; go on until it is answered.
     """
 
     ReportTrades: grpc.aio.UnaryUnaryMultiCallable[
@@ -173,22 +188,25 @@ class SafetyServiceAsyncStub:
         haltline.v1.reports_pb2.ReportApiErrorRequest,
         haltline.v1.reports_pb2.ReportApiErrorResponse,
     ]
-    """A bot reports that a call to its venue's API failed. A retry with the same report_id and content is safe."""
+    """A bot reports that a call to its venue's API failed. A retry with the same report_id and
+    content is safe.
+    """
 
     ReportAccount: grpc.aio.UnaryUnaryMultiCallable[
         haltline.v1.account_pb2.ReportAccountRequest,
         haltline.v1.account_pb2.ReportAccountResponse,
     ]
-    """A bot reports equity, marks, flows, and complete positions and open orders. A retry with the same report_id and content is
-    safe.
+    """A bot reports equity, marks, flows, and complete positions and open orders. A retry with the
+    same report_id and content is safe.
     """
 
     TriggerKill: grpc.aio.UnaryUnaryMultiCallable[
         haltline.v1.kill_switch_pb2.TriggerKillRequest,
         haltline.v1.kill_switch_pb2.TriggerKillResponse,
     ]
-    """Anyone stops trading. No argument makes it fail. Takes effect first, is then made power-durable, then answered. Any retry
-    is safe: an active kill stays and the attempt is counted.
+    """Anyone stops trading. No argument makes it fail. Takes effect first, is then made
+    power-durable, then answered. Any retry is safe: an active kill stays and the attempt is
+    counted.
     """
 
     GetStatus: grpc.aio.UnaryUnaryMultiCallable[
@@ -201,13 +219,14 @@ class SafetyServiceAsyncStub:
         haltline.v1.status_pb2.StreamStatusRequest,
         haltline.v1.status_pb2.StreamStatusResponse,
     ]
-    """Anyone follows how everything stands: first everything, then every change, and a heartbeat. A slow reader gets the newest
-    state, never a backlog. Three times max_silence without a frame means trading has stopped. After a break ask anew: safe.
+    """Anyone follows how everything stands: first everything, then every change, and a heartbeat. A
+    slow reader gets the newest state, never a backlog. Three times max_silence without a frame
+    means trading has stopped. After a break ask anew: safe.
     """
 
 class SafetyServiceServicer(metaclass=abc.ABCMeta):
-    """SafetyService stands between a bot and its venue. No call here needs proof: facts are believed, permissions are not
-    given.
+    """SafetyService stands between a bot and its venue. No call here needs proof: facts are believed,
+    permissions are not given.
     """
 
     @abc.abstractmethod
@@ -216,9 +235,10 @@ class SafetyServiceServicer(metaclass=abc.ABCMeta):
         request: haltline.v1.order_pb2.CheckOrderRequest,
         context: _ServicerContext,
     ) -> typing.Union[haltline.v1.order_pb2.CheckOrderResponse, collections.abc.Awaitable[haltline.v1.order_pb2.CheckOrderResponse]]:
-        """A bot asks whether it may send this order, right before sending. Approved: reserved at once; send before valid_for has
-        passed and while the stop epoch stands. No answer within the deadline (250 ms) is a denial; ask again under the same
-        order_id: safe, never reserved twice. Cancels are never asked about.
+        """A bot asks whether it may send this order, right before sending. Approved: reserved at once;
+        send before valid_for has passed and while the stop epoch stands. No answer within the deadline
+        (250 ms) is a denial; ask again under the same order_id: safe, never reserved twice. Cancels
+        are never asked about.
         """
 
     @abc.abstractmethod
@@ -227,7 +247,9 @@ class SafetyServiceServicer(metaclass=abc.ABCMeta):
         request: haltline.v1.order_pb2.CheckOrdersRequest,
         context: _ServicerContext,
     ) -> typing.Union[haltline.v1.order_pb2.CheckOrdersResponse, collections.abc.Awaitable[haltline.v1.order_pb2.CheckOrdersResponse]]:
-        """A bot asks about several orders in one step. A retry with the same ids and contents is safe, as for CheckOrder."""
+        """A bot asks about several orders in one step. A retry with the same ids and contents is safe, as
+        for CheckOrder.
+        """
 
     @abc.abstractmethod
     def CheckOrderStream(
@@ -235,9 +257,9 @@ class SafetyServiceServicer(metaclass=abc.ABCMeta):
         request_iterator: _MaybeAsyncIterator[haltline.v1.order_pb2.CheckOrderStreamRequest],
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[haltline.v1.order_pb2.CheckOrderStreamResponse], collections.abc.AsyncIterator[haltline.v1.order_pb2.CheckOrderStreamResponse]]:
-        """CheckOrder over an open stream, the low-latency path. Answers come in the order of the requests. A malformed order is an
-        error in its place; only transport faults end the stream, and what was then unanswered is denied: ask again under the same
-        order_id.
+        """CheckOrder over an open stream, the low-latency path. Answers come in the order of the
+        requests. A malformed order is an error in its place; only transport faults end the stream, and
+        what was then unanswered is denied: ask again under the same order_id.
         """
 
     @abc.abstractmethod
@@ -254,8 +276,8 @@ class SafetyServiceServicer(metaclass=abc.ABCMeta):
         request: haltline.v1.reports_pb2.ReportTradeRequest,
         context: _ServicerContext,
     ) -> typing.Union[haltline.v1.reports_pb2.ReportTradeResponse, collections.abc.Awaitable[haltline.v1.reports_pb2.ReportTradeResponse]]:
-        """A bot reports what happened to an order, as soon as it knows. Power-durable before the answer. A retry with the same
-        report_id and content is safe; go on until it is answered.
+        """A bot reports what happened to an order, as soon as it knows. Power-durable before the answer.
+        A retry with the same report_id and content is safe; go on until it is answered.
         """
 
     @abc.abstractmethod
@@ -272,7 +294,9 @@ class SafetyServiceServicer(metaclass=abc.ABCMeta):
         request: haltline.v1.reports_pb2.ReportApiErrorRequest,
         context: _ServicerContext,
     ) -> typing.Union[haltline.v1.reports_pb2.ReportApiErrorResponse, collections.abc.Awaitable[haltline.v1.reports_pb2.ReportApiErrorResponse]]:
-        """A bot reports that a call to its venue's API failed. A retry with the same report_id and content is safe."""
+        """A bot reports that a call to its venue's API failed. A retry with the same report_id and
+        content is safe.
+        """
 
     @abc.abstractmethod
     def ReportAccount(
@@ -280,8 +304,8 @@ class SafetyServiceServicer(metaclass=abc.ABCMeta):
         request: haltline.v1.account_pb2.ReportAccountRequest,
         context: _ServicerContext,
     ) -> typing.Union[haltline.v1.account_pb2.ReportAccountResponse, collections.abc.Awaitable[haltline.v1.account_pb2.ReportAccountResponse]]:
-        """A bot reports equity, marks, flows, and complete positions and open orders. A retry with the same report_id and content is
-        safe.
+        """A bot reports equity, marks, flows, and complete positions and open orders. A retry with the
+        same report_id and content is safe.
         """
 
     @abc.abstractmethod
@@ -290,8 +314,9 @@ class SafetyServiceServicer(metaclass=abc.ABCMeta):
         request: haltline.v1.kill_switch_pb2.TriggerKillRequest,
         context: _ServicerContext,
     ) -> typing.Union[haltline.v1.kill_switch_pb2.TriggerKillResponse, collections.abc.Awaitable[haltline.v1.kill_switch_pb2.TriggerKillResponse]]:
-        """Anyone stops trading. No argument makes it fail. Takes effect first, is then made power-durable, then answered. Any retry
-        is safe: an active kill stays and the attempt is counted.
+        """Anyone stops trading. No argument makes it fail. Takes effect first, is then made
+        power-durable, then answered. Any retry is safe: an active kill stays and the attempt is
+        counted.
         """
 
     @abc.abstractmethod
@@ -308,8 +333,9 @@ class SafetyServiceServicer(metaclass=abc.ABCMeta):
         request: haltline.v1.status_pb2.StreamStatusRequest,
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[haltline.v1.status_pb2.StreamStatusResponse], collections.abc.AsyncIterator[haltline.v1.status_pb2.StreamStatusResponse]]:
-        """Anyone follows how everything stands: first everything, then every change, and a heartbeat. A slow reader gets the newest
-        state, never a backlog. Three times max_silence without a frame means trading has stopped. After a break ask anew: safe.
+        """Anyone follows how everything stands: first everything, then every change, and a heartbeat. A
+        slow reader gets the newest state, never a backlog. Three times max_silence without a frame
+        means trading has stopped. After a break ask anew: safe.
         """
 
 def add_SafetyServiceServicer_to_server(servicer: SafetyServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

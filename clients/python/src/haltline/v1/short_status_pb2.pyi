@@ -34,7 +34,9 @@ class _TradingModeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """No order can be approved."""
 
 class TradingMode(_TradingMode, metaclass=_TradingModeEnumTypeWrapper):
-    """TradingMode is what all layers together allow. A kill of one strategy or symbol does not show in it."""
+    """TradingMode is what all layers together allow. A kill of one strategy or symbol does not show in
+    it.
+    """
 
 TRADING_MODE_UNSPECIFIED: TradingMode.ValueType  # 0
 """Never sent by a sound sidecar; read as HALTED."""
@@ -60,7 +62,9 @@ class ShortStatus(google.protobuf.message.Message):
     circuit_breaker_state: haltline.v1.circuit_breaker_pb2.CircuitBreakerState.ValueType
     """Whether the circuit breaker pauses trading."""
     stop_epoch: builtins.int
-    """Raised by every kill, escalation and trip, never lowered. Approvals of a lower epoch must not be sent."""
+    """Raised by every kill, escalation and trip, never lowered. Approvals of a lower epoch must not
+    be sent.
+    """
     def __init__(
         self,
         *,

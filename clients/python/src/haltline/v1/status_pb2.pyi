@@ -42,8 +42,8 @@ class _RecoveryStateEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._
     RECOVERY_STATE_RECOVERED: _RecoveryState.ValueType  # 2
     """The process had crashed; nothing written was lost; trading goes on."""
     RECOVERY_STATE_RECONCILE: _RecoveryState.ValueType  # 3
-    """Approvals may be forgotten (machine reboot without a clean stop, or a poisoned store): complete ReportAccount or
-    AcceptRecovery needed.
+    """Approvals may be forgotten (machine reboot without a clean stop, or a poisoned store): complete
+    ReportAccount or AcceptRecovery needed.
     """
     RECOVERY_STATE_DAMAGED: _RecoveryState.ValueType  # 4
     """The journal is damaged before its tail: HALTED."""
@@ -58,8 +58,8 @@ RECOVERY_STATE_CLEAN: RecoveryState.ValueType  # 1
 RECOVERY_STATE_RECOVERED: RecoveryState.ValueType  # 2
 """The process had crashed; nothing written was lost; trading goes on."""
 RECOVERY_STATE_RECONCILE: RecoveryState.ValueType  # 3
-"""Approvals may be forgotten (machine reboot without a clean stop, or a poisoned store): complete ReportAccount or
-AcceptRecovery needed.
+"""Approvals may be forgotten (machine reboot without a clean stop, or a poisoned store): complete
+ReportAccount or AcceptRecovery needed.
 """
 RECOVERY_STATE_DAMAGED: RecoveryState.ValueType  # 4
 """The journal is damaged before its tail: HALTED."""
@@ -100,8 +100,8 @@ class _ClockModeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._Enum
     CLOCK_MODE_WALL: _ClockMode.ValueType  # 1
     """The machine's clock."""
     CLOCK_MODE_DRIVEN: _ClockMode.ValueType  # 2
-    """The metadata `haltline-time` of the calls: replays, demonstrations and backtests only. A client refuses it unless it was
-    built for it.
+    """The metadata `haltline-time` of the calls: replays, demonstrations and backtests only. A client
+    refuses it unless it was built for it.
     """
 
 class ClockMode(_ClockMode, metaclass=_ClockModeEnumTypeWrapper):
@@ -112,8 +112,8 @@ CLOCK_MODE_UNSPECIFIED: ClockMode.ValueType  # 0
 CLOCK_MODE_WALL: ClockMode.ValueType  # 1
 """The machine's clock."""
 CLOCK_MODE_DRIVEN: ClockMode.ValueType  # 2
-"""The metadata `haltline-time` of the calls: replays, demonstrations and backtests only. A client refuses it unless it was
-built for it.
+"""The metadata `haltline-time` of the calls: replays, demonstrations and backtests only. A client
+refuses it unless it was built for it.
 """
 global___ClockMode = ClockMode
 
@@ -132,7 +132,9 @@ class _FrameKindEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._Enum
     FRAME_KIND_HEARTBEAT: _FrameKind.ValueType  # 3
     """Nothing changed; we live. Carries no status."""
     FRAME_KIND_GOING_AWAY: _FrameKind.ValueType  # 4
-    """The sidecar is draining and will close the stream: treat trading as stopped until it is back. Carries the newest status."""
+    """The sidecar is draining and will close the stream: treat trading as stopped until it is back.
+    Carries the newest status.
+    """
 
 class FrameKind(_FrameKind, metaclass=_FrameKindEnumTypeWrapper):
     """FrameKind is why a frame of StreamStatus was sent."""
@@ -146,7 +148,9 @@ FRAME_KIND_UPDATE: FrameKind.ValueType  # 2
 FRAME_KIND_HEARTBEAT: FrameKind.ValueType  # 3
 """Nothing changed; we live. Carries no status."""
 FRAME_KIND_GOING_AWAY: FrameKind.ValueType  # 4
-"""The sidecar is draining and will close the stream: treat trading as stopped until it is back. Carries the newest status."""
+"""The sidecar is draining and will close the stream: treat trading as stopped until it is back.
+Carries the newest status.
+"""
 global___FrameKind = FrameKind
 
 class _ReportFlag:
@@ -234,8 +238,8 @@ global___GetStatusResponse = GetStatusResponse
 
 @typing.final
 class StreamStatusRequest(google.protobuf.message.Message):
-    """StreamStatusRequest asks for everything now and for every change after it. After a break ask anew: the first frame is
-    again everything.
+    """StreamStatusRequest asks for everything now and for every change after it. After a break ask
+    anew: the first frame is again everything.
     """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
@@ -254,8 +258,8 @@ global___StreamStatusRequest = StreamStatusRequest
 
 @typing.final
 class StreamStatusResponse(google.protobuf.message.Message):
-    """StreamStatusResponse is one frame. A reader that hears nothing for three times max_silence must treat trading as
-    stopped.
+    """StreamStatusResponse is one frame. A reader that hears nothing for three times max_silence must
+    treat trading as stopped.
     """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
@@ -271,14 +275,19 @@ class StreamStatusResponse(google.protobuf.message.Message):
     kind: global___FrameKind.ValueType
     """Why this frame was sent."""
     sequence: builtins.int
-    """1, 2, 3 ... on this stream; a gap means frames were lost: treat trading as stopped and ask anew."""
+    """1, 2, 3 ... on this stream; a gap means frames were lost: treat trading as stopped and ask
+    anew.
+    """
     revision: builtins.int
-    """Counts changes of the status in this instance; a jump of more than 1 means states in between were skipped."""
+    """Counts changes of the status in this instance; a jump of more than 1 means states in between
+    were skipped.
+    """
     stop_epoch: builtins.int
     """The stop epoch now, on every frame: approvals of a lower one must not be sent."""
     conflated: builtins.bool
-    """True: this reader was too slow for every state; states between the last frame and this one were skipped. No stop is
-    hidden by it: stop_epoch and the last_transition fields carry it.
+    """True: this reader was too slow for every state; states between the last frame and this one were
+    skipped. No stop is hidden by it: stop_epoch, Status.last_stop_at and Status.last_start_at
+    carry it.
     """
     @property
     def sent_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
@@ -336,6 +345,9 @@ class Status(google.protobuf.message.Message):
     VERSION_FIELD_NUMBER: builtins.int
     INSTANCE_ID_FIELD_NUMBER: builtins.int
     OPERATOR_PROOF_CONFIGURED_FIELD_NUMBER: builtins.int
+    LAST_STOP_AT_FIELD_NUMBER: builtins.int
+    LAST_START_AT_FIELD_NUMBER: builtins.int
+    NOT_ARMED_FIELD_NUMBER: builtins.int
     trading_mode: haltline.v1.short_status_pb2.TradingMode.ValueType
     """What all layers together allow."""
     stop_epoch: builtins.int
@@ -355,7 +367,9 @@ class Status(google.protobuf.message.Message):
     instance_id: builtins.str
     """Random per process start: another one means the sidecar was restarted."""
     operator_proof_configured: builtins.bool
-    """False: started without an operator secret or certificate; resets are impossible until restarted with one."""
+    """False: started without an operator secret or certificate; resets are impossible until restarted
+    with one.
+    """
     @property
     def kill_switch(self) -> haltline.v1.kill_switch_pb2.KillSwitch:
         """Layer 1."""
@@ -382,7 +396,9 @@ class Status(google.protobuf.message.Message):
 
     @property
     def flagged_reports(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___FlaggedReports]:
-        """What was odd about reports, in the order of ReportFlag; only flags that were ever raised."""
+        """What was odd about reports (unsolicited, conflicting ...), in the order of ReportFlag; only
+        what ever happened.
+        """
 
     @property
     def store(self) -> global___StoreStatus:
@@ -398,8 +414,25 @@ class Status(google.protobuf.message.Message):
 
     @property
     def started_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """Field 18 is kept free for receipt, the chain's head (with the audit, later).
-        When this process started, real time.
+        """Field 18 is kept free for receipt, the chain's head (with the audit, later). When this process
+
+        started, real time.
+        """
+
+    @property
+    def last_stop_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When trading was last stopped (kill, escalation, trip), on the sidecar's clock. Absent: never."""
+
+    @property
+    def last_start_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When an operator last gave something back (reset, easing), on the sidecar's clock. Absent:
+        never.
+        """
+
+    @property
+    def not_armed(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___NotArmed]:
+        """Rules that are configured and get no input, so that they guard nothing now; breaker triggers
+        show the same in theirs.
         """
 
     def __init__(
@@ -426,11 +459,36 @@ class Status(google.protobuf.message.Message):
         version: builtins.str = ...,
         instance_id: builtins.str = ...,
         operator_proof_configured: builtins.bool = ...,
+        last_stop_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        last_start_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        not_armed: collections.abc.Iterable[global___NotArmed] | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["account", b"account", "circuit_breaker", b"circuit_breaker", "clock", b"clock", "kill_switch", b"kill_switch", "position_limits", b"position_limits", "recovery", b"recovery", "reservations", b"reservations", "started_at", b"started_at", "store", b"store"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["account", b"account", "circuit_breaker", b"circuit_breaker", "clock", b"clock", "config_hash", b"config_hash", "flagged_reports", b"flagged_reports", "instance_id", b"instance_id", "kill_switch", b"kill_switch", "last_sequence", b"last_sequence", "mark_count", b"mark_count", "marks", b"marks", "operator_proof_configured", b"operator_proof_configured", "position_limits", b"position_limits", "positions_state", b"positions_state", "recovery", b"recovery", "reservations", b"reservations", "started_at", b"started_at", "stop_epoch", b"stop_epoch", "store", b"store", "store_id", b"store_id", "trading_mode", b"trading_mode", "version", b"version"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["account", b"account", "circuit_breaker", b"circuit_breaker", "clock", b"clock", "kill_switch", b"kill_switch", "last_start_at", b"last_start_at", "last_stop_at", b"last_stop_at", "position_limits", b"position_limits", "recovery", b"recovery", "reservations", b"reservations", "started_at", b"started_at", "store", b"store"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["account", b"account", "circuit_breaker", b"circuit_breaker", "clock", b"clock", "config_hash", b"config_hash", "flagged_reports", b"flagged_reports", "instance_id", b"instance_id", "kill_switch", b"kill_switch", "last_sequence", b"last_sequence", "last_start_at", b"last_start_at", "last_stop_at", b"last_stop_at", "mark_count", b"mark_count", "marks", b"marks", "not_armed", b"not_armed", "operator_proof_configured", b"operator_proof_configured", "position_limits", b"position_limits", "positions_state", b"positions_state", "recovery", b"recovery", "reservations", b"reservations", "started_at", b"started_at", "stop_epoch", b"stop_epoch", "store", b"store", "store_id", b"store_id", "trading_mode", b"trading_mode", "version", b"version"]) -> None: ...
 
 global___Status = Status
+
+@typing.final
+class NotArmed(google.protobuf.message.Message):
+    """NotArmed is one configured rule that lacks its input."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RULE_ID_FIELD_NUMBER: builtins.int
+    WHY_FIELD_NUMBER: builtins.int
+    rule_id: builtins.str
+    """The configuration key: `order_rules.price_collar_ratio`."""
+    why: builtins.str
+    """What is missing and what would arm it, as a sentence."""
+    def __init__(
+        self,
+        *,
+        rule_id: builtins.str = ...,
+        why: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["rule_id", b"rule_id", "why", b"why"]) -> None: ...
+
+global___NotArmed = NotArmed
 
 @typing.final
 class ReservationsStatus(google.protobuf.message.Message):
@@ -469,23 +527,17 @@ class FlaggedReports(google.protobuf.message.Message):
 
     FLAG_FIELD_NUMBER: builtins.int
     COUNT_FIELD_NUMBER: builtins.int
-    ORDER_IDS_FIELD_NUMBER: builtins.int
     flag: global___ReportFlag.ValueType
     """Which flag."""
     count: builtins.int
     """How many."""
-    @property
-    def order_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """The newest orders concerned, newest first, at most 16."""
-
     def __init__(
         self,
         *,
         flag: global___ReportFlag.ValueType = ...,
         count: builtins.int = ...,
-        order_ids: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["count", b"count", "flag", b"flag", "order_ids", b"order_ids"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["count", b"count", "flag", b"flag"]) -> None: ...
 
 global___FlaggedReports = FlaggedReports
 
@@ -502,7 +554,9 @@ class StoreStatus(google.protobuf.message.Message):
     durable_sequence: builtins.int
     """Every record up to this sequence survives power loss."""
     poisoned: builtins.bool
-    """True: a write or sync failed; only reducing orders can be approved, from memory, until a restart."""
+    """True: a write or sync failed; only reducing orders can be approved, from memory, until a
+    restart.
+    """
     poisoned_why: builtins.str
     """What failed and the way out, as a sentence. Empty unless poisoned."""
     low: builtins.bool
@@ -528,10 +582,18 @@ class RecoveryStatus(google.protobuf.message.Message):
     STATE_FIELD_NUMBER: builtins.int
     SINCE_FIELD_NUMBER: builtins.int
     WAY_OUT_FIELD_NUMBER: builtins.int
+    DETAIL_FIELD_NUMBER: builtins.int
+    DENIES_REDUCING_FIELD_NUMBER: builtins.int
     state: global___RecoveryState.ValueType
     """What was found; becomes CLEAN when what it asked for was done."""
     way_out: builtins.str
     """What ends it, as a sentence with the exact command. Empty for CLEAN and RECOVERED."""
+    detail: builtins.str
+    """What was found, as a sentence: records, the last one's time, what was cut. Empty for a new
+    store.
+    """
+    denies_reducing: builtins.bool
+    """True: reducing orders are denied too until it is ended (after a poisoned store)."""
     @property
     def since(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """Since when. Always set."""
@@ -542,9 +604,11 @@ class RecoveryStatus(google.protobuf.message.Message):
         state: global___RecoveryState.ValueType = ...,
         since: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         way_out: builtins.str = ...,
+        detail: builtins.str = ...,
+        denies_reducing: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["since", b"since"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["since", b"since", "state", b"state", "way_out", b"way_out"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["denies_reducing", b"denies_reducing", "detail", b"detail", "since", b"since", "state", b"state", "way_out", b"way_out"]) -> None: ...
 
 global___RecoveryStatus = RecoveryStatus
 
@@ -564,44 +628,20 @@ class ClockStatus(google.protobuf.message.Message):
         """The time decisions are taken at. Under a driven clock absent until a call has set it."""
 
     @property
-    def jump(self) -> global___ClockJump:
-        """The newest jump not accepted by an operator. Absent: none."""
+    def jump(self) -> google.protobuf.duration_pb2.Duration:
+        """Wall minus ours, where the wall left ours by more than 60 s or we started more than 60 s behind
+        the journal; negative: the wall is behind and ours goes on. Absent: no jump, or AcceptClock
+        took it.
+        """
 
     def __init__(
         self,
         *,
         mode: global___ClockMode.ValueType = ...,
         now: google.protobuf.timestamp_pb2.Timestamp | None = ...,
-        jump: global___ClockJump | None = ...,
+        jump: google.protobuf.duration_pb2.Duration | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["jump", b"jump", "now", b"now"]) -> builtins.bool: ...
     def ClearField(self, field_name: typing.Literal["jump", b"jump", "mode", b"mode", "now", b"now"]) -> None: ...
 
 global___ClockStatus = ClockStatus
-
-@typing.final
-class ClockJump(google.protobuf.message.Message):
-    """ClockJump is the wall clock leaving ours by more than 60 s, or a start more than 60 s behind the journal."""
-
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
-
-    SEEN_AT_FIELD_NUMBER: builtins.int
-    OFFSET_FIELD_NUMBER: builtins.int
-    @property
-    def seen_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """When it was seen, on the sidecar's clock."""
-
-    @property
-    def offset(self) -> google.protobuf.duration_pb2.Duration:
-        """Wall minus ours at that instant; negative: the wall went back, ours goes on."""
-
-    def __init__(
-        self,
-        *,
-        seen_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
-        offset: google.protobuf.duration_pb2.Duration | None = ...,
-    ) -> None: ...
-    def HasField(self, field_name: typing.Literal["offset", b"offset", "seen_at", b"seen_at"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["offset", b"offset", "seen_at", b"seen_at"]) -> None: ...
-
-global___ClockJump = ClockJump
