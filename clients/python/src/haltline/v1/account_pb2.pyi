@@ -199,9 +199,9 @@ class ReportAccountResponse(google.protobuf.message.Message):
     equity: builtins.str
     """Equity after it, account currency: decimal. Absent while it was never reported."""
     duplicate: builtins.bool
-    """Field 5 is kept free for receipt (with the audit, later). True: this very report was taken
+    """Field 5 is kept free for receipt (with the audit, later).
 
-    before; nothing changed.
+    True: this very report was taken before; nothing changed.
     """
     sequence: builtins.int
     """Journal sequence of the report's record; of the first one where duplicate."""

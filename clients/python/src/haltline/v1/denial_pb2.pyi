@@ -131,7 +131,7 @@ class _DenialCodeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._Enu
     DENIAL_CODE_KILL_SWITCH_HALT: _DenialCode.ValueType  # 40
     """A kill in mode HALT covers the order: every new order is denied until ResetKill, or EaseKill
     for exits.
-    Layer KILL_SWITCH, scope that of the kill, rule `kill_switch`.
+    Layer KILL_SWITCH, scope that of the kill (all is PORTFOLIO), rule `kill_switch`.
     Example: kill at stop epoch 7 by `alice`, scope all: SELL 50 AAPL out of a long of 50 is denied
     too, approvable quantity 0.
     """
@@ -192,12 +192,12 @@ class _DenialCodeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._Enu
     quantity helps.
     """
     DENIAL_CODE_SYMBOL_RESTRICTED: _DenialCode.ValueType  # 150
-    """The symbol is on the restricted list. Scope SYMBOL, rule `order_rules.symbols_restricted`.
+    """The symbol is on the restricted list. Scope SYMBOL, rule `order_rules.restricted_symbols`.
     Example: BUY 10 GME with GME restricted: no numbers; a SELL 10 out of a long of 10 passes.
     """
     DENIAL_CODE_SYMBOL_NOT_ALLOWED: _DenialCode.ValueType  # 160
     """There is an allowed list and the symbol is not on it. Scope SYMBOL, rule
-    `order_rules.symbols_allowed`.
+    `order_rules.allowed_symbols`.
     Example: allowed AAPL and MSFT, BUY 10 TSLA: no numbers.
     """
     DENIAL_CODE_ORDER_RATE: _DenialCode.ValueType  # 170
@@ -244,7 +244,7 @@ class _DenialCodeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._Enu
     DENIAL_CODE_TOO_MANY_ORDERS: _DenialCode.ValueType  # 240
     """The sidecar holds as many reservations as it may; ends when orders are reported done. Scope
     PORTFOLIO, a count.
-    Example: observed 100000, projected 100001, limit 100000; ListOrders shows what holds them.
+    Example: observed 200000, projected 200001, limit 200000; ListOrders shows what holds them.
     """
     DENIAL_CODE_APPROVAL_NO_LONGER_VALID: _DenialCode.ValueType  # 250
     """This order_id was approved before, that approval is no longer valid, and it was denied when
@@ -290,7 +290,7 @@ numbers; the message names Status.recovery.way_out.
 DENIAL_CODE_KILL_SWITCH_HALT: DenialCode.ValueType  # 40
 """A kill in mode HALT covers the order: every new order is denied until ResetKill, or EaseKill
 for exits.
-Layer KILL_SWITCH, scope that of the kill, rule `kill_switch`.
+Layer KILL_SWITCH, scope that of the kill (all is PORTFOLIO), rule `kill_switch`.
 Example: kill at stop epoch 7 by `alice`, scope all: SELL 50 AAPL out of a long of 50 is denied
 too, approvable quantity 0.
 """
@@ -351,12 +351,12 @@ Example: mark 100, BUY limit 112: projected 0.12, limit 0.1; approvable quantity
 quantity helps.
 """
 DENIAL_CODE_SYMBOL_RESTRICTED: DenialCode.ValueType  # 150
-"""The symbol is on the restricted list. Scope SYMBOL, rule `order_rules.symbols_restricted`.
+"""The symbol is on the restricted list. Scope SYMBOL, rule `order_rules.restricted_symbols`.
 Example: BUY 10 GME with GME restricted: no numbers; a SELL 10 out of a long of 10 passes.
 """
 DENIAL_CODE_SYMBOL_NOT_ALLOWED: DenialCode.ValueType  # 160
 """There is an allowed list and the symbol is not on it. Scope SYMBOL, rule
-`order_rules.symbols_allowed`.
+`order_rules.allowed_symbols`.
 Example: allowed AAPL and MSFT, BUY 10 TSLA: no numbers.
 """
 DENIAL_CODE_ORDER_RATE: DenialCode.ValueType  # 170
@@ -403,7 +403,7 @@ approvable quantity 0.
 DENIAL_CODE_TOO_MANY_ORDERS: DenialCode.ValueType  # 240
 """The sidecar holds as many reservations as it may; ends when orders are reported done. Scope
 PORTFOLIO, a count.
-Example: observed 100000, projected 100001, limit 100000; ListOrders shows what holds them.
+Example: observed 200000, projected 200001, limit 200000; ListOrders shows what holds them.
 """
 DENIAL_CODE_APPROVAL_NO_LONGER_VALID: DenialCode.ValueType  # 250
 """This order_id was approved before, that approval is no longer valid, and it was denied when

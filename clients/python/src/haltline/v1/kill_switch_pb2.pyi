@@ -311,10 +311,10 @@ class TriggerKillResponse(google.protobuf.message.Message):
     EaseKill`.
     """
     sequence: builtins.int
-    """Field 6 is kept free for receipt (with the audit, later). Journal sequence of the record of
-    this trigger; 0 where durable is false. A repeat folded with others carries that of the record
+    """Field 6 is kept free for receipt (with the audit, later).
 
-    before.
+    Journal sequence of the record of this trigger; 0 where durable is false. A repeat folded with
+    others carries that of the record before.
     """
     store_id: builtins.str
     """The store that was stopped: check that it is the one you meant."""

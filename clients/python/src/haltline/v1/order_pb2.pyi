@@ -310,7 +310,7 @@ class CheckOrderResponse(google.protobuf.message.Message):
     """
     durable: builtins.bool
     """Whether the decision is as durable as configured. False on an approval: a reducing order
-    approved from memory while the store refuses. Always false for a dry run.
+    approved from memory while the store refuses. Says nothing about a dry run.
     """
     store_id: builtins.str
     """The store that decided; a client that knew another one denies and asks a person."""
@@ -377,7 +377,8 @@ class CheckOrdersRequest(google.protobuf.message.Message):
     @property
     def orders(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___CheckOrderRequest]:
         """1 to 256 orders, judged in this order, each seeing the reservations of those before it. An
-        order_id twice is INVALID_ARGUMENT for the whole call. dry_run must be the same in all.
+        order_id twice is INVALID_ARGUMENT for the whole call. A dry run among them reserves nothing
+        for those after it.
         """
 
     def __init__(

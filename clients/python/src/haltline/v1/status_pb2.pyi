@@ -205,7 +205,7 @@ class GetStatusRequest(google.protobuf.message.Message):
 
     SUBSCRIBER_FIELD_NUMBER: builtins.int
     subscriber: builtins.str
-    """Who asks, for logs and metrics: name, [!-~]{1,128}. Empty: not given."""
+    """Who asks, for logs and metrics: text, cut at 128 characters. Empty: not given."""
     def __init__(
         self,
         *,
@@ -246,7 +246,7 @@ class StreamStatusRequest(google.protobuf.message.Message):
 
     SUBSCRIBER_FIELD_NUMBER: builtins.int
     subscriber: builtins.str
-    """Who listens, for logs and metrics: name, [!-~]{1,128}. Empty: not given."""
+    """Who listens, for logs and metrics: text, cut at 128 characters. Empty: not given."""
     def __init__(
         self,
         *,
@@ -414,9 +414,9 @@ class Status(google.protobuf.message.Message):
 
     @property
     def started_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """Field 18 is kept free for receipt, the chain's head (with the audit, later). When this process
+        """Field 18 is kept free for receipt, the chain's head (with the audit, later).
 
-        started, real time.
+        When this process started, real time.
         """
 
     @property
@@ -585,7 +585,9 @@ class RecoveryStatus(google.protobuf.message.Message):
     DETAIL_FIELD_NUMBER: builtins.int
     DENIES_REDUCING_FIELD_NUMBER: builtins.int
     state: global___RecoveryState.ValueType
-    """What was found; becomes CLEAN when what it asked for was done."""
+    """What was found. RECONCILE ends when what it asks for was done, DAMAGED with a repair and
+    restart.
+    """
     way_out: builtins.str
     """What ends it, as a sentence with the exact command. Empty for CLEAN and RECOVERED."""
     detail: builtins.str
