@@ -1,0 +1,249 @@
+"""The database file under the SQLite store: how it is made, opened and checked.
+
+Rules:
+1. It is made beside, whole and synced, then renamed: a half-made one is never opened.
+2. Pages carry checksums where the library brings the checksum VFS; rows carry a hash chain always.
+   `PRAGMA quick_check` through that VFS reads every page, so it sees a changed byte.
+3. The file is never opened by anything but SQLite while a connection is open in this process:
+   closing any other descriptor of it would drop SQLite's own locks (POSIX).
+4. Checkpoints are ours to order, also on close: a damaged or poisoned store stays as it was found.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import apsw
+import apsw.sqlite_extra
+
+from sidecar.store.errors import StoreError, StoreMismatchError
+from sidecar.store.records import EMPTY_CHAIN_HASH, chain_hash_after
+from sidecar.store.recovery import Damage
+from sidecar.store.snapshot import sync_directory
+from sidecar.store.store import ClockKind
+
+DATABASE_FILE_NAME = "journal.db"
+WAL_FILE_NAME = "journal.db-wal"
+FORMAT_VERSION = "1"
+BUSY_TIMEOUT_MILLISECONDS = 10_000
+READ_ROWS_COUNT = 500
+
+_CREATING_FILE_NAME = "journal.db.creating"
+_CHECKSUM_EXTENSION = "cksumvfs"
+_CHECKSUM_VFS = "cksmvfs"
+_CHECKSUM_RESERVE_BYTES = 8
+_RESERVE_BYTE_OFFSET = 20
+_SCHEMA = """
+CREATE TABLE journal (
+    sequence INTEGER PRIMARY KEY,
+    hash BLOB NOT NULL,
+    record BLOB NOT NULL
+);
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE nonce (nonce TEXT PRIMARY KEY, expires_at_ns INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX nonce_expiry ON nonce (expires_at_ns);
+"""
+READ_SQL = """
+SELECT sequence, hash, record FROM journal WHERE sequence >= ? ORDER BY sequence LIMIT ?
+"""
+META_SQL = """
+INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value
+"""
+JournalRow = tuple[int, bytes, bytes]
+"""Sequence, hash of the chain up to it, record."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalFound:
+    """How far a journal can be trusted."""
+
+    last_sequence: int
+    chain_hash: bytes
+    damage: Damage | None
+
+
+def create_database(directory: Path, *, store_id: str, clock_kind: ClockKind) -> None:
+    """Make an empty store's database in `directory`, power-durable, whole or not at all."""
+    path = directory / _CREATING_FILE_NAME
+    path.unlink(missing_ok=True)
+    connection = apsw.Connection(str(path), vfs=_checksum_vfs_name())
+    if _checksum_vfs_name() is not None:
+        connection.reserve_bytes(reserve=_CHECKSUM_RESERVE_BYTES)
+    connection.pragma("synchronous", "FULL")
+    with connection:
+        connection.execute(_SCHEMA)
+        identity = {
+            "store.id": store_id,
+            "store.clock_kind": clock_kind,
+            "store.format_version": FORMAT_VERSION,
+        }
+        connection.executemany(META_SQL, identity.items())
+    connection.close()
+    path.chmod(0o600)
+    path.rename(directory / DATABASE_FILE_NAME)
+    sync_directory(directory)
+
+
+def open_connection(directory: Path) -> apsw.Connection:
+    """Return a connection that syncs fully and never checkpoints by itself.
+
+    Raises apsw.Error where the file is no database; StoreMismatchError where it needs the
+    checksum VFS and this library has none.
+    """
+    path = directory / DATABASE_FILE_NAME
+    vfs = _checksum_vfs_name()
+    if vfs is None and has_page_checksums(path):
+        raise StoreMismatchError(
+            what=f"{path}: page checksums",
+            stored="kept",
+            asked="unsupported by this apsw",
+            way_out="install the apsw wheel that brings the SQLite extras",
+        )
+    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, vfs=vfs)
+    connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+    connection.set_busy_timeout(BUSY_TIMEOUT_MILLISECONDS)
+    connection.wal_autocheckpoint(0)
+    connection.pragma("synchronous", "FULL")
+    if connection.pragma("journal_mode", "WAL") != "wal":
+        connection.close()
+        raise StoreError(f"{path}: WAL is refused here (use a local file system)")
+    return connection
+
+
+def open_connection_read_only(directory: Path) -> apsw.Connection:
+    """Return a connection that writes nothing, makes no file and takes no lock.
+
+    For a store nobody runs. Without a WAL the file is whole by itself; with one, it is read
+    through an index held in memory.
+    """
+    path = directory / DATABASE_FILE_NAME
+    has_wal = (directory / WAL_FILE_NAME).exists()
+    uri = path.absolute().as_uri() + ("?mode=ro" if has_wal else "?mode=ro&immutable=1")
+    flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
+    connection = apsw.Connection(uri, flags=flags, vfs="unix-none")
+    connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+    connection.pragma("locking_mode", "EXCLUSIVE")
+    return connection
+
+
+def has_page_checksums(path: Path) -> bool:
+    """Return whether the database keeps a checksum on every page; call before opening it."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        return os.pread(descriptor, 1, _RESERVE_BYTE_OFFSET) == bytes([_CHECKSUM_RESERVE_BYTES])
+    finally:
+        os.close(descriptor)
+
+
+def read_meta(connection: apsw.Connection) -> dict[str, str]:
+    """Return every named value. Raises apsw.Error."""
+    return {
+        str(key): str(value) for key, value in connection.execute("SELECT key, value FROM meta")
+    }
+
+
+def check_journal(
+    connection: apsw.Connection, *, verified_sequence: int, acknowledged: int
+) -> JournalFound:
+    """Return how far the journal is whole.
+
+    Every page is read for its checksum. The hash chain is computed from `verified_sequence` on (a
+    snapshot holds what came before), or from the start if anything looks wrong. A journal that
+    ends before `acknowledged` has lost records.
+    """
+    fault = _find_fault(connection)
+    found = scan_chain(connection, after=0 if fault else verified_sequence)
+    if found.damage is not None:
+        return found
+    if fault:
+        return _damaged(found, fault)
+    if found.last_sequence < acknowledged:
+        return _damaged(
+            found, f"the journal ends at {found.last_sequence}, but {acknowledged} was acknowledged"
+        )
+    return found
+
+
+def scan_chain(connection: apsw.Connection, *, after: int) -> JournalFound:
+    """Compute the hash chain over every record later than `after`, at bounded memory."""
+    found = JournalFound(last_sequence=0, chain_hash=EMPTY_CHAIN_HASH, damage=None)
+    if after:
+        rows, _ = read_rows(connection, after, 1)
+        if not rows or rows[0][0] != after:
+            return scan_chain(connection, after=0)
+        found = JournalFound(last_sequence=after, chain_hash=rows[0][1], damage=None)
+    while True:
+        rows, fault = read_rows(connection, found.last_sequence + 1, READ_ROWS_COUNT)
+        for row in rows:
+            found = follow(found, row)
+            if found.damage is not None:
+                return found
+        if fault:
+            return _damaged(found, fault)
+        if not rows:
+            return found
+
+
+def read_rows(
+    connection: apsw.Connection, from_sequence: int, rows_count: int
+) -> tuple[list[JournalRow], str]:
+    """Return up to `rows_count` rows, and what stopped the reading, empty if nothing did."""
+    rows: list[JournalRow] = []
+    try:
+        cursor = connection.execute(READ_SQL, (from_sequence, rows_count))
+        for sequence, stored_hash, record in cursor:
+            rows.append((int(sequence), bytes(stored_hash), bytes(record)))
+    except (apsw.Error, TypeError) as error:
+        return rows, f"{type(error).__name__}: {error}"
+    return rows, ""
+
+
+def follow(found: JournalFound, row: JournalRow) -> JournalFound:
+    """Return `found` moved on by `row`, or the damage that `row` shows."""
+    sequence, stored_hash, record = row
+    if sequence != found.last_sequence + 1:
+        return _damaged(found, f"the record is missing, the next one is {sequence}")
+    chain_hash = chain_hash_after(found.chain_hash, sequence, record)
+    if chain_hash != stored_hash:
+        return _damaged(found, "the record does not match its hash")
+    return JournalFound(last_sequence=sequence, chain_hash=chain_hash, damage=None)
+
+
+def _damaged(found: JournalFound, what: str) -> JournalFound:
+    return JournalFound(
+        last_sequence=found.last_sequence,
+        chain_hash=found.chain_hash,
+        damage=Damage(sequence=found.last_sequence + 1, what=what),
+    )
+
+
+def _find_fault(connection: apsw.Connection) -> str:
+    """Return the first thing wrong with the pages or the count of records, empty if none is."""
+    try:
+        first_problem = str(next(connection.execute("PRAGMA quick_check(1)"))[0])
+        count, first, last = next(
+            connection.execute("SELECT count(*), min(sequence), max(sequence) FROM journal")
+        )
+    except apsw.Error as error:
+        return f"{type(error).__name__}: {error}"
+    if first_problem != "ok":
+        return f"quick_check: {first_problem}"
+    if count and (first != 1 or last != count):
+        return f"{count} records with sequences {first} to {last}"
+    return ""
+
+
+@functools.cache
+def _checksum_vfs_name() -> str | None:
+    """Return the name of the checksum VFS, loaded once, or None where the library has none."""
+    if apsw.sqlite_extra.has(_CHECKSUM_EXTENSION) is None:
+        return None
+    default_vfs = apsw.vfs_names()[0]
+    with_extension = apsw.Connection(":memory:")
+    apsw.sqlite_extra.load(with_extension, _CHECKSUM_EXTENSION)
+    with_extension.close()
+    apsw.set_default_vfs(default_vfs)
+    return _CHECKSUM_VFS

@@ -1,0 +1,365 @@
+"""The store that serves: SQLite in WAL mode, one hot connection, one background thread.
+
+Rules:
+1. `append` commits on the loop's thread with synchronous=NORMAL: the records are in the kernel's
+   hands, which survives `kill -9` but not a loss of power.
+2. `sync` waits for a `fdatasync` of the WAL in the background thread, shared by all who wait.
+3. Whatever fails, first the store is poisoned, in memory and in the watermark; then callers hear.
+4. A damaged journal is opened for reading only, and nothing in the directory is changed.
+How it is opened stands in `sqlite_open.py`; why it is durable, in DESIGN.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import apsw
+
+from sidecar.store.errors import (
+    StoreClosedError,
+    StoreDamagedError,
+    StoreError,
+    StoreLimitError,
+    StorePoisonedError,
+    StoreSnapshotError,
+)
+from sidecar.store.group_sync import GroupSync
+from sidecar.store.lock import DirectoryLock
+from sidecar.store.records import EMPTY_CHAIN_HASH, chain_hash_after, check_records
+from sidecar.store.recovery import WAY_OUT_DAMAGED, RecoveryFacts
+from sidecar.store.snapshot import latest_snapshot_in, write_snapshot_file
+from sidecar.store.sqlite_database import (
+    READ_ROWS_COUNT,
+    JournalFound,
+    follow,
+    read_rows,
+)
+from sidecar.store.sqlite_writer import SqliteWriter
+from sidecar.store.store import ClockKind, Store
+
+Outcome = TypeVar("Outcome")
+
+META_RESERVED_PREFIX = "store."
+META_CLEAN_SEQUENCE = "store.clean_sequence"
+META_RECOVERY_OWED = "store.recovery_owed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenedParts:
+    """What `sqlite_open` found and opened; without a writer the store is damaged."""
+
+    directory: Path
+    lock: DirectoryLock
+    store_id: str
+    clock_kind: ClockKind
+    facts: RecoveryFacts
+    found: JournalFound
+    meta: dict[str, str]
+    notes: list[str]
+    connection: apsw.Connection | None
+    writer: SqliteWriter | None
+    nonces_count_max: int
+
+
+class SqliteStore(Store):
+    """A store in one directory; made by `sqlite_open.open_sqlite_store`."""
+
+    def __init__(self, parts: OpenedParts) -> None:
+        """Take over `parts`; `close` lets go of them."""
+        self.notes = parts.notes
+        self._parts = parts
+        self._connection = parts.connection
+        self._writer = parts.writer
+        self._meta = dict(parts.meta)
+        self._last_sequence = parts.found.last_sequence
+        self._chain_hash = parts.found.chain_hash
+        self._poisoned: str | None = None
+        self._is_closed = False
+        self._checkpoint_task: asyncio.Task[None] | None = None
+        self._group = GroupSync(
+            sync_once=self._sync_once,
+            last_sequence=lambda: self._last_sequence,
+            poison=self._poison,
+            durable_sequence=self._last_sequence,
+        )
+        damage = parts.facts.damage
+        if damage is not None:
+            self._poisoned = f"journal is damaged at sequence {damage.sequence}: {damage.what}"
+            self._group.poison(self._poisoned)
+
+    @property
+    def store_id(self) -> str:
+        """As `Store` says."""
+        return self._parts.store_id
+
+    @property
+    def is_new(self) -> bool:
+        """As `Store` says."""
+        return self._parts.facts.is_new
+
+    @property
+    def clock_kind(self) -> ClockKind:
+        """As `Store` says."""
+        return self._parts.clock_kind
+
+    @property
+    def facts(self) -> RecoveryFacts:
+        """As `Store` says."""
+        return self._parts.facts
+
+    @property
+    def last_sequence(self) -> int:
+        """As `Store` says."""
+        return self._last_sequence
+
+    @property
+    def durable_sequence(self) -> int:
+        """As `Store` says."""
+        return self._group.durable_sequence
+
+    @property
+    def poisoned(self) -> str | None:
+        """As `Store` says."""
+        return self._poisoned
+
+    @property
+    def chain_hash(self) -> bytes:
+        """As `Store` says."""
+        return self._chain_hash
+
+    def append(self, records: Sequence[tuple[int, bytes]]) -> None:
+        """As `Store` says."""
+        writer = self._writable()
+        check_records(records, self._last_sequence)
+        if not records:
+            return
+        rows = []
+        chain_hash = self._chain_hash
+        for sequence, record in records:
+            chain_hash = chain_hash_after(chain_hash, sequence, record)
+            rows.append((sequence, chain_hash, record))
+        self._write("append", lambda: writer.insert_records(rows))
+        self._last_sequence = records[-1][0]
+        self._chain_hash = chain_hash
+
+    async def sync(self, sequence: int) -> None:
+        """As `Store` says."""
+        self._raise_if_closed()
+        await self._group.wait(sequence)
+
+    async def flush(self) -> None:
+        """As `Store` says."""
+        self._raise_if_closed()
+        await self._group.wait_for_next()
+
+    def request_sync(self) -> None:
+        """As `Store` says."""
+        self._group.request()
+
+    def read(self, from_sequence: int) -> Iterator[tuple[int, bytes]]:
+        """As `Store` says."""
+        damage = self._parts.facts.damage
+        connection = self._connection
+        if connection is None:
+            return
+        end = damage.sequence - 1 if damage is not None else None
+        yield from read_checked(connection, from_sequence, end)
+
+    async def write_snapshot(self, sequence: int, payload: bytes) -> None:
+        """As `Store` says."""
+        writer = self._writable()
+        await self.sync(sequence)
+        directory = self._parts.directory
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.run_in_executor(
+                writer.executor, write_snapshot_file, directory, sequence, payload
+            )
+        except StoreSnapshotError:
+            raise
+        except OSError as error:
+            raise self._poisoned_by("snapshot sync", error) from error
+
+    def latest_snapshot(self) -> tuple[int, bytes] | None:
+        """As `Store` says."""
+        return latest_snapshot_in(self._parts.directory, self.notes)
+
+    async def remember_nonce(self, nonce: str, *, expires_at_ns: int, now_ns: int) -> bool:
+        """As `Store` says."""
+        writer = self._writable()
+        count_max = self._parts.nonces_count_max
+        outcome = self._write(
+            "nonce",
+            lambda: writer.insert_nonce(
+                nonce, expires_at_ns=expires_at_ns, now_ns=now_ns, count_max=count_max
+            ),
+        )
+        if outcome == "full":
+            raise StoreLimitError(
+                f"{count_max} operator nonces are remembered, wait for one to expire"
+            )
+        if outcome == "seen":
+            return False
+        await self.flush()
+        return True
+
+    def meta_get(self, key: str) -> str | None:
+        """As `Store` says."""
+        return self._meta.get(key)
+
+    def meta_set(self, key: str, value: str) -> None:
+        """As `Store` says."""
+        if key.startswith(META_RESERVED_PREFIX):
+            raise StoreError(f"meta {key!r}: names under {META_RESERVED_PREFIX!r} are the store's")
+        self._set_meta(key, value)
+
+    async def settle_recovery(self) -> None:
+        """As `Store` says."""
+        self._set_meta(META_RECOVERY_OWED, "")
+        await self.flush()
+        writer = self._writable()
+        self._write("settle", lambda: writer.set_poisoned(is_poisoned=False))
+
+    def free_bytes(self) -> int | None:
+        """As `Store` says."""
+        try:
+            status = os.statvfs(self._parts.directory)
+        except OSError:
+            return None
+        return status.f_bavail * status.f_frsize
+
+    def close(self, *, clean: bool) -> None:
+        """As `Store` says."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        try:
+            if self._writer is not None:
+                self._finish(self._writer, clean=clean)
+                self._writer.close()
+            if self._connection is not None:
+                self._connection.close()
+        finally:
+            self._parts.lock.release()
+
+    def _finish(self, writer: SqliteWriter, *, clean: bool) -> None:
+        """Make everything power-durable, or poison; the waiters learn which."""
+        writer.executor.shutdown(wait=True)
+        if self._poisoned is not None:
+            return
+        items = [(META_CLEAN_SEQUENCE, str(self._last_sequence))] if clean else []
+        try:
+            writer.finish(items)
+            writer.set_durable(self._last_sequence)
+        except (apsw.Error, OSError) as error:
+            self._poison(_reason("close", error))
+            return
+        self._group.finish(self._last_sequence)
+
+    def _set_meta(self, key: str, value: str) -> None:
+        writer = self._writable()
+        self._write("meta", lambda: writer.set_meta([(key, value)]))
+        self._meta[key] = value
+
+    def _write(self, what: str, write: Callable[[], Outcome]) -> Outcome:
+        """Return what `write` returns; its failure poisons the store."""
+        try:
+            return write()
+        except (apsw.Error, OSError) as error:
+            raise self._poisoned_by(what, error) from error
+
+    async def _sync_once(self) -> None:
+        """Sync the WAL in the background thread, then have it checkpointed where that is due."""
+        writer = self._writable()
+        sequence = self._last_sequence
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(writer.executor, writer.sync_disk)
+        if self._is_closed:
+            return
+        writer.set_durable(sequence)
+        if writer.is_checkpoint_due and self._checkpoint_task is None:
+            self._checkpoint_task = loop.create_task(self._checkpoint(writer))
+
+    async def _checkpoint(self, writer: SqliteWriter) -> None:
+        try:
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(writer.executor, writer.checkpoint)
+        except (apsw.Error, OSError) as error:
+            self._poison(_reason("checkpoint", error))
+        finally:
+            self._checkpoint_task = None
+
+    def _poisoned_by(self, what: str, error: Exception) -> StorePoisonedError:
+        """Poison the store and return the error to raise."""
+        reason = _reason(what, error)
+        self._poison(reason)
+        return StorePoisonedError(self._poisoned or reason)
+
+    def _poison(self, reason: str) -> None:
+        """Stop every later write; the first reason is kept."""
+        if self._poisoned is not None:
+            return
+        self._poisoned = reason
+        self._group.poison(reason)
+        if self._writer is None:
+            return
+        try:
+            self._writer.set_poisoned(is_poisoned=True)
+        except OSError as error:
+            # The disk takes nothing any more. The stop will not be marked clean either, and a
+            # loss of power asks for a reconcile by itself.
+            self.notes.append(f"the watermark could not be marked as poisoned: {error}")
+
+    def _raise_if_closed(self) -> None:
+        if self._is_closed:
+            raise StoreClosedError("the store is closed")
+
+    def _writable(self) -> SqliteWriter:
+        self._raise_if_closed()
+        if self._poisoned is not None or self._writer is None:
+            raise StorePoisonedError(self._poisoned or "it is opened for reading only")
+        return self._writer
+
+
+def read_checked(
+    connection: apsw.Connection, from_sequence: int, end: int | None
+) -> Iterator[tuple[int, bytes]]:
+    """Yield records from `from_sequence` to `end`, each proved against the chain.
+
+    No statement stays open between two of them. Raises StoreDamagedError.
+    """
+    before = max(from_sequence, 1) - 1
+    found = JournalFound(last_sequence=before, chain_hash=EMPTY_CHAIN_HASH, damage=None)
+    if before:
+        rows, _ = read_rows(connection, before, 1)
+        if not rows or rows[0][0] != before:
+            return
+        found = JournalFound(last_sequence=before, chain_hash=rows[0][1], damage=None)
+    while end is None or found.last_sequence < end:
+        rows, fault = read_rows(connection, found.last_sequence + 1, READ_ROWS_COUNT)
+        for row in rows:
+            if end is not None and row[0] > end:
+                return
+            found = follow(found, row)
+            if found.damage is not None:
+                raise StoreDamagedError(
+                    sequence=found.damage.sequence,
+                    what=found.damage.what,
+                    way_out=found.damage.way_out,
+                )
+            yield row[0], row[2]
+        if fault:
+            raise StoreDamagedError(
+                sequence=found.last_sequence + 1, what=fault, way_out=WAY_OUT_DAMAGED
+            )
+        if not rows:
+            return
+
+
+def _reason(what: str, error: Exception) -> str:
+    return f"{what} failed: {type(error).__name__}: {error}"

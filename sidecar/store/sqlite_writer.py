@@ -1,0 +1,126 @@
+"""The writing half of the SQLite store: one hot connection, one background thread.
+
+Rules (the reasons stand in DESIGN.md):
+1. The loop's thread inserts and commits with synchronous=NORMAL: written, not synced.
+2. The background thread alone syncs and checkpoints, one thing at a time.
+3. Power-durable means: a `fdatasync` of the WAL that began after the commit has succeeded. What a
+   checkpoint moved out of the WAL was synced in the database before the WAL could be reused.
+4. A checkpoint that finds the database busy comes again; any other failure poisons.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import apsw
+
+from sidecar.store.snapshot import sync_directory
+from sidecar.store.sqlite_database import META_SQL, WAL_FILE_NAME, open_connection
+from sidecar.store.watermark import Watermark
+
+CHECKPOINT_PAGES_COUNT = 2_000
+"""WAL pages (4 KiB) after which a checkpoint begins that lets writers go on."""
+RESTART_PAGES_RATIO = 8
+"""At this many times the above a checkpoint holds writers for a moment: the WAL is bounded."""
+CHECKPOINT_BUSY_MILLISECONDS = 1_000
+
+_INSERT_SQL = "INSERT INTO journal (sequence, hash, record) VALUES (?, ?, ?)"
+
+
+class SqliteWriter:
+    """Owns every descriptor that writes; `close` lets go of them all."""
+
+    def __init__(
+        self,
+        directory: Path,
+        connection: apsw.Connection,
+        watermark: Watermark,
+        *,
+        checkpoint_pages_count: int,
+    ) -> None:
+        """Everything in `connection` is power-durable, and its WAL exists."""
+        self._connection = connection
+        self._watermark = watermark
+        self._checkpoint_pages_count = checkpoint_pages_count
+        self._wal_pages_count = 0
+        self._wal_descriptor = os.open(directory / WAL_FILE_NAME, os.O_RDWR)
+        sync_directory(directory)
+        self._checkpointer = open_connection(directory)
+        self._checkpointer.set_busy_timeout(CHECKPOINT_BUSY_MILLISECONDS)
+        connection.pragma("synchronous", "NORMAL")
+        connection.set_wal_hook(self._on_commit)
+        self.executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="haltline-store")
+
+    def insert_records(self, rows: Sequence[tuple[int, bytes, bytes]]) -> None:
+        """Commit (sequence, hash, record) rows, all or none. Raises apsw.Error, OSError."""
+        if len(rows) == 1:
+            self._connection.execute(_INSERT_SQL, rows[0])
+        else:
+            with self._connection:
+                self._connection.executemany(_INSERT_SQL, rows)
+        self._watermark.set_written(rows[-1][0])
+
+    def set_meta(self, items: Iterable[tuple[str, str]]) -> None:
+        """Commit named values, all or none. Raises apsw.Error."""
+        with self._connection:
+            self._connection.executemany(META_SQL, items)
+
+    def insert_nonce(self, nonce: str, *, expires_at_ns: int, now_ns: int, count_max: int) -> str:
+        """Forget the expired, then remember `nonce`; return `new`, `seen` or `full`."""
+        with self._connection:
+            self._connection.execute("DELETE FROM nonce WHERE expires_at_ns < ?", (now_ns,))
+            seen = self._connection.execute("SELECT 1 FROM nonce WHERE nonce = ?", (nonce,))
+            if seen.fetchone() is not None:
+                return "seen"
+            if next(self._connection.execute("SELECT count(*) FROM nonce"))[0] >= count_max:
+                return "full"
+            self._connection.execute("INSERT INTO nonce VALUES (?, ?)", (nonce, expires_at_ns))
+        return "new"
+
+    def sync_disk(self) -> None:
+        """Make everything committed before the call power-durable. Raises OSError. Any thread."""
+        os.fdatasync(self._wal_descriptor)
+
+    def set_durable(self, sequence: int) -> None:
+        """Note outside the database that records up to `sequence` are power-durable."""
+        self._watermark.set_durable(sequence)
+
+    def set_poisoned(self, *, is_poisoned: bool) -> None:
+        """Note outside the database that the store was poisoned, or that it was settled."""
+        self._watermark.set_poisoned(is_poisoned=is_poisoned)
+
+    @property
+    def is_checkpoint_due(self) -> bool:
+        """Whether the WAL has grown past its mark."""
+        return self._wal_pages_count >= self._checkpoint_pages_count
+
+    def checkpoint(self) -> None:
+        """Move synced pages from the WAL to the database. Background thread. Raises apsw.Error."""
+        is_overdue = self._wal_pages_count >= self._checkpoint_pages_count * RESTART_PAGES_RATIO
+        try:
+            self._checkpointer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            if is_overdue:
+                self._checkpointer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_RESTART)
+        except apsw.BusyError:
+            return
+
+    def finish(self, items: Iterable[tuple[str, str]]) -> None:
+        """Write last named values and make everything power-durable. Raises apsw.Error, OSError."""
+        self.sync_disk()
+        self._connection.pragma("synchronous", "FULL")
+        self.set_meta(items)
+        self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+
+    def close(self) -> None:
+        """Let the thread end, then let go of every descriptor but the connection's."""
+        self.executor.shutdown(wait=True)
+        self._checkpointer.close()
+        os.close(self._wal_descriptor)
+        self._watermark.close()
+
+    def _on_commit(self, _connection: apsw.Connection, _database: str, pages_count: int) -> int:
+        self._wal_pages_count = pages_count
+        return apsw.SQLITE_OK
