@@ -140,18 +140,18 @@ class MemoryStore(Store):
         sequence, payload, checksum = self._written.snapshots[-1]
         self._written.snapshots[-1] = (sequence, b"\xff" + payload, checksum)
 
-    def crash(self, *, is_power_lost: bool) -> MemoryStore:
+    def crash(self, *, is_power_lost: bool, boot_id: str | None = None) -> MemoryStore:
         """Return what a restart finds; this store takes no further call.
 
-        Without power, only what was synced is left and the boot id is another one.
+        Without power, only what was synced is left, and the boot id is another one unless told.
         """
         self._is_closed = True
         if not is_power_lost:
-            return self._restart(self._written, self._written.boot_id)
+            return self._restart(self._written, boot_id or self._written.boot_id)
         left = self._power_durable.copy()
         left.records = self._written.records[: self.durable_sequence]
         left.hashes = self._written.hashes[: self.durable_sequence]
-        return self._restart(left, self._written.boot_id + "+")
+        return self._restart(left, boot_id or self._written.boot_id + "+")
 
     def reopen(self, *, boot_id: str | None = None) -> MemoryStore:
         """Return the store a start after `close` finds, on the same boot unless told."""
