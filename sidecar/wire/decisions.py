@@ -1,0 +1,80 @@
+"""Writes decisions on orders: the path every order takes, so it is short.
+
+Rules:
+1. Store and configuration are the same in every answer, so their bytes are made once and appended:
+   protobuf reads concatenated messages as one, and theirs are the last fields.
+2. A decision that was not journalled (dry run, or from memory) is never called durable.
+"""
+
+from haltline.v1 import denial_pb2, order_pb2
+
+from sidecar.core.answers import OrderDecision, Verdict
+from sidecar.core.denial import Violation
+from sidecar.core.numbers import format_decimal
+from sidecar.wire.pieces import SECOND_NS, optional_decimal, optional_duration
+from sidecar.wire.tables import DENIAL_NUMBERS, LAYER_NUMBERS, SCOPE_NUMBERS, VERDICT_NUMBERS
+
+_APPROVED = VERDICT_NUMBERS[Verdict.APPROVED]
+_DENIED = VERDICT_NUMBERS[Verdict.DENIED]
+
+
+class DecisionWriter:
+    """Writes the decisions of one store under one configuration."""
+
+    def __init__(self, *, store_id: str, config_hash: str) -> None:
+        """Prepare the bytes that every decision ends with."""
+        self._id_prefix = f"{store_id[:8]}-"
+        self._tail = order_pb2.CheckOrderResponse(
+            store_id=store_id, config_hash=config_hash
+        ).SerializeToString()
+
+    def encode(self, decision: OrderDecision) -> bytes:
+        """Return the bytes of a CheckOrderResponse."""
+        return self._message(decision).SerializeToString() + self._tail
+
+    def message(self, decision: OrderDecision) -> order_pb2.CheckOrderResponse:
+        """Return the CheckOrderResponse, for a batch or a stream."""
+        message = self._message(decision)
+        message.MergeFromString(self._tail)
+        return message
+
+    def _message(self, decision: OrderDecision) -> order_pb2.CheckOrderResponse:
+        message = order_pb2.CheckOrderResponse()
+        message.order_id = decision.order_id
+        message.verdict = _APPROVED if decision.verdict is Verdict.APPROVED else _DENIED
+        message.approvable_quantity = format_decimal(decision.approvable_quantity)
+        message.stop_epoch = decision.stop_epoch
+        sequence = decision.sequence
+        if sequence:
+            message.sequence = sequence
+            message.decision_id = f"{self._id_prefix}{sequence}"
+            message.durable = decision.durable
+        if decision.expires_at is not None:
+            expires_at = message.expires_at
+            expires_at.seconds, expires_at.nanos = divmod(decision.expires_at, SECOND_NS)
+        if decision.valid_for_ns > 0:
+            valid_for = message.valid_for
+            valid_for.seconds, valid_for.nanos = divmod(decision.valid_for_ns, SECOND_NS)
+        if decision.replayed:
+            message.replayed = True
+        if decision.layer is not None:
+            message.layer = LAYER_NUMBERS[decision.layer]
+        if decision.violations:
+            message.violations.extend([_violation(item) for item in decision.violations])
+        if decision.blocking_order_ids:
+            message.blocking_order_ids.extend(decision.blocking_order_ids)
+        return message
+
+
+def _violation(violation: Violation) -> denial_pb2.Violation:
+    kind = violation.scope.partition(":")[0]
+    return denial_pb2.Violation(
+        code=DENIAL_NUMBERS[violation.code],
+        scope=SCOPE_NUMBERS.get(kind, denial_pb2.VIOLATION_SCOPE_PORTFOLIO),
+        rule_id=violation.rule_id,
+        observed=optional_decimal(violation.observed),
+        projected=optional_decimal(violation.projected),
+        limit=optional_decimal(violation.limit),
+        retry_after=optional_duration(violation.retry_after_ns),
+        message=violation.message,
+    )
