@@ -12,7 +12,6 @@ Rules:
 
 from __future__ import annotations
 
-import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -31,10 +30,6 @@ TIME_NS_MAX: Final = 9_000_000_000 * SECOND_NS
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _ONE_SECOND: Final = timedelta(seconds=1)
-_RFC_3339: Final = re.compile(
-    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt]([0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,9}))?"
-    r"(?:[Zz]|([+-][0-9]{2}:[0-9]{2}))"
-)
 
 
 class Clock(ABC):
@@ -240,22 +235,6 @@ class ZoneCalendar:
         """Return the first instant of the day, also where its midnight is skipped."""
         midnight = datetime(day.year, day.month, day.day, tzinfo=self._zone)
         return (midnight.astimezone(UTC) - _EPOCH) // _ONE_SECOND * SECOND_NS
-
-
-def parse_rfc3339(text: str) -> int:
-    """Return nanoseconds since the epoch of `text` (`2008-10-10T20:00:00Z`), exactly.
-
-    ValueError where it is anything else; a leap second (`:60`) counts as the second after.
-    """
-    match = _RFC_3339.fullmatch(text)
-    if match is None:
-        raise ValueError(f"must be RFC 3339 like 2008-10-10T20:00:00Z, was {text[:40]!r}")
-    day, clock, fraction, offset = match.groups()
-    is_leap = clock.endswith(":60")
-    clock = f"{clock[:-2]}59" if is_leap else clock
-    whole = datetime.fromisoformat(f"{day}T{clock}{offset or '+00:00'}")
-    seconds = (whole - _EPOCH) // _ONE_SECOND + is_leap
-    return seconds * SECOND_NS + int((fraction or "").ljust(9, "0"))
 
 
 def format_rfc3339(time_ns: int) -> str:
