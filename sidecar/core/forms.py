@@ -75,7 +75,9 @@ class Form:
             raise malformed(self.faults)
 
 
-def check_order_prices(form: Form, order_type: OrderType, *, has_limit: bool, has_stop: bool) -> None:
+def check_order_prices(
+    form: Form, order_type: OrderType, *, has_limit: bool, has_stop: bool
+) -> None:
     """Note prices that contradict the order type (S2.1): a walk of one table."""
     needs_limit, needs_stop = _PRICES_OF_TYPE[order_type]
     for field, needed, given in (

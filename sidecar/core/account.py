@@ -1,0 +1,232 @@
+"""Equity, units and drawdown (S8).
+
+Rules:
+- `equity = cash + sum(position x mark x multiplier)`; it follows fills and marks in O(1).
+- Drawdown is measured on unit value; a deposit or withdrawal buys or sells units at the value
+  before it, so no flow changes any drawdown.
+- A unit value is never divided out: anchors are (equity, units) pairs and comparisons multiply.
+"""
+
+from decimal import Decimal
+
+from sidecar.core.answers import AnchorMove
+from sidecar.core.commands import Drawdown
+from sidecar.core.events import CashFlowed, EquityReported, PeriodStarted
+from sidecar.core.exposure import refresh_symbol
+from sidecar.core.numbers import ONE, ZERO, divide_units
+from sidecar.core.state import AccountState, Anchor, State, SymbolState
+from sidecar.core.thresholds import DrawdownReference
+
+
+def follow_equity(state: State) -> None:
+    """Raise the high-water mark (and period peaks, where configured) to the value of now."""
+    account = state.account
+    equity, units = account.equity, account.units
+    if equity is None or units is None:
+        return
+    anchors = [account.high_water_mark]
+    if state.thresholds.circuit_breaker.drawdown_reference is DrawdownReference.PEAK:
+        anchors += [account.day_anchor, account.week_anchor]
+    for anchor in anchors:
+        if equity * anchor.units > anchor.equity * units:
+            anchor.equity, anchor.units = equity, units
+
+
+def anchor_of(account: AccountState, drawdown: Drawdown) -> Anchor:
+    """Return what a drawdown is measured from."""
+    if drawdown is Drawdown.DAILY:
+        return account.day_anchor
+    return account.week_anchor if drawdown is Drawdown.WEEKLY else account.high_water_mark
+
+
+def threshold_of(state: State, drawdown: Drawdown) -> Decimal:
+    """Return the ratio at which a drawdown trips."""
+    breaker = state.thresholds.circuit_breaker
+    if drawdown is Drawdown.DAILY:
+        return breaker.daily_drawdown_ratio
+    if drawdown is Drawdown.WEEKLY:
+        return breaker.weekly_drawdown_ratio
+    return breaker.total_drawdown_ratio
+
+
+def reaches(state: State, drawdown: Drawdown, share: Decimal = ONE) -> bool:
+    """Say whether a drawdown has reached `share` of its threshold: reached trips."""
+    account = state.account
+    equity = account.equity
+    if drawdown in account.carried:
+        return True
+    if equity is None or account.units is None:
+        return drawdown is Drawdown.TOTAL and equity is not None and equity <= ZERO
+    if equity <= ZERO and drawdown is Drawdown.TOTAL:
+        return True
+    anchor = anchor_of(account, drawdown)
+    kept = ONE - threshold_of(state, drawdown) * share
+    return equity * anchor.units <= kept * anchor.equity * account.units
+
+
+def standing_drawdowns(state: State) -> tuple[Drawdown, ...]:
+    """Return the drawdown conditions that stand now."""
+    return tuple(drawdown for drawdown in Drawdown if reaches(state, drawdown))
+
+
+def unit_value(equity: Decimal, units: Decimal) -> Decimal:
+    """Return equity per unit rounded to 12 digits after the point: for people, never compared."""
+    return round(divide_units(equity, units), 12)
+
+
+def drawdown_ratio(state: State, drawdown: Drawdown) -> Decimal | None:
+    """Return the drawdown rounded to 6 digits for people; None while unknown, 0 above the anchor."""
+    account = state.account
+    equity = account.equity
+    if equity is None or account.units is None:
+        return None
+    anchor = anchor_of(account, drawdown)
+    kept = divide_units(equity * anchor.units, anchor.equity * account.units)
+    return max(ZERO, round(ONE - kept, 6))
+
+
+def rebase_moves(state: State, drawdowns: tuple[Drawdown, ...]) -> tuple[AnchorMove, ...]:
+    """Return how a rebase would move the named anchors: old and new, for the audit."""
+    account = state.account
+    equity, units = account.equity, account.units
+    if equity is None or units is None:
+        return ()
+    return tuple(
+        AnchorMove(
+            drawdown=drawdown.value,
+            old_unit_value=unit_value(
+                anchor_of(account, drawdown).equity, anchor_of(account, drawdown).units
+            ),
+            new_unit_value=unit_value(equity, units),
+        )
+        for drawdown in drawdowns
+    )
+
+
+def rebase(state: State, drawdowns: tuple[Drawdown, ...]) -> None:
+    """Move the named anchors, and only those, to the value of now."""
+    account = state.account
+    equity, units = account.equity, account.units
+    for drawdown in drawdowns:
+        if drawdown in account.carried:
+            account.carried.remove(drawdown)
+        if equity is not None and units is not None:
+            anchor = anchor_of(account, drawdown)
+            anchor.equity, anchor.units = equity, units
+
+
+def apply_period_started(state: State, event: PeriodStarted) -> None:
+    """Anchor the new day (and week) at the last value known before it."""
+    account = state.account
+    account.day, account.week = event.day, event.week
+    account.day_ends_at = event.day_ends_at
+    if event.is_new_day:
+        account.daily_notional = ZERO
+    equity, units = account.equity, account.units
+    if equity is None or units is None:
+        return
+    if event.is_new_day:
+        account.day_anchor = Anchor(equity=equity, units=units)
+    if event.is_new_week:
+        account.week_anchor = Anchor(equity=equity, units=units)
+
+
+def price_flow(
+    state: State, flow_id: str, amount: Decimal, equity_before: Decimal | None
+) -> CashFlowed | None:
+    """Return the flow with the units it leaves, or None where it would leave none (S8.3).
+
+    `equity_before` is the equity before this flow; None while equity was never known.
+    """
+    units = state.account.units
+    new_units, is_new_series = units, False
+    carried: tuple[Drawdown, ...] = ()
+    if equity_before is None:
+        new_units = None
+    elif units is None or equity_before <= ZERO:
+        after = equity_before + amount
+        if after > ZERO:
+            new_units, is_new_series = after, True
+            carried = standing_drawdowns(state) if units is not None else ()
+    else:
+        new_units = units + divide_units(amount * units, equity_before)
+        if new_units <= ZERO:
+            return None
+    return CashFlowed(
+        flow_id=flow_id,
+        amount=amount,
+        units=new_units,
+        is_new_series=is_new_series,
+        carried=carried,
+    )
+
+
+def apply_cash_flowed(state: State, event: CashFlowed) -> None:
+    """Move cash and units; anchors stay, so no drawdown changes."""
+    account = state.account
+    account.cash += event.amount
+    account.flows[event.flow_id] = str(event.amount)
+    if event.units is not None:
+        account.units = event.units
+    if event.is_new_series:
+        # A value at or below zero has no price for a unit: a new series starts at 1, and what
+        # stood goes on standing until a person names it.
+        account.carried = list(dict.fromkeys([*account.carried, *event.carried]))
+        start_series(account)
+
+
+def start_series(account: AccountState) -> None:
+    """Set every anchor to a unit value of 1."""
+    for drawdown in Drawdown:
+        anchor = anchor_of(account, drawdown)
+        anchor.equity, anchor.units = ONE, ONE
+
+
+def apply_equity_reported(state: State, event: EquityReported) -> None:
+    """Set cash so that equity is what the venue says; the first positive one starts the units."""
+    account = state.account
+    if event.is_held:
+        if account.held_equity is None:
+            account.held_at = state.now
+        account.held_equity = event.equity
+        return
+    account.held_equity = None
+    account.cash = event.equity - account.holdings
+    account.is_equity_known = True
+    if account.units is None and event.equity > ZERO:
+        account.units = event.equity
+        start_series(account)
+
+
+def set_mark(state: State, symbol: SymbolState, price: Decimal, order_id: str | None) -> None:
+    """Take a reported price: as the mark, or as a candidate where it jumped (S6).
+
+    One bad tick must not open a breaker that only a person closes: a jump waits for a second
+    report in its band, at least `mark_confirm_seconds` later, that is not the same order's fill.
+    """
+    rules = state.thresholds.account
+    mark = symbol.mark
+    if mark is None or abs(price - mark) <= rules.mark_jump_ratio * mark:
+        _confirm(state, symbol, price)
+        return
+    candidate = symbol.candidate
+    if candidate is not None and abs(price - candidate) <= rules.mark_jump_ratio * candidate:
+        is_other = order_id is None or order_id != symbol.candidate_order_id
+        if is_other and state.now - symbol.candidate_at >= rules.mark_confirm_ns:
+            _confirm(state, symbol, price)
+        return
+    symbol.candidate = price
+    symbol.candidate_at = state.now
+    symbol.candidate_order_id = order_id
+    refresh_symbol(state, symbol)
+
+
+def _confirm(state: State, symbol: SymbolState, price: Decimal) -> None:
+    change = price - (symbol.mark or ZERO)
+    state.account.holdings += symbol.net_position * change * symbol.rules.multiplier
+    symbol.mark = price
+    symbol.mark_at = state.now
+    symbol.candidate = None
+    symbol.candidate_order_id = None
+    if symbol.books:
+        refresh_symbol(state, symbol)

@@ -1,0 +1,172 @@
+"""The fold: each event changes the state in one documented way, in service and in replay alike.
+
+Rules:
+- Walked by one table; an event without a row is a broken invariant, not a shrug.
+- Applying reads nothing but the state and the event.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from sidecar.core import account, account_effects, circuit_breaker, kill_switch, trades
+from sidecar.core.derive import rebuild
+from sidecar.core.events import (
+    AccountReported,
+    ApiErrorReported,
+    BookReplaced,
+    BreakerOpened,
+    BreakerReset,
+    CashFlowed,
+    ClockAccepted,
+    ClockJumped,
+    ConfigurationApplied,
+    EquityReported,
+    Event,
+    KillActivated,
+    KillEased,
+    KillRepeated,
+    KillReset,
+    MarkReported,
+    OpenOrderListed,
+    OrderApprovalRepeated,
+    OrderApproved,
+    OrderDenied,
+    OrdersWithdrawn,
+    PeriodStarted,
+    PositionsAssumedFlat,
+    RecoveryEnded,
+    RecoveryEntered,
+    ReportConflicted,
+    ReservationReleased,
+    TradeReported,
+    WarningChanged,
+)
+from sidecar.core.order_effects import (
+    apply_order_approved,
+    apply_order_denied,
+    apply_orders_withdrawn,
+)
+from sidecar.core.reservations import end
+from sidecar.core.state import RememberedReport, State
+
+
+def apply_event(state: State, event: Event) -> None:
+    """Change the state by one event."""
+    _TABLE[type(event)](state, event)
+
+
+def _configuration(state: State, event: ConfigurationApplied) -> None:
+    state.thresholds = event.thresholds
+    state.config_hash = event.config_hash
+    rebuild(state)
+
+
+def _period(state: State, event: PeriodStarted) -> None:
+    account.apply_period_started(state, event)
+
+
+def _repeated(state: State, event: OrderApprovalRepeated) -> None:
+    state.strategy_of(event.strategy).heard_at = state.now
+    state.decisions_approved += 1
+
+
+def _trade(state: State, event: TradeReported) -> None:
+    trades.apply_trade_reported(state, event)
+    account.follow_equity(state)
+
+
+def _conflict(state: State, event: ReportConflicted) -> None:
+    del event
+    state.conflicting_reports += 1
+
+
+def _api_error(state: State, event: ApiErrorReported) -> None:
+    window = state.thresholds.circuit_breaker.api_errors_window_ns
+    state.breaker.api_errors.add(state.now, window)
+    report = event.report
+    content = f"{report.api}\n{report.error_code}\n{report.message}"
+    key = f"ReportApiError {report.report_id}"
+    state.reports[key] = RememberedReport(content=content, at=state.now)
+
+
+def _mark(state: State, event: MarkReported) -> None:
+    account.set_mark(state, state.symbol_of(event.symbol), event.price, event.order_id)
+    account.follow_equity(state)
+
+
+def _released(state: State, event: ReservationReleased) -> None:
+    end(state, state.orders[event.order_id])
+
+
+def _flow(state: State, event: CashFlowed) -> None:
+    account.apply_cash_flowed(state, event)
+
+
+def _equity(state: State, event: EquityReported) -> None:
+    account.apply_equity_reported(state, event)
+    account.follow_equity(state)
+
+
+def _breaker_reset(state: State, event: BreakerReset) -> None:
+    account.rebase(state, event.rebase)
+    circuit_breaker.apply_breaker_reset(state)
+
+
+def _recovery_entered(state: State, event: RecoveryEntered) -> None:
+    recovery = state.recovery
+    recovery.state, recovery.since = event.recovery, state.now
+    recovery.sequence = state.last_sequence
+    recovery.detail, recovery.way_out = event.detail, event.way_out
+    recovery.denies_reducing = event.denies_reducing
+    if event.way_out:
+        state.stop_epoch += 1
+        state.last_stop_at = state.now
+
+
+def _recovery_ended(state: State, event: RecoveryEnded) -> None:
+    recovery = state.recovery
+    recovery.detail = f"{recovery.detail}; ended by {event.by}: {event.reason}"
+    recovery.way_out = ""
+    recovery.denies_reducing = False
+    state.last_start_at = state.now
+
+
+def _clock_jumped(state: State, event: ClockJumped) -> None:
+    state.clock_jump_ns += event.jump_ns
+
+
+def _assumed_flat(state: State, event: PositionsAssumedFlat) -> None:
+    del event
+    state.account.positions_confirmed = True
+
+
+_TABLE: Final[dict[type, Callable[[State, Any], None]]] = {
+    ConfigurationApplied: _configuration,
+    PeriodStarted: _period,
+    OrderApproved: apply_order_approved,
+    OrderApprovalRepeated: _repeated,
+    OrderDenied: apply_order_denied,
+    OrdersWithdrawn: apply_orders_withdrawn,
+    TradeReported: _trade,
+    ReportConflicted: _conflict,
+    ApiErrorReported: _api_error,
+    AccountReported: account_effects.apply_account_reported,
+    MarkReported: _mark,
+    BookReplaced: account_effects.apply_book_replaced,
+    OpenOrderListed: account_effects.apply_open_order_listed,
+    ReservationReleased: _released,
+    CashFlowed: _flow,
+    EquityReported: _equity,
+    BreakerOpened: circuit_breaker.apply_breaker_opened,
+    BreakerReset: _breaker_reset,
+    WarningChanged: circuit_breaker.apply_warning_changed,
+    KillActivated: kill_switch.apply_kill_activated,
+    KillRepeated: kill_switch.apply_kill_repeated,
+    KillReset: kill_switch.apply_kill_reset,
+    KillEased: kill_switch.apply_kill_eased,
+    RecoveryEntered: _recovery_entered,
+    RecoveryEnded: _recovery_ended,
+    ClockJumped: _clock_jumped,
+    ClockAccepted: account_effects.apply_clock_accepted,
+    PositionsAssumedFlat: _assumed_flat,
+}

@@ -1,0 +1,93 @@
+"""Turns frozen values and state into plain lists and back, driven by their annotations.
+
+Rules:
+- Decimals travel as text, enums by value, dataclasses as lists in field order: compact and exact.
+- A shorter list than the class has fields is an older record: the missing fields take defaults.
+- Plain means what JSON can hold: None, bool, int, str, list, dict with text keys.
+"""
+
+import dataclasses
+import types
+import typing
+from collections import deque
+from collections.abc import Callable
+from decimal import Decimal
+from enum import Enum
+from functools import cache
+from typing import Any, TypeAlias
+
+Plain: TypeAlias = None | bool | int | str | list["Plain"] | dict[str, "Plain"]
+_Coder: TypeAlias = tuple[Callable[[Any], Any], Callable[[Any], Any]]
+
+
+def encode(value: object) -> Any:  # noqa: ANN401 - plain data has no narrower type that mypy can follow
+    """Return the plain form of a dataclass value."""
+    return _coder(type(value))[0](value)
+
+
+def decode(kind: type, plain: Any) -> Any:  # noqa: ANN401 - see encode
+    """Return the value of `kind` whose plain form is `plain`."""
+    return _coder(kind)[1](plain)
+
+
+def _same(value: Any) -> Any:  # noqa: ANN401 - identity
+    return value
+
+
+@cache
+def _coder(kind: Any) -> _Coder:  # noqa: ANN401 - annotations are values of many types
+    if kind is Decimal:
+        return str, Decimal
+    if kind in (int, str, bool, type(None)):
+        return _same, _same
+    origin = typing.get_origin(kind)
+    if origin is not None:
+        return _generic_coder(kind, origin)
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return (lambda value: value.value), kind
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        return _dataclass_coder(kind)
+    raise TypeError(f"codec: no plain form for {kind!r}")
+
+
+def _generic_coder(kind: Any, origin: Any) -> _Coder:  # noqa: ANN401 - annotations again
+    arguments = typing.get_args(kind)
+    if origin in (types.UnionType, typing.Union):
+        inner = [argument for argument in arguments if argument is not type(None)]
+        if len(inner) != 1:
+            raise TypeError(f"codec: a union of several types has no plain form: {kind!r}")
+        to, of = _coder(inner[0])
+        return (
+            lambda value: None if value is None else to(value),
+            lambda plain: None if plain is None else of(plain),
+        )
+    if origin in (tuple, list, deque):
+        to, of = _coder(arguments[0])
+        return (
+            lambda value: [to(item) for item in value],
+            lambda plain: origin(of(item) for item in plain),
+        )
+    if origin is dict:
+        to, of = _coder(arguments[1])
+        return (
+            lambda value: {key: to(item) for key, item in value.items()},
+            lambda plain: {key: of(item) for key, item in plain.items()},
+        )
+    raise TypeError(f"codec: no plain form for {kind!r}")
+
+
+def _dataclass_coder(kind: type) -> _Coder:
+    hints = typing.get_type_hints(kind)
+    names = [
+        field.name for field in dataclasses.fields(kind) if not field.metadata.get("derived", False)
+    ]
+    coders = [(name, *_coder(hints[name])) for name in names]
+
+    def to_plain(value: object) -> list[Any]:
+        return [to(getattr(value, name)) for name, to, _ in coders]
+
+    def from_plain(plain: list[Any]) -> object:
+        pairs = zip(coders, plain, strict=False)
+        return kind(**{name: of(item) for (name, _, of), item in pairs})
+
+    return to_plain, from_plain

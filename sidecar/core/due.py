@@ -1,0 +1,33 @@
+"""What falls due with time alone: releases and silence (S7.5, S9)."""
+
+from heapq import heappop, heappush
+
+from sidecar.core.circuit_breaker import find_silence, next_silence
+from sidecar.core.events import ReservationReleased
+from sidecar.core.reservations import release_due_at
+from sidecar.core.turn import Outcome, Turn
+
+
+def handle_tick(turn: Turn) -> Outcome:
+    """Release what is overdue, and trip on silence."""
+    state, now = turn.state, turn.now
+    heap = state.release_heap
+    while heap and heap[0][0] <= now:
+        _, order_id = heappop(heap)
+        record = state.orders.get(order_id)
+        if record is None or not record.is_open:
+            continue
+        due = release_due_at(state, record)
+        if due is None:
+            continue
+        if due > now:
+            heappush(heap, (due, order_id))
+            continue
+        why = "no report in time"
+        if record.good_till is not None and record.good_till <= now:
+            why = "its good-till time passed"
+        turn.emit(ReservationReleased(order_id=order_id, why=why))
+    turn.emit_all(find_silence(state, now))
+    turn.follow()
+    state.silence_due = next_silence(state, now)
+    return Outcome(events=turn.events)

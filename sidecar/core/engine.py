@@ -1,0 +1,450 @@
+"""The core's front door: commands in, answers and events out; the fold for replay.
+
+Rules:
+- `execute` applies what it finds at once, so the next order sees the reservation; the caller
+  journals the events of the outcome under the sequence it passed in, before anything else.
+- `prepare` decides without applying: a start is durable first, then effective (S10.3).
+- `now` never goes back; `next_due` says when `Tick` must run before anything else.
+"""
+
+from collections.abc import Callable, Sequence
+from decimal import Inexact
+from typing import Any, Final
+
+from sidecar.core import circuit_breaker, kill_switch
+from sidecar.core.account import rebase_moves
+from sidecar.core.account_reports import conflict, handle_account
+from sidecar.core.answers import (
+    AnchorMove,
+    ApiErrorAnswer,
+    KillAnswer,
+    RecoveryState,
+    StartAnswer,
+    TradeAnswer,
+)
+from sidecar.core.apply import apply_event
+from sidecar.core.calendar import Period
+from sidecar.core.checks import handle_all_or_none, handle_check
+from sidecar.core.commands import (
+    AcceptClock,
+    AcceptRecovery,
+    CheckOrder,
+    EaseKill,
+    ReleaseOrder,
+    ReportAccount,
+    ReportApiError,
+    ReportKind,
+    ReportTrade,
+    ResetAll,
+    ResetBreaker,
+    ResetKill,
+    Side,
+    StartingCommand,
+    Tick,
+    TriggerKill,
+)
+from sidecar.core.denial import CallRefused, ErrorCode, FieldFault, malformed
+from sidecar.core.due import handle_tick
+from sidecar.core.events import (
+    ApiErrorReported,
+    ClockAccepted,
+    ClockJumped,
+    ConfigurationApplied,
+    Event,
+    KillActivated,
+    PeriodStarted,
+    PositionsAssumedFlat,
+    RecoveryEnded,
+    RecoveryEntered,
+    ReportConflicted,
+    ReservationReleased,
+    TradeReported,
+)
+from sidecar.core.judgement import Conditions
+from sidecar.core.numbers import ZERO, use_exact_arithmetic
+from sidecar.core.state import State
+from sidecar.core.thresholds import Thresholds
+from sidecar.core.trades import (
+    differing_fields,
+    find_flags,
+    is_contradicting,
+    moving_quantity,
+    trade_content,
+)
+from sidecar.core.turn import Outcome, Turn, short_status
+
+REMEMBERED_IDS_MIN: Final = 1_000_000
+REMEMBERED_NS_MIN: Final = 7 * 86_400 * 1_000_000_000
+
+
+def begin(state: State, sequence: int, now: int) -> None:
+    """Open the record `sequence` at `now`: note expiries, forget what is past remembering.
+
+    Called before the commands of a record and before its events in replay: both do the same.
+    """
+    use_exact_arithmetic()
+    state.last_sequence = sequence
+    state.now = max(state.now, now)
+    expiries = state.expiries
+    while expiries:
+        order_id = next(iter(expiries))
+        if expiries[order_id] > state.now:
+            break
+        del expiries[order_id]
+        record = state.orders.get(order_id)
+        if record is not None:
+            record.expired_sequence = sequence
+    if len(state.orders) > REMEMBERED_IDS_MIN:
+        _forget(state)
+
+
+def _forget(state: State) -> None:
+    """Forget ended ids beyond a million that are older than seven days (S7.2)."""
+    while state.ended and len(state.orders) - len(state.open_orders) > REMEMBERED_IDS_MIN:
+        oldest = state.ended[0]
+        if oldest.at > state.now - REMEMBERED_NS_MIN:
+            return
+        state.ended.popleft()
+        record = state.orders.get(oldest.key)
+        if record is None or record.is_open or record.touched_at > oldest.at:
+            continue
+        state.forgotten_before = max(state.forgotten_before or 0, oldest.at)
+        del state.orders[oldest.key]
+
+
+def replay(state: State, sequence: int, now: int, events: Sequence[Event]) -> None:
+    """Fold one journal record into the state."""
+    begin(state, sequence, now)
+    for event in events:
+        apply_event(state, event)
+
+
+def execute(state: State, command: object, conditions: Conditions) -> Outcome:
+    """Decide about a command and apply what follows. The caller has called `begin`.
+
+    Raises CallRefused where there is no decision and nothing changed; an outcome may carry both
+    events and a refusal (a conflicting report is counted).
+    """
+    use_exact_arithmetic()
+    turn = Turn(state=state, now=state.now, conditions=conditions)
+    try:
+        outcome = _HANDLERS[type(command)](turn, command)
+    except Inexact as error:
+        raise CallRefused(
+            ErrorCode.INVALID_ARGUMENT,
+            "NUMBERS_TOO_LARGE",
+            "the numbers of this request cannot be accounted exactly; use fewer digits",
+        ) from error
+    return outcome
+
+
+def execute_all_or_none(
+    state: State, orders: Sequence[CheckOrder], conditions: Conditions
+) -> Outcome:
+    """Decide about a batch that stands or falls together; the answer is a list of results."""
+    use_exact_arithmetic()
+    return handle_all_or_none(Turn(state=state, now=state.now, conditions=conditions), orders)
+
+
+def next_due(state: State) -> int:
+    """Return the instant from which `Tick` must run before any other command."""
+    due = min(state.account.day_ends_at, state.silence_due)
+    return min(due, state.release_heap[0][0]) if state.release_heap else due
+
+
+def configure(
+    state: State, thresholds: Thresholds, config_hash: str, conditions: Conditions
+) -> Outcome:
+    """Put thresholds in force and start the period of now. The caller has called `begin`."""
+    use_exact_arithmetic()
+    turn = Turn(state=state, now=state.now, conditions=conditions)
+    if state.config_hash != config_hash or state.thresholds != thresholds:
+        turn.emit(ConfigurationApplied(thresholds=thresholds, config_hash=config_hash))
+    turn.emit_all(_period_events(state, conditions.calendar.period(state.now)))
+    turn.follow()
+    return Outcome(events=turn.events)
+
+
+def _period_events(state: State, period: Period) -> list[Event]:
+    account = state.account
+    if (account.day, account.week, account.day_ends_at) == (
+        period.day,
+        period.week,
+        period.day_ends_at,
+    ):
+        return []
+    return [
+        PeriodStarted(
+            day=period.day,
+            week=period.week,
+            day_ends_at=period.day_ends_at,
+            is_new_day=account.day != period.day,
+            is_new_week=account.week != period.week,
+        )
+    ]
+
+
+def start_recovery(  # noqa: PLR0913 - the five facts of a start, named
+    state: State,
+    conditions: Conditions,
+    *,
+    recovery: RecoveryState,
+    detail: str,
+    way_out: str,
+    denies_reducing: bool,
+) -> Outcome:
+    """Note how this start went (S12.4); a reconciliation still due from before stays due."""
+    turn = Turn(state=state, now=state.now, conditions=conditions)
+    if not way_out and state.recovery.way_out:
+        return Outcome()
+    turn.emit(
+        RecoveryEntered(
+            recovery=recovery,
+            detail=detail,
+            way_out=way_out,
+            denies_reducing=denies_reducing or state.recovery.denies_reducing,
+        )
+    )
+    return Outcome(events=turn.events)
+
+
+def assume_flat(state: State, conditions: Conditions) -> Outcome:
+    """Take the word of the person who starts the sidecar that the account is flat."""
+    turn = Turn(state=state, now=state.now, conditions=conditions)
+    if not state.account.positions_confirmed:
+        turn.emit(PositionsAssumedFlat())
+    return Outcome(events=turn.events)
+
+
+def note_clock_jump(state: State, jump_ns: int, conditions: Conditions) -> Outcome:
+    """Journal that the wall clock moved against the monotonic one (S2.2)."""
+    turn = Turn(state=state, now=state.now, conditions=conditions)
+    turn.emit(ClockJumped(jump_ns=jump_ns))
+    return Outcome(events=turn.events)
+
+
+def prepare(
+    state: State, command: StartingCommand, conditions: Conditions
+) -> tuple[list[Event], tuple[AnchorMove, ...]]:
+    """Return the events of a start, unapplied, and how anchors would move; empty: nothing to do.
+
+    Raises CallRefused on a stale epoch, an unnamed standing drawdown, or a wrong rebase.
+    """
+    use_exact_arithmetic()
+    del conditions
+    if isinstance(command, EaseKill):
+        eased = kill_switch.prepare_ease(state, command)
+        return ([eased] if eased is not None else []), ()
+    events: list[Event] = []
+    moves: tuple[AnchorMove, ...] = ()
+    if isinstance(command, (ResetKill, ResetAll)):
+        reset = kill_switch.prepare_reset(state, command)
+        events += [reset] if reset is not None else []
+    if isinstance(command, (ResetBreaker, ResetAll)):
+        closed = circuit_breaker.prepare_reset(
+            state, command.reset_by, command.reason, command.rebase
+        )
+        if closed is not None:
+            events.append(closed)
+            moves = rebase_moves(state, closed.rebase)
+    return events, moves
+
+
+def start_answer(state: State, *, changed: bool, moves: tuple[AnchorMove, ...] = ()) -> StartAnswer:
+    """Return the answer to a start that is now effective."""
+    return StartAnswer(
+        changed=changed,
+        sequence=state.last_sequence,
+        status=short_status(state),
+        moved_anchors=moves,
+    )
+
+
+def _handle_trade(turn: Turn, report: ReportTrade) -> Outcome:
+    state = turn.state
+    record = state.orders.get(report.order_id)
+    content = trade_content(report)
+    known = record.reports.get(report.report_id) if record is not None else None
+    if known is not None:
+        if known == content:
+            unsolicited = record is not None and not record.is_approved
+            return Outcome(answer=_trade_answer(state, duplicate=True, unsolicited=unsolicited))
+        fields = differing_fields(known, content)
+        turn.emit(
+            ReportConflicted(
+                rpc="ReportTrade",
+                order_id=report.order_id,
+                report_id=report.report_id,
+                fields=fields,
+            )
+        )
+        return Outcome(events=turn.events, refused=conflict(report.report_id, fields))
+    _check_trade(state, report, is_known=record is not None)
+    flags = find_flags(state, record, report)
+    is_contradicted = record is not None and is_contradicting(record, report)
+    moving = moving_quantity(state, record, report) if report.kind is ReportKind.FILLED else ZERO
+    turn.emit(
+        TradeReported(
+            report=report,
+            flags=flags,
+            moving_quantity=moving,
+            is_reservation_touched=not is_contradicted,
+        )
+    )
+    if "UNSOLICITED" in flags and state.thresholds.circuit_breaker.trip_on_unsolicited:
+        detail = f"order {report.order_id} was never approved"
+        turn.emit_all(circuit_breaker.find_special(state, "UNSOLICITED", detail))
+    turn.follow()
+    answer = _trade_answer(state, duplicate=False, unsolicited="UNSOLICITED" in flags, flags=flags)
+    return Outcome(answer=answer, events=turn.events)
+
+
+def _check_trade(state: State, report: ReportTrade, *, is_known: bool) -> None:
+    if not is_known and state.forgotten_before is not None and report.venue_time is not None:
+        if report.venue_time < state.forgotten_before:
+            raise CallRefused(
+                ErrorCode.FAILED_PRECONDITION,
+                "OLDER_THAN_MEMORY",
+                f"order {report.order_id} is not remembered and venue_time lies before what is; "
+                "reconcile with a complete ReportAccount instead",
+            )
+    if report.fee_quantity is not None:
+        faults = []
+        if report.side is Side.SELL:
+            text = "is for fees paid in what was bought; report the fee of a sale in fee"
+            faults.append(FieldFault("fee_quantity", text))
+        elif report.fee_quantity > (report.fill_quantity or ZERO):
+            faults.append(FieldFault("fee_quantity", "must be <= fill_quantity"))
+        if faults:
+            raise malformed(faults)
+
+
+def _trade_answer(
+    state: State, *, duplicate: bool, unsolicited: bool, flags: tuple[str, ...] = ()
+) -> TradeAnswer:
+    return TradeAnswer(
+        duplicate=duplicate,
+        unsolicited=unsolicited,
+        sequence=state.last_sequence,
+        status=short_status(state),
+        flags=flags,
+    )
+
+
+def _handle_api_error(turn: Turn, report: ReportApiError) -> Outcome:
+    state = turn.state
+    known = state.reports.get(f"ReportApiError {report.report_id}")
+    if known is not None:
+        contents = (known.content.split("\n", 2), (report.api, report.error_code, report.message))
+        names = ("api", "code", "message")
+        pairs = zip(names, *contents, strict=True)
+        fields = tuple(name for name, one, two in pairs if one != two)
+        if not fields:
+            return Outcome(answer=_api_error_answer(turn, duplicate=True))
+        turn.emit(
+            ReportConflicted(
+                rpc="ReportApiError", order_id="", report_id=report.report_id, fields=fields
+            )
+        )
+        return Outcome(events=turn.events, refused=conflict(report.report_id, fields))
+    turn.emit(ApiErrorReported(report=report))
+    turn.follow()
+    return Outcome(answer=_api_error_answer(turn, duplicate=False), events=turn.events)
+
+
+def _api_error_answer(turn: Turn, *, duplicate: bool) -> ApiErrorAnswer:
+    state = turn.state
+    window = state.thresholds.circuit_breaker.api_errors_window_ns
+    return ApiErrorAnswer(
+        duplicate=duplicate,
+        errors_in_window=state.breaker.api_errors.count(turn.now, window),
+        sequence=state.last_sequence,
+        status=short_status(state),
+    )
+
+
+def _handle_kill(turn: Turn, command: TriggerKill) -> Outcome:
+    state = turn.state
+    event = kill_switch.decide_trigger(state, command)
+    turn.emit(event)
+    active = state.activations[kill_switch.scope_key(event.scope)]
+    answer = KillAnswer(
+        already_active=not isinstance(event, KillActivated),
+        activation=kill_switch.view_of(active),
+        scope_known=active.scope_known,
+        durable=turn.conditions.store_problem is None,
+        advice=kill_switch.advice_for(state),
+        sequence=state.last_sequence,
+    )
+    return Outcome(answer=answer, events=turn.events)
+
+
+def _handle_release(turn: Turn, command: ReleaseOrder) -> Outcome:
+    state = turn.state
+    record = state.orders.get(command.order_id)
+    if record is None:
+        raise CallRefused(
+            ErrorCode.NOT_FOUND,
+            "ORDER_UNKNOWN",
+            f"order {command.order_id} is not known; `haltline orders` lists what is held",
+        )
+    if record.is_open:
+        turn.emit(
+            ReservationReleased(
+                order_id=command.order_id,
+                why="released by an operator",
+                by=command.released_by,
+                reason=command.reason,
+            )
+        )
+    return Outcome(answer=start_answer(state, changed=bool(turn.events)), events=turn.events)
+
+
+def _handle_accept_recovery(turn: Turn, command: AcceptRecovery) -> Outcome:
+    state = turn.state
+    if turn.conditions.damage is not None:
+        raise CallRefused(
+            ErrorCode.FAILED_PRECONDITION,
+            "STORE_DAMAGED",
+            f"{turn.conditions.damage}; a damaged journal is repaired, not accepted",
+        )
+    if state.recovery.way_out:
+        turn.emit(RecoveryEnded(by=command.accepted_by, reason=command.reason))
+    return Outcome(answer=start_answer(state, changed=bool(turn.events)), events=turn.events)
+
+
+def _handle_accept_clock(turn: Turn, command: AcceptClock) -> Outcome:
+    state = turn.state
+    period = turn.conditions.calendar.period(command.wall)
+    turn.emit(
+        ClockAccepted(
+            shift_ns=command.wall - state.now,
+            accepted_by=command.accepted_by,
+            reason=command.reason,
+            day=period.day,
+            week=period.week,
+            day_ends_at=period.day_ends_at,
+        )
+    )
+    return Outcome(answer=start_answer(state, changed=True), events=turn.events)
+
+
+def _handle_tick(turn: Turn, command: Tick) -> Outcome:
+    del command
+    period = turn.conditions.calendar.period(turn.now)
+    if turn.now >= turn.state.account.day_ends_at:
+        turn.emit_all(_period_events(turn.state, period))
+    return handle_tick(turn)
+
+
+_HANDLERS: Final[dict[type, Callable[[Turn, Any], Outcome]]] = {
+    CheckOrder: handle_check,
+    ReportTrade: _handle_trade,
+    ReportApiError: _handle_api_error,
+    ReportAccount: handle_account,
+    TriggerKill: _handle_kill,
+    ReleaseOrder: _handle_release,
+    AcceptRecovery: _handle_accept_recovery,
+    AcceptClock: _handle_accept_clock,
+    Tick: _handle_tick,
+}

@@ -1,0 +1,135 @@
+"""What a decision about an order leaves in the state: reservation, windows, memory (S3, S5, S7.1)."""
+
+from sidecar.core.events import OrderApproved, OrderDenied, OrdersWithdrawn
+from sidecar.core.numbers import ZERO
+from sidecar.core.order_rules import duplicate_text
+from sidecar.core.reservations import end, hold, join_replaced, schedule_release, set_remaining
+from sidecar.core.state import DuplicateMemory, OrderRecord, State, StrategyState, Timed
+
+
+def apply_order_approved(state: State, event: OrderApproved) -> None:
+    """Reserve the worst case, or renew the reservation the order already has."""
+    state.decisions_approved += 1
+    strategy = state.strategy_of(event.strategy)
+    strategy.heard_at = state.now
+    if not event.is_renewal:
+        # A renewal repeats an order that was counted when it was first asked.
+        _count_order(state, strategy)
+        _remember_duplicate(state, event)
+    record = state.orders.get(event.order_id)
+    if record is None:
+        record = OrderRecord(
+            order_id=event.order_id,
+            strategy=event.strategy,
+            symbol=event.symbol,
+            side=event.side,
+        )
+        state.orders[event.order_id] = record
+    _fill_in(state, record, event)
+    book = state.book_of(event.strategy, event.symbol)
+    book.touched_sequence = state.last_sequence
+    if event.replaces_order_id is not None:
+        old = state.orders.get(event.replaces_order_id)
+        if old is not None and old.is_open:
+            old.replaced_by = event.order_id
+            if event.cluster is not None and event.cluster.startswith("replace:"):
+                join_replaced(state, old, event.cluster)
+    if record.is_open:
+        book.orders.move_to_end(record.order_id)
+        state.open_orders.move_to_end(record.order_id)
+        set_remaining(state, record, event.quantity, event.price)
+        schedule_release(state, record)
+    else:
+        record.cluster = event.cluster
+        hold(state, record, event.quantity, event.price)
+    _schedule_silence(state, strategy)
+
+
+def _fill_in(state: State, record: OrderRecord, event: OrderApproved) -> None:
+    record.order_type = event.order_type
+    record.quantity = record.whole_quantity = event.quantity
+    record.limit_price, record.stop_price = event.limit_price, event.stop_price
+    record.replaces_order_id = event.replaces_order_id
+    record.is_approved = True
+    record.was_ended = False
+    record.approved_at = state.now
+    record.approved_sequence = state.last_sequence
+    record.expires_at = event.expires_at
+    record.expired_sequence = None
+    record.epoch = state.stop_epoch
+    record.approvable_quantity = event.approvable_quantity
+    record.good_till = event.good_till
+    record.touched_at = state.now
+    state.expiries.pop(record.order_id, None)
+    state.expiries[record.order_id] = event.expires_at
+    account = state.account
+    counted = record.daily_notional if record.daily_day == account.day else ZERO
+    total = max(counted, event.daily_notional)
+    account.daily_notional += total - counted
+    record.daily_notional, record.daily_day = total, account.day
+
+
+def _count_order(state: State, strategy: StrategyState) -> None:
+    rules = state.thresholds.order_rules
+    if rules.max_orders_per_window is not None:
+        state.rate.add(state.now, rules.order_rate_window_ns)
+    if rules.max_orders_per_window_per_strategy is not None:
+        strategy.rate.add(state.now, rules.order_rate_window_ns)
+
+
+def _remember_duplicate(state: State, event: OrderApproved | OrderDenied) -> None:
+    window = state.thresholds.order_rules.duplicate_window_ns
+    if window is None:
+        return
+    queue = state.duplicate_queue
+    while queue and queue[0].at <= state.now - window:
+        expired = queue.popleft()
+        known = state.duplicates.get(expired.key)
+        if known is not None and known.at <= state.now - window:
+            del state.duplicates[expired.key]
+    key = duplicate_text(
+        (event.strategy, event.symbol, event.side),
+        event.quantity,
+        (event.limit_price, event.stop_price),
+    )
+    memory = state.duplicates.get(key)
+    if memory is None:
+        state.duplicates[key] = DuplicateMemory(order_id=event.order_id, at=state.now)
+    else:
+        if memory.order_id != event.order_id:
+            memory.other_at = memory.at
+        memory.order_id, memory.at = event.order_id, state.now
+    queue.append(Timed(at=state.now, key=key))
+
+
+def apply_order_denied(state: State, event: OrderDenied) -> None:
+    """Count the asked order; a denial leaves nothing else."""
+    state.decisions_denied += 1
+    rules = state.thresholds.order_rules
+    strategy = state.strategies.get(event.strategy)
+    if strategy is not None:
+        strategy.heard_at = state.now
+    elif rules.max_orders_per_window_per_strategy is not None:
+        strategy = state.strategy_of(event.strategy)
+    if event.counts_in_rate:
+        _count_order(state, strategy or StrategyState(name=event.strategy))
+    _remember_duplicate(state, event)
+
+
+def apply_orders_withdrawn(state: State, event: OrdersWithdrawn) -> None:
+    """Undo the approvals of a batch that fell together: they were never given out."""
+    for order_id in event.order_ids:
+        record = state.orders[order_id]
+        state.decisions_approved -= 1
+        state.decisions_denied += 1
+        state.account.daily_notional -= record.daily_notional
+        end(state, record)
+        state.ended.pop()
+        state.expiries.pop(order_id, None)
+        del state.orders[order_id]
+
+
+def _schedule_silence(state: State, strategy: StrategyState) -> None:
+    silence = state.thresholds.circuit_breaker.bot_silence_ns
+    if silence is not None:
+        state.silence_due = min(state.silence_due, strategy.heard_at + silence)

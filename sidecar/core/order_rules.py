@@ -1,0 +1,330 @@
+"""Rules of one order, each off unless configured, and the inputs every order needs (S5, S4.5).
+
+Rules:
+- `check_<rule>` returns the violation or None; the order of the tables is the order of judgement.
+- A rule that lacks its input is not listed: the input's own code says so.
+- A reducing order is bound by quantity and notional (it can be sliced) and, while the mark is
+  fresh, by the collar on its losing side; by nothing else here.
+"""
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Final
+
+from sidecar.core.commands import CheckOrder, Side
+from sidecar.core.denial import DenialCode, Violation
+from sidecar.core.facts import Facts
+from sidecar.core.numbers import ONE, ZERO, format_decimal
+
+
+def check_equity_known(facts: Facts) -> Violation | None:
+    """Deny while equity was never reported or is not positive."""
+    equity = facts.equity
+    if equity is not None and equity > ZERO:
+        return None
+    shown = "was never reported" if equity is None else f"is {format_decimal(equity)}"
+    return Violation(
+        code=DenialCode.EQUITY_UNKNOWN,
+        scope="account",
+        rule_id="account.equity",
+        observed=equity,
+        message=f"equity {shown}; report it with ReportAccount",
+    )
+
+
+def check_mark_available(facts: Facts) -> Violation | None:
+    """Deny what cannot be valued without a mark."""
+    if facts.price is not None:
+        return None
+    return Violation(
+        code=DenialCode.MARK_UNAVAILABLE,
+        scope=f"symbol:{facts.order.symbol}",
+        rule_id="account.marks",
+        message=f"{facts.order.symbol} has no mark and a {facts.order.side} {facts.order.order_type} "
+        "order needs one; report a mark with ReportAccount",
+    )
+
+
+def check_mark_fresh(facts: Facts) -> Violation | None:
+    """Deny on a mark older than `mark_age_seconds_max`."""
+    if not facts.is_mark_stale or facts.symbol is None:
+        return None
+    age = Decimal(facts.now - facts.symbol.mark_at) / NANOSECONDS
+    limit = Decimal(facts.thresholds.account.mark_age_ns_max or 0) / NANOSECONDS
+    return Violation(
+        code=DenialCode.MARK_STALE,
+        scope=f"symbol:{facts.order.symbol}",
+        rule_id="account.mark_age_seconds_max",
+        observed=age,
+        limit=limit,
+        message=f"the mark of {facts.order.symbol} is {format_decimal(age)} s old, "
+        f"at most {format_decimal(limit)} s is believed; report a mark with ReportAccount",
+    )
+
+
+def check_mark_confirmed(facts: Facts) -> Violation | None:
+    """Deny while a jump of the mark waits for its second report."""
+    if not facts.is_mark_unconfirmed or facts.symbol is None:
+        return None
+    candidate, mark = facts.symbol.candidate or ZERO, facts.symbol.mark or ZERO
+    return Violation(
+        code=DenialCode.MARK_UNCONFIRMED,
+        scope=f"symbol:{facts.order.symbol}",
+        rule_id="account.mark_jump_ratio",
+        observed=mark,
+        projected=candidate,
+        limit=facts.thresholds.account.mark_jump_ratio,
+        message=f"the mark of {facts.order.symbol} jumped from {format_decimal(mark)} to "
+        f"{format_decimal(candidate)} and waits for a second report near it",
+    )
+
+
+def quantity_limit(facts: Facts) -> tuple[Decimal | None, str]:
+    """Return the largest quantity of one order and the key that says so."""
+    own = facts.rules.max_order_quantity
+    if own is not None:
+        return own, f'symbols."{facts.order.symbol}".max_order_quantity'
+    return facts.thresholds.order_rules.max_order_quantity, "order_rules.max_order_quantity"
+
+
+def check_order_quantity(facts: Facts) -> Violation | None:
+    """Deny above the largest quantity; it can be sliced."""
+    limit, rule_id = quantity_limit(facts)
+    quantity = facts.order.quantity
+    if limit is None or quantity <= limit:
+        return None
+    return Violation(
+        code=DenialCode.MAX_ORDER_QUANTITY,
+        scope="order",
+        rule_id=rule_id,
+        observed=quantity,
+        limit=limit,
+        message=f"quantity {format_decimal(quantity)} is above {format_decimal(limit)}; slice it",
+    )
+
+
+def check_order_notional(facts: Facts) -> Violation | None:
+    """Deny above the largest notional; it can be sliced."""
+    limit = facts.thresholds.order_rules.max_order_notional
+    if limit is None or facts.unit_notional is None:
+        return None
+    notional = facts.order.quantity * facts.unit_notional
+    if notional <= limit:
+        return None
+    return Violation(
+        code=DenialCode.MAX_ORDER_NOTIONAL,
+        scope="order",
+        rule_id="order_rules.max_order_notional",
+        observed=notional,
+        limit=limit,
+        message=f"notional {format_decimal(notional)} is above {format_decimal(limit)}; slice it",
+    )
+
+
+def check_order_notional_ratio(facts: Facts) -> Violation | None:
+    """Deny above the largest share of equity."""
+    ratio = facts.thresholds.order_rules.max_order_notional_ratio
+    equity = facts.equity
+    if ratio is None or facts.unit_notional is None or equity is None or equity <= ZERO:
+        return None
+    notional = facts.order.quantity * facts.unit_notional
+    limit = ratio * equity
+    if notional <= limit:
+        return None
+    return Violation(
+        code=DenialCode.MAX_ORDER_NOTIONAL_RATIO,
+        scope="order",
+        rule_id="order_rules.max_order_notional_ratio",
+        observed=notional,
+        limit=limit,
+        message=f"notional {format_decimal(notional)} is above {format_decimal(limit)}, "
+        f"{format_decimal(ratio * 100)} % of equity",
+    )
+
+
+def check_price_collar(facts: Facts) -> Violation | None:
+    """Deny a limit price too far from the mark; a reducing order only on its losing side."""
+    ratio, rule_id = (
+        facts.rules.price_collar_ratio,
+        f'symbols."{facts.order.symbol}".price_collar_ratio',
+    )
+    if ratio is None:
+        ratio = facts.thresholds.order_rules.price_collar_ratio
+        rule_id = "order_rules.price_collar_ratio"
+    limit_price = facts.order.limit_price
+    mark = facts.symbol.mark if facts.symbol is not None else None
+    if ratio is None or limit_price is None or mark is None:
+        return None
+    if facts.is_reducing and (facts.is_mark_stale or facts.is_mark_unconfirmed):
+        return None
+    lowest, highest = mark * (ONE - ratio), mark * (ONE + ratio)
+    is_low, is_high = limit_price < lowest, limit_price > highest
+    if facts.is_reducing:
+        is_low = is_low and facts.order.side is Side.SELL
+        is_high = is_high and facts.order.side is Side.BUY
+    if not is_low and not is_high:
+        return None
+    bound = lowest if is_low else highest
+    word = "below" if is_low else "above"
+    return Violation(
+        code=DenialCode.PRICE_COLLAR,
+        scope="order",
+        rule_id=rule_id,
+        observed=limit_price,
+        limit=bound,
+        message=f"limit price {format_decimal(limit_price)} is {word} {format_decimal(bound)}, "
+        f"{format_decimal(ratio * 100)} % from the mark {format_decimal(mark)}",
+    )
+
+
+def check_symbol_restricted(facts: Facts) -> Violation | None:
+    """Deny a symbol on the restricted list."""
+    if facts.order.symbol not in facts.thresholds.order_rules.restricted_symbols:
+        return None
+    return Violation(
+        code=DenialCode.SYMBOL_RESTRICTED,
+        scope=f"symbol:{facts.order.symbol}",
+        rule_id="order_rules.restricted_symbols",
+        message=f"{facts.order.symbol} is restricted; it may only be reduced",
+    )
+
+
+def check_symbol_allowed(facts: Facts) -> Violation | None:
+    """Deny a symbol that is not on the allowed list, where there is one."""
+    allowed = facts.thresholds.order_rules.allowed_symbols
+    if allowed is None or facts.order.symbol in allowed:
+        return None
+    return Violation(
+        code=DenialCode.SYMBOL_NOT_ALLOWED,
+        scope=f"symbol:{facts.order.symbol}",
+        rule_id="order_rules.allowed_symbols",
+        message=f"{facts.order.symbol} is not among the allowed symbols",
+    )
+
+
+def check_order_rate(facts: Facts) -> Violation | None:
+    """Deny more orders in the window than allowed, overall or of one strategy."""
+    rules = facts.thresholds.order_rules
+    window = rules.order_rate_window_ns
+    strategy = facts.state.strategies.get(facts.order.strategy)
+    own = strategy.rate if strategy is not None else None
+    checks = (
+        ("portfolio", "max_orders_per_window", rules.max_orders_per_window, facts.state.rate),
+        (
+            f"strategy:{facts.order.strategy}",
+            "max_orders_per_window_per_strategy",
+            rules.max_orders_per_window_per_strategy,
+            own,
+        ),
+    )
+    for scope, key, limit, rate in checks:
+        count = rate.count(facts.now, window) if rate is not None else 0
+        if limit is None or rate is None or count + 1 <= limit:
+            continue
+        seconds = format_decimal(Decimal(window) / NANOSECONDS)
+        return Violation(
+            code=DenialCode.ORDER_RATE,
+            scope=scope,
+            rule_id=f"order_rules.{key}",
+            observed=Decimal(count),
+            projected=Decimal(count + 1),
+            limit=Decimal(limit),
+            retry_after_ns=rate.room_after_ns(facts.now, window, limit),
+            message=f"{count} orders within {seconds} s, at most {limit} are allowed",
+        )
+    return None
+
+
+def duplicate_text(
+    names: tuple[str, str, str], quantity: Decimal, prices: tuple[Decimal | None, ...]
+) -> str:
+    """Return what two orders share when they are alike: names, quantity and prices (S5)."""
+    shown = ["-" if price is None else format_decimal(price) for price in prices]
+    return " ".join([*names, format_decimal(quantity), *shown])
+
+
+def duplicate_key(order: CheckOrder) -> str:
+    """Return the key of an asked order."""
+    return duplicate_text(
+        (order.strategy, order.symbol, order.side),
+        order.quantity,
+        (order.limit_price, order.stop_price),
+    )
+
+
+def check_duplicate(facts: Facts) -> Violation | None:
+    """Deny an identical order under another id inside its window."""
+    window = facts.thresholds.order_rules.duplicate_window_ns
+    if window is None:
+        return None
+    memory = facts.state.duplicates.get(duplicate_key(facts.order))
+    if memory is None:
+        return None
+    is_own = memory.order_id == facts.order.order_id
+    at = memory.other_at if is_own else memory.at
+    if at is None or at <= facts.now - window:
+        return None
+    seconds = format_decimal(Decimal(window) / NANOSECONDS)
+    return Violation(
+        code=DenialCode.DUPLICATE_ORDER,
+        scope="order",
+        rule_id="order_rules.duplicate_window_seconds",
+        retry_after_ns=at + window - facts.now,
+        message=f"an identical order was asked within the last {seconds} s",
+    )
+
+
+def check_daily_notional(facts: Facts) -> Violation | None:
+    """Deny what would take the day's approved raising notional past its limit."""
+    limit = facts.thresholds.order_rules.max_daily_notional
+    if limit is None or facts.unit_notional is None or not facts.is_raising:
+        return None
+    used = daily_used(facts)
+    projected = used + facts.order.quantity * facts.unit_notional
+    if projected <= limit:
+        return None
+    return Violation(
+        code=DenialCode.DAILY_NOTIONAL,
+        scope="portfolio",
+        rule_id="order_rules.max_daily_notional",
+        observed=used,
+        projected=projected,
+        limit=limit,
+        message=f"{format_decimal(used)} of {format_decimal(limit)} approved today, this order "
+        f"would make it {format_decimal(projected)}",
+    )
+
+
+def daily_used(facts: Facts) -> Decimal:
+    """Return the day's approved raising notional without this order's own earlier share."""
+    account = facts.state.account
+    own = facts.own
+    counted = own.daily_notional if own is not None and own.daily_day == account.day else ZERO
+    return account.daily_notional - counted
+
+
+NANOSECONDS: Final = 1_000_000_000
+
+Check = Callable[[Facts], Violation | None]
+INPUT_CHECKS: Final[tuple[Check, ...]] = (
+    check_equity_known,
+    check_mark_available,
+    check_mark_fresh,
+    check_mark_confirmed,
+)
+RULE_CHECKS: Final[tuple[Check, ...]] = (
+    check_order_quantity,
+    check_order_notional,
+    check_order_notional_ratio,
+    check_price_collar,
+    check_symbol_restricted,
+    check_symbol_allowed,
+    check_order_rate,
+    check_duplicate,
+    check_daily_notional,
+)
+REDUCING_CHECKS: Final[tuple[Check, ...]] = (
+    check_order_quantity,
+    check_order_notional,
+    check_price_collar,
+)

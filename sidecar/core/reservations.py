@@ -1,0 +1,182 @@
+"""What is held for approved orders: reserved + filled is conserved under every order of arrival (S7).
+
+Rules:
+- A reservation is remaining quantity x the price fixed when it was reserved.
+- Orders of which only one can happen (a one-cancels-other group of reducing orders; an order and
+  the one that replaces it) form a *cluster* and count once, with the largest (S4.10).
+- A cluster is bounded; an order beyond the bound counts by itself, which is the safer side.
+"""
+
+from decimal import Decimal
+from heapq import heappush
+from typing import Final
+
+from sidecar.core.commands import Side
+from sidecar.core.exposure import refresh
+from sidecar.core.numbers import ZERO
+from sidecar.core.state import Book, OrderRecord, State, Timed
+
+CLUSTER_MEMBERS_MAX: Final = 16
+ORDERS_HELD_MAX: Final = 200_000
+BLOCKING_ORDERS_MAX: Final = 16
+
+
+def hold(state: State, record: OrderRecord, remaining: Decimal, price: Decimal) -> None:
+    """Reserve `remaining` at `price` for a record that holds nothing yet."""
+    book = state.book_of(record.strategy, record.symbol)
+    record.is_open = True
+    record.remaining = ZERO
+    book.orders[record.order_id] = None
+    state.open_orders[record.order_id] = None
+    if record.cluster is not None:
+        book.clusters.setdefault(record.cluster, []).append(record.order_id)
+    set_remaining(state, record, remaining, price)
+    schedule_release(state, record)
+
+
+def set_remaining(state: State, record: OrderRecord, remaining: Decimal, price: Decimal) -> None:
+    """Change what an open record reserves, and the exposure of its book with it."""
+    book = state.book_of(record.strategy, record.symbol)
+    multiplier = state.symbols[record.symbol].rules.multiplier
+    if record.cluster is None:
+        quantity = remaining - record.remaining
+        notional = (remaining * price - record.remaining * record.price) * multiplier
+        record.remaining, record.price = remaining, price
+    else:
+        before = cluster_worst(state, book, record.cluster, ())
+        record.remaining, record.price = remaining, price
+        after = cluster_worst(state, book, record.cluster, ())
+        quantity, notional = after[0] - before[0], after[1] - before[1]
+    if record.side is Side.BUY:
+        book.buy_quantity += quantity
+        book.buy_notional += notional
+    else:
+        book.sell_quantity += quantity
+        book.sell_notional += notional
+    refresh(state, book)
+
+
+def end(state: State, record: OrderRecord) -> None:
+    """End an order for good; a reservation it still holds is given back."""
+    if record.is_open:
+        set_remaining(state, record, ZERO, record.price)
+        book = state.book_of(record.strategy, record.symbol)
+        del book.orders[record.order_id]
+        del state.open_orders[record.order_id]
+        if record.cluster is not None:
+            _leave_cluster(state, book, record)
+        record.is_open = False
+    if not record.was_ended:
+        record.was_ended = True
+    state.ended.append(Timed(at=state.now, key=record.order_id))
+
+
+def _leave_cluster(state: State, book: Book, record: OrderRecord) -> None:
+    key = record.cluster or ""
+    members = book.clusters[key]
+    members.remove(record.order_id)
+    if not members:
+        del book.clusters[key]
+        state.group_fills.pop(group_fill_key(record), None)
+
+
+def group_fill_key(record: OrderRecord) -> str:
+    """Return the key under which the first filled order of a cluster is remembered."""
+    return f"{record.strategy} {record.symbol} {record.cluster}"
+
+
+def join_replaced(state: State, old: OrderRecord, key: str) -> None:
+    """Put an order that is about to be replaced into the cluster of its replacement."""
+    if old.cluster is None:
+        old.cluster = key
+        book = state.book_of(old.strategy, old.symbol)
+        book.clusters.setdefault(key, []).append(old.order_id)
+
+
+def cluster_worst(
+    state: State, book: Book, key: str, aside: tuple[str, ...]
+) -> tuple[Decimal, Decimal]:
+    """Return the largest remaining quantity and notional of a cluster without `aside`."""
+    multiplier = state.symbols[book.symbol].rules.multiplier
+    quantity = notional = ZERO
+    for order_id in book.clusters.get(key, ()):
+        if order_id not in aside:
+            record = state.orders[order_id]
+            quantity = max(quantity, record.remaining)
+            notional = max(notional, record.remaining * record.price * multiplier)
+    return quantity, notional
+
+
+def side_without(
+    state: State, book: Book, side: Side, aside: tuple[str, ...], joining: str | None
+) -> tuple[Decimal, Decimal, Decimal, Decimal]:
+    """Return what works on `side` without the orders `aside`, and what `joining` holds already.
+
+    The four values are base quantity, base notional, and the quantity and notional of the cluster
+    the new order joins; the new order adds max(cluster, itself) to the base.
+    """
+    if side is Side.BUY:
+        quantity, notional = book.buy_quantity, book.buy_notional
+    else:
+        quantity, notional = book.sell_quantity, book.sell_notional
+    if not aside and joining is None:
+        return quantity, notional, ZERO, ZERO
+    multiplier = state.symbols[book.symbol].rules.multiplier
+    keys = {joining: None} if joining is not None else {}
+    for order_id in aside:
+        record = state.orders.get(order_id)
+        if record is None or not record.is_open:
+            continue
+        if record.cluster is None:
+            quantity -= record.remaining
+            notional -= record.remaining * record.price * multiplier
+        else:
+            keys[record.cluster] = None
+    floor = (ZERO, ZERO)
+    for key in keys:
+        whole = cluster_worst(state, book, key, ())
+        rest = cluster_worst(state, book, key, aside)
+        quantity -= whole[0]
+        notional -= whole[1]
+        if key == joining:
+            floor = rest
+        else:
+            quantity += rest[0]
+            notional += rest[1]
+    return quantity, notional, floor[0], floor[1]
+
+
+def release_due_at(state: State, record: OrderRecord) -> int | None:
+    """Return when the reservation ends by itself, None where it does not (S7.5)."""
+    rules = state.thresholds.approvals
+    due: int | None = None
+    if record.good_till is not None:
+        due = record.good_till + rules.release_grace_ns
+    if rules.release_unreported_after_ns is not None:
+        last = max(record.last_report_at or 0, record.approved_at)
+        silent = last + rules.release_unreported_after_ns
+        due = silent if due is None else min(due, silent)
+    return due
+
+
+def schedule_release(state: State, record: OrderRecord) -> None:
+    """Note when to look at the reservation again; reports may move that later."""
+    due = release_due_at(state, record)
+    if due is not None:
+        heappush(state.release_heap, (due, record.order_id))
+
+
+def find_blocking(state: State, book: Book | None, symbol: str, strategy: str) -> tuple[str, ...]:
+    """Return up to 16 orders whose reservations stand in the way: own book first (S4.6)."""
+    found: dict[str, None] = {}
+    for order_id in book.orders if book is not None else ():
+        found[order_id] = None
+        if len(found) == BLOCKING_ORDERS_MAX:
+            return tuple(found)
+    for looked_at, order_id in enumerate(state.open_orders):
+        record = state.orders[order_id]
+        if record.symbol == symbol or record.strategy == strategy:
+            found[order_id] = None
+        if len(found) == BLOCKING_ORDERS_MAX or looked_at == 4 * BLOCKING_ORDERS_MAX:
+            break
+    return tuple(found)
