@@ -17,7 +17,7 @@ import apsw
 
 from sidecar.store.errors import StoreDamagedError, StoreMissingError
 from sidecar.store.lock import Holder, raise_if_held, read_holder
-from sidecar.store.recovery import Damage
+from sidecar.store.recovery import Damage, read_boot_id
 from sidecar.store.snapshot import latest_snapshot_in
 from sidecar.store.sqlite_database import (
     DATABASE_FILE_NAME,
@@ -26,7 +26,7 @@ from sidecar.store.sqlite_database import (
     read_meta,
 )
 from sidecar.store.sqlite_store import META_CLEAN_SEQUENCE, read_checked
-from sidecar.store.watermark import read_marks
+from sidecar.store.watermark import acknowledged_by, read_marks
 
 
 class ReadOnlyStore:
@@ -46,7 +46,7 @@ class ReadOnlyStore:
             found = check_journal(
                 self._connection,
                 verified_sequence=0,
-                acknowledged=marks.durable_sequence if marks is not None else 0,
+                acknowledged=0 if marks is None else acknowledged_by(marks, read_boot_id()),
             )
             self.store_id = self._meta["store.id"]
             self.clock_kind = self._meta["store.clock_kind"]

@@ -34,7 +34,6 @@ from sidecar.store.recovery import (
     RecoveryFacts,
     RecoveryKind,
     classify,
-    is_same_boot,
     read_boot_id,
 )
 from sidecar.store.snapshot import list_snapshot_files, read_snapshot_file, sync_directory
@@ -58,7 +57,7 @@ from sidecar.store.sqlite_store import (
 from sidecar.store.sqlite_writer import CHECKPOINT_PAGES_COUNT, SqliteWriter
 from sidecar.store.store import NONCES_COUNT_MAX, SNAPSHOTS_KEPT_COUNT, ClockKind
 from sidecar.store.wal import count_run_frames
-from sidecar.store.watermark import Marks, Watermark, read_marks
+from sidecar.store.watermark import Marks, Watermark, acknowledged_by, read_marks
 
 META_BOOT_ID = "store.boot_id"
 OWED_POISONED = "poisoned"
@@ -218,9 +217,7 @@ def _acknowledged(opening: _Opening, snapshot_sequence: int, boot_id_now: str) -
     """Return the sequence the journal must reach: power-durable, or written on this boot."""
     witnesses = [snapshot_sequence, int(opening.meta.get(META_CLEAN_SEQUENCE, "0"))]
     if opening.marks is not None:
-        witnesses.append(opening.marks.durable_sequence)
-        if is_same_boot(opening.marks.boot_id, boot_id_now):
-            witnesses.append(opening.marks.written_sequence)
+        witnesses.append(acknowledged_by(opening.marks, boot_id_now))
     return max(witnesses)
 
 

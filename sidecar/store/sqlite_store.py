@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -340,11 +341,11 @@ def read_checked(
         if not rows or rows[0][0] != before:
             return
         found = JournalFound(last_sequence=before, chain_hash=rows[0][1], damage=None)
-    while end is None or found.last_sequence < end:
-        rows, fault = read_rows(connection, found.last_sequence + 1, READ_ROWS_COUNT)
+    last = sys.maxsize if end is None else end
+    while found.last_sequence < last:
+        rows_count = min(READ_ROWS_COUNT, last - found.last_sequence)
+        rows, fault = read_rows(connection, found.last_sequence + 1, rows_count)
         for row in rows:
-            if end is not None and row[0] > end:
-                return
             found = follow(found, row)
             if found.damage is not None:
                 raise StoreDamagedError(

@@ -24,6 +24,7 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from sidecar.store.recovery import is_same_boot
 from sidecar.store.store import ClockKind
 
 WATERMARK_FILE_NAME = "watermark"
@@ -129,6 +130,13 @@ def read_marks(directory: Path) -> Marks | None:
         return decode((directory / WATERMARK_FILE_NAME).read_bytes())
     except FileNotFoundError:
         return None
+
+
+def acknowledged_by(marks: Marks, boot_id_now: str) -> int:
+    """Return the sequence a journal must reach to be whole (rule 2)."""
+    if is_same_boot(marks.boot_id, boot_id_now):
+        return max(marks.written_sequence, marks.durable_sequence)
+    return marks.durable_sequence
 
 
 def _encode_moving(written: int, durable: int, *, is_poisoned: bool) -> bytes:

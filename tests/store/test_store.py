@@ -273,9 +273,7 @@ async def test_a_bad_snapshot_falls_back_to_the_one_before(harness: Harness) -> 
     harness.damage_latest_snapshot()
     found = harness.die()
     assert found.latest_snapshot() == (2, b"state 2")
-    assert any(
-        "snapshot" in note and "3 is damaged" in note.replace(".bin", "") for note in found.notes
-    )
+    assert any("snapshot" in note and "damaged" in note for note in found.notes)
     assert found.facts.damage is None
 
 
