@@ -257,7 +257,7 @@ class SqliteStore(Store):
         try:
             writer.finish(items)
             writer.set_durable(self._last_sequence)
-        except (apsw.Error, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - the directory must be let go of all the same
             self._poison(_reason("close", error))
             return
         self._group.finish(self._last_sequence)
@@ -271,7 +271,7 @@ class SqliteStore(Store):
         """Return what `write` returns; its failure poisons the store."""
         try:
             return write()
-        except (apsw.Error, OSError) as error:
+        except Exception as error:
             raise self._poisoned_by(what, error) from error
 
     async def _sync_once(self) -> None:
@@ -290,7 +290,7 @@ class SqliteStore(Store):
         try:
             loop = asyncio.get_running_loop()
             await loop.run_in_executor(writer.executor, writer.checkpoint)
-        except (apsw.Error, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it was, the pages are in doubt
             self._poison(_reason("checkpoint", error))
         finally:
             self._checkpoint_task = None

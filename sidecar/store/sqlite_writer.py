@@ -46,6 +46,7 @@ class SqliteWriter:
         self._watermark = watermark
         self._checkpoint_pages_count = checkpoint_pages_count
         self._wal_pages_count = 0
+        self._checked_pages_count = 0
         self._wal_descriptor = os.open(directory / WAL_FILE_NAME, os.O_RDWR)
         sync_directory(directory)
         self._checkpointer = open_connection(directory)
@@ -94,11 +95,12 @@ class SqliteWriter:
 
     @property
     def is_checkpoint_due(self) -> bool:
-        """Whether the WAL has grown past its mark."""
-        return self._wal_pages_count >= self._checkpoint_pages_count
+        """Whether the WAL has grown past its mark since the last checkpoint."""
+        return self._wal_pages_count - self._checked_pages_count >= self._checkpoint_pages_count
 
     def checkpoint(self) -> None:
         """Move synced pages from the WAL to the database. Background thread. Raises apsw.Error."""
+        self._checked_pages_count = self._wal_pages_count
         is_overdue = self._wal_pages_count >= self._checkpoint_pages_count * RESTART_PAGES_RATIO
         try:
             self._checkpointer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
@@ -122,5 +124,7 @@ class SqliteWriter:
         self._watermark.close()
 
     def _on_commit(self, _connection: apsw.Connection, _database: str, pages_count: int) -> int:
+        if pages_count < self._wal_pages_count:
+            self._checked_pages_count = 0  # the WAL began anew
         self._wal_pages_count = pages_count
         return apsw.SQLITE_OK
