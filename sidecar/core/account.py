@@ -8,14 +8,18 @@ Rules:
 """
 
 from decimal import Decimal
+from typing import Final
 
 from sidecar.core.answers import AnchorMove
 from sidecar.core.commands import Drawdown
 from sidecar.core.events import CashFlowed, EquityReported, PeriodStarted
 from sidecar.core.exposure import refresh_symbol
-from sidecar.core.numbers import ONE, ZERO, divide_units
+from sidecar.core.numbers import ONE, ZERO, divide_units, round_even
 from sidecar.core.state import AccountState, Anchor, State, SymbolState
 from sidecar.core.thresholds import DrawdownReference
+
+_UNIT_VALUE_STEP: Final = Decimal("0.000000000001")
+_RATIO_STEP: Final = Decimal("0.000001")
 
 
 def follow_equity(state: State) -> None:
@@ -71,18 +75,18 @@ def standing_drawdowns(state: State) -> tuple[Drawdown, ...]:
 
 def unit_value(equity: Decimal, units: Decimal) -> Decimal:
     """Return equity per unit rounded to 12 digits after the point: for people, never compared."""
-    return round(divide_units(equity, units), 12)
+    return round_even(divide_units(equity, units), _UNIT_VALUE_STEP)
 
 
 def drawdown_ratio(state: State, drawdown: Drawdown) -> Decimal | None:
-    """Return the drawdown rounded to 6 digits for people; None while unknown, 0 above the anchor."""
+    """Return the drawdown, 6 digits, for people; None while unknown, 0 above the anchor."""
     account = state.account
     equity = account.equity
     if equity is None or account.units is None:
         return None
     anchor = anchor_of(account, drawdown)
     kept = divide_units(equity * anchor.units, anchor.equity * account.units)
-    return max(ZERO, round(ONE - kept, 6))
+    return max(ZERO, round_even(ONE - kept, _RATIO_STEP))
 
 
 def rebase_moves(state: State, drawdowns: tuple[Drawdown, ...]) -> tuple[AnchorMove, ...]:

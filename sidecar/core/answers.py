@@ -173,7 +173,8 @@ class AnchorMove:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartAnswer:
     """The answer to every operator call that starts, eases or accepts. `changed` is false where
-    there was nothing to do (reset while CLOSED or INACTIVE)."""
+    there was nothing to do (reset while CLOSED or INACTIVE).
+    """
 
     changed: bool
     sequence: int
@@ -241,7 +242,8 @@ class BreakerView:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExposureView:
     """Exposure of one scope against its limit. `share` is exposure / equity, rounded up to 6
-    digits, for people only; absent while equity is unknown."""
+    digits, for people only; absent while equity is unknown.
+    """
 
     name: str
     exposure: Decimal

@@ -10,19 +10,18 @@ import dataclasses
 import types
 import typing
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from decimal import Decimal
 from enum import Enum
 from functools import cache
 from typing import Any, TypeAlias
 
-Plain: TypeAlias = None | bool | int | str | list["Plain"] | dict[str, "Plain"]
 _Coder: TypeAlias = tuple[Callable[[Any], Any], Callable[[Any], Any]]
 
 
-def encode(value: object) -> Any:  # noqa: ANN401 - plain data has no narrower type that mypy can follow
+def encode(value: Any) -> Any:  # noqa: ANN401 - plain data has no narrower type that mypy can follow
     """Return the plain form of a dataclass value."""
-    return _coder(type(value))[0](value)
+    return _coder(value.__class__)[0](value)
 
 
 def decode(kind: type, plain: Any) -> Any:  # noqa: ANN401 - see encode
@@ -35,7 +34,7 @@ def _same(value: Any) -> Any:  # noqa: ANN401 - identity
 
 
 @cache
-def _coder(kind: Any) -> _Coder:  # noqa: ANN401 - annotations are values of many types
+def _coder(kind: Hashable) -> _Coder:  # noqa: ANN401 - annotations are values of many types
     if kind is Decimal:
         return str, Decimal
     if kind in (int, str, bool, type(None)):

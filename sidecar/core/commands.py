@@ -195,7 +195,7 @@ class ReportAccount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TriggerKill:
-    """Stop (S10.1). No argument makes it fail: the core reads raw words and falls back to ALL, HALT.
+    """Stop (S10.1). No argument makes it fail: unknown words fall back to ALL and HALT.
 
     `mode`, `scope_kind`, `requested_action` are the words received, empty where absent or unknown.
     """
@@ -276,7 +276,7 @@ class AcceptClock:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tick:
-    """Do what is due: new day or week, releases, silence. Sent by the service when `next_due` is reached."""
+    """Do what is due: new day or week, releases, silence. Sent when `next_due` is reached."""
 
 
 StartingCommand: TypeAlias = ResetKill | EaseKill | ResetBreaker | ResetAll

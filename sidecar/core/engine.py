@@ -184,7 +184,7 @@ def _period_events(state: State, period: Period) -> list[Event]:
     ]
 
 
-def start_recovery(  # noqa: PLR0913 - the five facts of a start, named
+def start_recovery(
     state: State,
     conditions: Conditions,
     *,
@@ -300,14 +300,14 @@ def _handle_trade(turn: Turn, report: ReportTrade) -> Outcome:
 
 
 def _check_trade(state: State, report: ReportTrade, *, is_known: bool) -> None:
-    if not is_known and state.forgotten_before is not None and report.venue_time is not None:
-        if report.venue_time < state.forgotten_before:
-            raise CallRefused(
-                ErrorCode.FAILED_PRECONDITION,
-                "OLDER_THAN_MEMORY",
-                f"order {report.order_id} is not remembered and venue_time lies before what is; "
-                "reconcile with a complete ReportAccount instead",
-            )
+    remembered_since, venue_time = state.forgotten_before or 0, report.venue_time
+    if not is_known and venue_time is not None and venue_time < remembered_since:
+        raise CallRefused(
+            ErrorCode.FAILED_PRECONDITION,
+            "OLDER_THAN_MEMORY",
+            f"order {report.order_id} is not remembered and venue_time lies before what is; "
+            "reconcile with a complete ReportAccount instead",
+        )
     if report.fee_quantity is not None:
         faults = []
         if report.side is Side.SELL:

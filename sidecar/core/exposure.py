@@ -14,7 +14,7 @@ from sidecar.core.numbers import ONE, ZERO
 from sidecar.core.state import Book, State, SymbolState
 
 
-def worst_case(  # noqa: PLR0913, PLR0917 - the six quantities of the formula of S6, named as there
+def worst_case(
     position: Decimal,
     marked: Decimal,
     buy_quantity: Decimal,
@@ -91,7 +91,7 @@ def move_position(state: State, book: Book, change: Decimal) -> None:
     refresh(state, book)
 
 
-def order_price(  # noqa: PLR0911 - one return for each row of the pricing table of S6
+def order_price(
     order_type: OrderType,
     side: Side,
     limit_price: Decimal | None,

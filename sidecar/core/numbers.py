@@ -9,6 +9,7 @@ Rules:
 
 import re
 from decimal import (
+    ROUND_CEILING,
     ROUND_HALF_EVEN,
     Clamped,
     Context,
@@ -40,7 +41,7 @@ _UNITS: Final = Context(
 
 
 def use_exact_arithmetic() -> None:
-    """Make the calling context exact. Cheap when it already is; called at each entry of the core."""
+    """Make the calling context exact. Cheap where it already is; at each entry of the core."""
     if getcontext() is not _EXACT:
         setcontext(_EXACT)
 
@@ -53,7 +54,7 @@ def parse_decimal(text: str, digits_max: int = QUANTITY_DIGITS_MAX) -> Decimal |
     if len(digits) > digits_max:
         return None
     value = Decimal(text)
-    return value if value else ZERO
+    return value or ZERO
 
 
 def format_decimal(value: Decimal) -> str:
@@ -72,6 +73,16 @@ def is_name(text: str) -> bool:
 def divide_units(numerator: Decimal, denominator: Decimal) -> Decimal:
     """Divide at 60 digits, half-even: the only rounding in the core (S2.1)."""
     return _UNITS.divide(numerator, denominator)
+
+
+def round_up(value: Decimal, step: Decimal) -> Decimal:
+    """Return `value` rounded up to a multiple of a power of ten: for people, never compared."""
+    return value.quantize(step, rounding=ROUND_CEILING, context=_UNITS)
+
+
+def round_even(value: Decimal, step: Decimal) -> Decimal:
+    """Return `value` rounded half-even to a multiple of a power of ten: for people."""
+    return value.quantize(step, context=_UNITS)
 
 
 def floor_to_step(amount: Decimal, price: Decimal, step: Decimal) -> Decimal:

@@ -1,4 +1,4 @@
-"""What a decision about an order leaves in the state: reservation, windows, memory (S3, S5, S7.1)."""
+"""What a decision about an order leaves: reservation, windows, memory (S3, S5, S7.1)."""
 
 from sidecar.core.events import OrderApproved, OrderDenied, OrdersWithdrawn
 from sidecar.core.numbers import ZERO

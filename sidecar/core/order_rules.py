@@ -40,8 +40,8 @@ def check_mark_available(facts: Facts) -> Violation | None:
         code=DenialCode.MARK_UNAVAILABLE,
         scope=f"symbol:{facts.order.symbol}",
         rule_id="account.marks",
-        message=f"{facts.order.symbol} has no mark and a {facts.order.side} {facts.order.order_type} "
-        "order needs one; report a mark with ReportAccount",
+        message=f"{facts.order.symbol} has no mark, which a {facts.order.side} "
+        f"{facts.order.order_type} order needs; report one with ReportAccount",
     )
 
 

@@ -133,7 +133,7 @@ def check_orders_held(facts: Facts) -> Violation | None:
 
 
 def room(facts: Facts) -> Decimal:
-    """Return how far the book's worst case may grow: never below zero, 0 where equity is unknown."""
+    """Return how far the book's worst case may grow; 0 where equity is unknown."""
     equity = facts.equity
     if equity is None or equity <= ZERO:
         return ZERO

@@ -1,4 +1,4 @@
-"""What is held for approved orders: reserved + filled is conserved under every order of arrival (S7).
+"""What is held for approved orders: reserved + filled is conserved (S7.1).
 
 Rules:
 - A reservation is remaining quantity x the price fixed when it was reserved.
