@@ -34,7 +34,7 @@ def _same(value: Any) -> Any:  # noqa: ANN401 - identity
 
 
 @cache
-def _coder(kind: Hashable) -> _Coder:  # noqa: ANN401 - annotations are values of many types
+def _coder(kind: Hashable) -> _Coder:
     if kind is Decimal:
         return str, Decimal
     if kind in (int, str, bool, type(None)):
