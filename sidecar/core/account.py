@@ -208,21 +208,32 @@ def set_mark(state: State, symbol: SymbolState, price: Decimal, order_id: str | 
     One bad tick must not open a breaker that only a person closes: a jump waits for a second
     report in its band, at least `mark_confirm_seconds` later, that is not the same order's fill.
     """
-    rules = state.thresholds.account
-    mark = symbol.mark
-    if mark is None or abs(price - mark) <= rules.mark_jump_ratio * mark:
+    if would_confirm(state, symbol, price, order_id):
         _confirm(state, symbol, price)
         return
-    candidate = symbol.candidate
-    if candidate is not None and abs(price - candidate) <= rules.mark_jump_ratio * candidate:
-        is_other = order_id is None or order_id != symbol.candidate_order_id
-        if is_other and state.now - symbol.candidate_at >= rules.mark_confirm_ns:
-            _confirm(state, symbol, price)
+    if _is_near(state, price, symbol.candidate):
         return
     symbol.candidate = price
     symbol.candidate_at = state.now
     symbol.candidate_order_id = order_id
     refresh_symbol(state, symbol)
+
+
+def would_confirm(state: State, symbol: SymbolState, price: Decimal, order_id: str | None) -> bool:
+    """Say whether a reported price becomes the mark at once; changes nothing."""
+    if symbol.mark is None or _is_near(state, price, symbol.mark):
+        return True
+    if not _is_near(state, price, symbol.candidate):
+        return False
+    is_other = order_id is None or order_id != symbol.candidate_order_id
+    waited_ns = state.now - symbol.candidate_at
+    return is_other and waited_ns >= state.thresholds.account.mark_confirm_ns
+
+
+def _is_near(state: State, price: Decimal, other: Decimal | None) -> bool:
+    if other is None:
+        return False
+    return abs(price - other) <= state.thresholds.account.mark_jump_ratio * other
 
 
 def _confirm(state: State, symbol: SymbolState, price: Decimal) -> None:

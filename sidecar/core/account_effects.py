@@ -61,6 +61,7 @@ def apply_open_order_listed(state: State, event: OpenOrderListed) -> None:
         state.unsolicited_orders += 1
     if record.first_reported_sequence is None:
         record.first_reported_sequence = state.last_sequence
+        state.unreported.pop(record.order_id, None)
     record.last_report_at = state.now
     record.last_report_kind = "LISTED"
     record.touched_at = state.now

@@ -11,9 +11,15 @@ from collections.abc import Iterable
 from decimal import Decimal
 from hashlib import sha256
 
-from sidecar.core.account import price_flow
+from sidecar.core.account import price_flow, would_confirm
 from sidecar.core.answers import AccountAnswer, BookName, Drift
-from sidecar.core.commands import OrderType, ReportAccount, ReportedOrder, ReportedPosition
+from sidecar.core.commands import (
+    OrderType,
+    ReportAccount,
+    ReportedMark,
+    ReportedOrder,
+    ReportedPosition,
+)
 from sidecar.core.denial import CallRefused, ErrorCode, FieldFault, malformed
 from sidecar.core.events import (
     AccountReported,
@@ -156,6 +162,12 @@ def _check_form(state: State, report: ReportAccount) -> None:
         if position.quantity and not has_mark and position.average_price is None:
             text = f"{position.symbol} has no mark: give one in marks, or an average_price"
             faults.append(FieldFault(f"positions[{at}].average_price", text))
+    for at, order in enumerate(report.open_orders):
+        symbol = state.symbols.get(order.symbol)
+        has_mark = order.symbol in marked or (symbol is not None and symbol.mark is not None)
+        if order.order_id not in state.orders and order.limit_price is None and not has_mark:
+            text = f"{order.symbol} has no mark: give one in marks, or a limit_price"
+            faults.append(FieldFault(f"open_orders[{at}].limit_price", text))
     faults += _repeated("positions", [(p.strategy, p.symbol) for p in report.positions])
     faults += _repeated("open_orders", [(o.order_id,) for o in report.open_orders])
     faults += _repeated("cash_flows", [(f.flow_id,) for f in report.cash_flows])
@@ -190,7 +202,10 @@ def _check_flows(state: State, report: ReportAccount) -> None:
     equity = state.account.equity
     if equity is None or state.account.units is None or not fresh:
         return
-    before = report.equity - sum(fresh) if report.equity is not None else equity
+    if report.equity is not None:
+        before = report.equity - sum(fresh)
+    else:
+        before = equity + sum((_change_by_mark(state, mark) for mark in report.marks), ZERO)
     running = before
     for amount in fresh:
         running += amount
@@ -201,6 +216,15 @@ def _check_flows(state: State, report: ReportAccount) -> None:
                 f"a flow of {format_decimal(amount)} would leave no units: equity before the "
                 f"flows is {format_decimal(before)}; report the equity in the same report",
             )
+
+
+def _change_by_mark(state: State, mark: ReportedMark) -> Decimal:
+    """Return how a reported mark will move equity; an unconfirmed one does not."""
+    symbol = state.symbols.get(mark.symbol)
+    if symbol is None or not would_confirm(state, symbol, mark.price, None):
+        return ZERO
+    change = mark.price - (symbol.mark or ZERO)
+    return symbol.net_position * change * symbol.rules.multiplier
 
 
 def _replace_positions(

@@ -137,6 +137,13 @@ class CallRefused(Exception):  # noqa: N818 - a refusal is the word of the domai
         self.field_faults = field_faults
 
 
+class BrokenInvariantError(Exception):
+    """The core failed after it had changed something: memory can no longer be believed.
+
+    Whoever holds the state must stop approving at that instant and replay the journal.
+    """
+
+
 def malformed(faults: list[FieldFault]) -> CallRefused:
     """Return the refusal of a malformed request, naming every faulty field (S4.1)."""
     text = "; ".join(f"{fault.field}: {fault.description}" for fault in faults)

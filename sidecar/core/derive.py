@@ -50,6 +50,7 @@ def _clear(state: State) -> None:
     state.portfolio_exposure = ZERO
     state.position_count = 0
     state.open_orders = OrderedDict()
+    state.unreported = OrderedDict()
     state.expiries = OrderedDict()
     state.release_heap = []
     state.account.holdings = ZERO

@@ -43,7 +43,13 @@ from sidecar.core.commands import (
     Tick,
     TriggerKill,
 )
-from sidecar.core.denial import CallRefused, ErrorCode, FieldFault, malformed
+from sidecar.core.denial import (
+    BrokenInvariantError,
+    CallRefused,
+    ErrorCode,
+    FieldFault,
+    malformed,
+)
 from sidecar.core.due import handle_tick
 from sidecar.core.events import (
     ApiErrorReported,
@@ -126,16 +132,24 @@ def execute(state: State, command: object, conditions: Conditions) -> Outcome:
     events and a refusal (a conflicting report is counted).
     """
     use_exact_arithmetic()
-    turn = Turn(state=state, now=state.now, conditions=conditions)
+    handler = _HANDLERS[type(command)]
+    return _guarded(Turn(state=state, now=state.now, conditions=conditions), handler, command)
+
+
+def _guarded(turn: Turn, handler: Callable[[Turn, Any], Outcome], command: Any) -> Outcome:  # noqa: ANN401 - the table pairs each command with its handler
+    """Run a handler; a failure after the first event means memory cannot be believed."""
     try:
-        outcome = _HANDLERS[type(command)](turn, command)
-    except Inexact as error:
-        raise CallRefused(
-            ErrorCode.INVALID_ARGUMENT,
-            "NUMBERS_TOO_LARGE",
-            "the numbers of this request cannot be accounted exactly; use fewer digits",
-        ) from error
-    return outcome
+        return handler(turn, command)
+    except Exception as error:
+        if turn.events:
+            raise BrokenInvariantError(f"{type(command).__name__}: {error!r}") from error
+        if isinstance(error, Inexact):
+            raise CallRefused(
+                ErrorCode.INVALID_ARGUMENT,
+                "NUMBERS_TOO_LARGE",
+                "the numbers of this request cannot be accounted exactly; use fewer digits",
+            ) from error
+        raise
 
 
 def execute_all_or_none(
@@ -143,7 +157,8 @@ def execute_all_or_none(
 ) -> Outcome:
     """Decide about a batch that stands or falls together; the answer is a list of results."""
     use_exact_arithmetic()
-    return handle_all_or_none(Turn(state=state, now=state.now, conditions=conditions), orders)
+    turn = Turn(state=state, now=state.now, conditions=conditions)
+    return _guarded(turn, handle_all_or_none, orders)
 
 
 def next_due(state: State) -> int:

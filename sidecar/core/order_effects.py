@@ -37,6 +37,7 @@ def apply_order_approved(state: State, event: OrderApproved) -> None:
     if record.is_open:
         book.orders.move_to_end(record.order_id)
         state.open_orders.move_to_end(record.order_id)
+        state.unreported.move_to_end(record.order_id)
         set_remaining(state, record, event.quantity, event.price)
         schedule_release(state, record)
     else:

@@ -28,6 +28,8 @@ def hold(state: State, record: OrderRecord, remaining: Decimal, price: Decimal) 
     record.remaining = ZERO
     book.orders[record.order_id] = None
     state.open_orders[record.order_id] = None
+    if not record.is_reported:
+        state.unreported[record.order_id] = None
     if record.cluster is not None:
         book.clusters.setdefault(record.cluster, []).append(record.order_id)
     set_remaining(state, record, remaining, price)
@@ -63,6 +65,7 @@ def end(state: State, record: OrderRecord) -> None:
         book = state.book_of(record.strategy, record.symbol)
         del book.orders[record.order_id]
         del state.open_orders[record.order_id]
+        state.unreported.pop(record.order_id, None)
         if record.cluster is not None:
             _leave_cluster(state, book, record)
         record.is_open = False

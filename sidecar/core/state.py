@@ -289,6 +289,7 @@ class State:
     portfolio_exposure: Decimal = field(default=ZERO, metadata=DERIVED)
     position_count: int = field(default=0, metadata=DERIVED)
     open_orders: "OrderedDict[str, None]" = field(default_factory=OrderedDict, metadata=DERIVED)
+    unreported: "OrderedDict[str, None]" = field(default_factory=OrderedDict, metadata=DERIVED)
     expiries: "OrderedDict[str, int]" = field(default_factory=OrderedDict, metadata=DERIVED)
     release_heap: list[tuple[int, str]] = field(default_factory=list, metadata=DERIVED)
     silence_due: int = field(default=NEVER, metadata=DERIVED)

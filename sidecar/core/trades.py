@@ -159,6 +159,7 @@ def apply_trade_reported(state: State, event: TradeReported) -> None:
         state.flagged_counts[flag] = state.flagged_counts.get(flag, 0) + 1
     if record.first_reported_sequence is None:
         record.first_reported_sequence = state.last_sequence
+        state.unreported.pop(record.order_id, None)
     record.reports[report.report_id] = trade_content(report)
     record.last_report_at = state.now
     record.last_report_kind = report.kind.value

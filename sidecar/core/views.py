@@ -289,19 +289,11 @@ def _mark(state: State, symbol: SymbolState, now: int) -> MarkView:
 
 
 def _orders(state: State, now: int) -> OrdersView:
-    unreported = 0
-    oldest: int | None = None
-    for order_id in state.open_orders:
-        record = state.orders[order_id]
-        if record.is_reported:
-            continue
-        unreported += 1
-        age = now - record.approved_at
-        oldest = age if oldest is None else max(oldest, age)
+    oldest = next(iter(state.unreported), None)
     return OrdersView(
         open_count=len(state.open_orders),
-        unreported_count=unreported,
-        oldest_unreported_age_ns=oldest,
+        unreported_count=len(state.unreported),
+        oldest_unreported_age_ns=None if oldest is None else now - state.orders[oldest].approved_at,
         unsolicited_count=state.unsolicited_orders,
         flagged_counts=dict(state.flagged_counts),
         conflicting_reports=state.conflicting_reports,
