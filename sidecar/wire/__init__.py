@@ -19,7 +19,7 @@ from sidecar.wire.answers import (
     trades_answer,
 )
 from sidecar.wire.decisions import DecisionWriter
-from sidecar.wire.errors import FaultsBound, call_error
+from sidecar.wire.errors import FaultsBound, call_error, stream_error
 from sidecar.wire.operations import (
     anchored_answer,
     operator_answer,
@@ -32,7 +32,13 @@ from sidecar.wire.operations import (
     read_reset_kill,
     read_trigger_kill,
 )
-from sidecar.wire.orders import OrdersPage, read_list_orders, read_order, read_orders
+from sidecar.wire.orders import (
+    OrdersPage,
+    read_list_orders,
+    read_order,
+    read_orders,
+    read_stream_order,
+)
 from sidecar.wire.reports import read_report_api_error, read_report_trade, read_report_trades
 from sidecar.wire.reservations import orders_answer
 from sidecar.wire.status import FrameHeader, frame, read_subscriber, status_field, status_message
@@ -66,10 +72,12 @@ __all__ = [
     "read_reset_all",
     "read_reset_breaker",
     "read_reset_kill",
+    "read_stream_order",
     "read_subscriber",
     "read_trigger_kill",
     "status_field",
     "status_message",
+    "stream_error",
     "trade_answer",
     "trades_answer",
 ]

@@ -111,7 +111,7 @@ def kill_answer(answer: KillAnswer, store_id: str) -> kill_switch_pb2.TriggerKil
         scope_known=answer.scope_known,
         durable=answer.durable,
         advice=answer.advice,
-        sequence=answer.sequence,
+        sequence=answer.sequence if answer.durable else 0,
         store_id=store_id,
     )
 

@@ -3,8 +3,10 @@
 Rules:
 1. Store and configuration are the same in every answer, so their bytes are made once and appended:
    protobuf reads concatenated messages as one, and theirs are the last fields.
-2. A decision that was not journalled (dry run, or from memory) is never called durable.
+2. A decision that was not journalled (dry run, or from memory) has no sequence and is not durable.
 """
+
+from typing import Final
 
 from haltline.v1 import denial_pb2, order_pb2
 
@@ -12,10 +14,19 @@ from sidecar.core.answers import OrderDecision, Verdict
 from sidecar.core.denial import Violation
 from sidecar.core.numbers import format_decimal
 from sidecar.wire.pieces import SECOND_NS, optional_decimal, optional_duration
+from sidecar.wire.raw import LENGTH_DELIMITED, VARINT, field_tag, varint
 from sidecar.wire.tables import DENIAL_NUMBERS, LAYER_NUMBERS, SCOPE_NUMBERS, VERDICT_NUMBERS
 
 _APPROVED = VERDICT_NUMBERS[Verdict.APPROVED]
 _DENIED = VERDICT_NUMBERS[Verdict.DENIED]
+
+
+_REQUEST_ID_TAG: Final = field_tag(
+    order_pb2.CheckOrderStreamResponse.REQUEST_ID_FIELD_NUMBER, VARINT
+)
+_DECISION_TAG: Final = field_tag(
+    order_pb2.CheckOrderStreamResponse.DECISION_FIELD_NUMBER, LENGTH_DELIMITED
+)
 
 
 class DecisionWriter:
@@ -32,8 +43,14 @@ class DecisionWriter:
         """Return the bytes of a CheckOrderResponse."""
         return self._message(decision).SerializeToString() + self._tail
 
+    def encode_in_stream(self, request_id: int, decision: OrderDecision) -> bytes:
+        """Return the bytes of a CheckOrderStreamResponse that carries the decision."""
+        payload = self.encode(decision)
+        head = _REQUEST_ID_TAG + varint(request_id) if request_id else b""
+        return head + _DECISION_TAG + varint(len(payload)) + payload
+
     def message(self, decision: OrderDecision) -> order_pb2.CheckOrderResponse:
-        """Return the CheckOrderResponse, for a batch or a stream."""
+        """Return the CheckOrderResponse, for a batch."""
         message = self._message(decision)
         message.MergeFromString(self._tail)
         return message
@@ -46,9 +63,10 @@ class DecisionWriter:
         message.stop_epoch = decision.stop_epoch
         sequence = decision.sequence
         if sequence:
-            message.sequence = sequence
             message.decision_id = f"{self._id_prefix}{sequence}"
-            message.durable = decision.durable
+            if decision.durable:
+                message.sequence = sequence
+                message.durable = True
         if decision.expires_at is not None:
             expires_at = message.expires_at
             expires_at.seconds, expires_at.nanos = divmod(decision.expires_at, SECOND_NS)

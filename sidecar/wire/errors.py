@@ -7,7 +7,7 @@ one. Metadata is smaller than a message, so whoever puts an error there asks for
 from dataclasses import dataclass
 from typing import Final
 
-from haltline.v1 import errors_pb2
+from haltline.v1 import errors_pb2, order_pb2
 
 from sidecar.core.denial import CallRefused, ErrorCode, FieldFault
 
@@ -47,6 +47,11 @@ def call_error(refused: CallRefused, bound: FaultsBound = IN_MESSAGE) -> errors_
         message=cut(refused.message, bound.message_length_max),
         field_violations=_violations(refused.field_faults, bound.faults_bytes_max),
     )
+
+
+def stream_error(request_id: int, refused: CallRefused) -> order_pb2.CheckOrderStreamResponse:
+    """Return the answer to an order on a stream on which there is no decision."""
+    return order_pb2.CheckOrderStreamResponse(request_id=request_id, error=call_error(refused))
 
 
 def cut(text: str, length_max: int) -> str:

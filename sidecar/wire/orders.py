@@ -11,7 +11,7 @@ from typing import Final
 from haltline.v1 import order_pb2, reservations_pb2
 
 from sidecar.core.commands import BatchMode, CheckOrder
-from sidecar.core.denial import CallRefused
+from sidecar.core.denial import CallRefused, FieldFault, malformed
 from sidecar.core.forms import Form, check_order_prices
 from sidecar.wire.pieces import read_time, read_word
 from sidecar.wire.tables import BATCH_MODES, ORDER_TYPES, SIDES
@@ -66,6 +66,13 @@ def read_order(message: order_pb2.CheckOrderRequest) -> CheckOrder:
     if form.faults:
         form.finish()
     return order
+
+
+def read_stream_order(message: order_pb2.CheckOrderStreamRequest) -> CheckOrder:
+    """Return the order of one message on a stream; its absence is a fault like any other."""
+    if not message.HasField("order"):
+        raise malformed([FieldFault("order", "must be given")])
+    return read_order(message.order)
 
 
 def read_orders(

@@ -43,6 +43,7 @@ from sidecar.wire.pieces import (
     optional_timestamp,
     timestamp,
 )
+from sidecar.wire.raw import LENGTH_DELIMITED, field_tag, varint
 from sidecar.wire.tables import (
     CAUSE_NUMBERS,
     DRAWDOWN_NUMBERS,
@@ -55,8 +56,8 @@ from sidecar.wire.tables import (
 
 LISTED_COUNT_MAX: Final = 1_000
 DRIFT_COUNT_MAX: Final = 16
-_STATUS_FIELD_TAG: Final = bytes(
-    [status_pb2.StreamStatusResponse.STATUS_FIELD_NUMBER << 3 | 2]  # length-delimited
+_STATUS_FIELD_TAG: Final = field_tag(
+    status_pb2.StreamStatusResponse.STATUS_FIELD_NUMBER, LENGTH_DELIMITED
 )
 
 
@@ -161,16 +162,7 @@ def frame(header: FrameHeader) -> bytes:
 def status_field(status: status_pb2.Status) -> bytes:
     """Return `status` encoded as the status field of a frame."""
     payload = status.SerializeToString()
-    return _STATUS_FIELD_TAG + _varint(len(payload)) + payload
-
-
-def _varint(value: int) -> bytes:
-    encoded = bytearray()
-    while value > 0x7F:  # noqa: PLR2004 - seven bits to a byte
-        encoded.append(value & 0x7F | 0x80)
-        value >>= 7
-    encoded.append(value)
-    return bytes(encoded)
+    return _STATUS_FIELD_TAG + varint(len(payload)) + payload
 
 
 def status_message(facts: SidecarFacts) -> status_pb2.Status:

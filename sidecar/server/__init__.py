@@ -1,0 +1,20 @@
+"""Floor 4, the gRPC shell: reads a call, asks the service, writes the answer.
+
+`server.py` is the life of a server; `calls.py` is what every call goes through; `safety.py` and
+`operator.py` are the tables of calls; `status_feed.py` feeds every reader of the status;
+`health.py`, `http_health.py` say how we are; `addresses.py`, `unix_socket.py` where we listen.
+"""
+
+from sidecar.server.addresses import AddressError, AddressHeldError
+from sidecar.server.http_health import HttpHealth
+from sidecar.server.options import ServerOptions, TlsFiles
+from sidecar.server.server import Server
+
+__all__ = [
+    "AddressError",
+    "AddressHeldError",
+    "HttpHealth",
+    "Server",
+    "ServerOptions",
+    "TlsFiles",
+]

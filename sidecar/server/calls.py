@@ -1,0 +1,218 @@
+"""What every call goes through: who calls, what time it is, how many there are, how it fails.
+
+Rules:
+1. A call reaches its handler as the bytes received: proofs sign those (S11), a trigger is read even
+   from bytes that are no message (S10.1), and a decision is written without a second copy.
+2. A refusal becomes a status with details; an exception nobody expected is logged and INTERNAL.
+   CancelledError is never swallowed: that leaks native memory in grpc.
+3. Draining waits on our own count of calls in flight, because grpc's waits for open streams too.
+4. A stop is refused by no bound and no drain.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, NoReturn, TypeAlias
+from urllib.parse import unquote
+
+import grpc
+from google.protobuf.message import DecodeError, Message
+
+from sidecar.core.denial import CallRefused, FieldFault, malformed
+from sidecar.server.driven_time import TIME_KEY, read_rfc3339
+from sidecar.server.failures import (
+    DRAINING,
+    STATUS_CODES,
+    UNEXPECTED,
+    UNREADABLE,
+    shown_message,
+    too_many,
+    trailing_metadata,
+)
+from sidecar.server.options import ServerOptions
+from sidecar.service import Caller, Role, Service
+
+LOG: Final = logging.getLogger(__name__)
+_CALLERS_REMEMBERED_MAX: Final = 4_096
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+UnaryHandler: TypeAlias = Callable[[bytes, Caller, Context], Awaitable[bytes]]
+StreamHandler: TypeAlias = Callable[[bytes, Caller, Context], Awaitable[None]]
+DuplexHandler: TypeAlias = Callable[[Caller, Context], Awaitable[None]]
+
+
+def parse(kind: type[Any], body: bytes) -> Any:  # noqa: ANN401 - the kind asked for, which the stubs cannot say
+    """Return the message in `body`; CallRefused where it is none."""
+    try:
+        return kind.FromString(body)
+    except DecodeError as error:
+        raise UNREADABLE from error
+
+
+def encode(message: Message) -> bytes:
+    """Return the message's bytes."""
+    return message.SerializeToString()
+
+
+class Calls:
+    """The gate every call passes."""
+
+    def __init__(self, *, service: Service, options: ServerOptions) -> None:
+        """Nothing is in flight yet."""
+        self._service = service
+        self._options = options
+        self._callers: dict[str, Caller] = {}
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.in_flight = 0
+        self.is_draining = False
+        self.is_clock_driven = False
+
+    def unary(
+        self, handler: UnaryHandler, *, is_stop: bool = False
+    ) -> grpc.RpcMethodHandler[Any, Any]:
+        """Return the call with one request and one answer; `is_stop`: nothing here refuses it."""
+
+        async def answer(body: bytes, context: Context) -> bytes:
+            try:
+                with self.counted(is_stop=is_stop):
+                    caller = self.caller_of(context)
+                    if self.is_clock_driven:
+                        self._observe_time(context, is_stop=is_stop)
+                    return await handler(body, caller, context)
+            except CallRefused as refused:
+                failure = refused
+            except Exception:
+                LOG.exception("a call failed and was answered as denied")
+                failure = UNEXPECTED
+            return await abort(context, failure)
+
+        return grpc.unary_unary_rpc_method_handler(answer)
+
+    def stream(self, handler: StreamHandler) -> grpc.RpcMethodHandler[Any, Any]:
+        """Return the call with one request and many answers; the handler writes them."""
+
+        async def answer(body: bytes, context: Context) -> None:
+            await self._run(lambda: handler(body, self.caller_of(context), context), context)
+
+        return grpc.unary_stream_rpc_method_handler(answer)
+
+    def duplex(self, handler: DuplexHandler) -> grpc.RpcMethodHandler[Any, Any]:
+        """Return the call with many requests and answers; the handler reads and writes."""
+
+        async def answer(_requests: object, context: Context) -> None:
+            await self._run(lambda: handler(self.caller_of(context), context), context)
+
+        return grpc.stream_stream_rpc_method_handler(answer)
+
+    async def _run(self, handle: Callable[[], Awaitable[None]], context: Context) -> None:
+        try:
+            self._refuse_draining()
+            if self.is_clock_driven:
+                self._observe_time(context, is_stop=False)
+            await handle()
+            return
+        except CallRefused as refused:
+            failure = refused
+        except Exception:
+            LOG.exception("a stream failed and was ended")
+            failure = UNEXPECTED
+        await abort(context, failure)
+
+    def counted(self, *, is_stop: bool = False) -> _Counted:
+        """Return a context in which one more call is in flight; CallRefused where none may be."""
+        if not is_stop:
+            self._refuse_draining()
+            if self.in_flight >= self._options.calls_in_flight_max:
+                raise too_many("calls in flight", self._options.calls_in_flight_max)
+        return _Counted(self)
+
+    def _refuse_draining(self) -> None:
+        if self.is_draining:
+            raise DRAINING
+
+    def entered(self) -> None:
+        """One more call is in flight."""
+        self.in_flight += 1
+        self._idle.clear()
+
+    def left(self) -> None:
+        """One call is no longer in flight."""
+        self.in_flight -= 1
+        if self.in_flight == 0:
+            self._idle.set()
+
+    async def wait_idle(self, timeout_seconds: float) -> bool:
+        """Return True once no call is in flight, or False at the timeout."""
+        try:
+            await asyncio.wait_for(self._idle.wait(), timeout_seconds)
+        except TimeoutError:
+            return False
+        return True
+
+    def caller_of(self, context: Context) -> Caller:
+        """Return who calls, by the address alone: proofs come on top."""
+        peer = context.peer()
+        caller = self._callers.get(peer)
+        if caller is None:
+            if len(self._callers) >= _CALLERS_REMEMBERED_MAX:
+                self._callers.clear()
+            caller = Caller(role=self._role_of(peer), peer=unquote(peer))
+            self._callers[peer] = caller
+        return caller
+
+    def _role_of(self, peer: str) -> Role:
+        if peer.startswith("unix:"):
+            return Role.BOT
+        tls = self._options.tls
+        if tls is not None and tls.client_ca is not None:
+            return Role.BOT  # its certificate was checked when it connected
+        return self._options.loopback_role if _is_loopback(peer) else Role.OBSERVER
+
+    def _observe_time(self, context: Context, *, is_stop: bool) -> None:
+        text = dict(context.invocation_metadata() or ()).get(TIME_KEY)
+        if text is None:
+            return
+        try:
+            now_ns = read_rfc3339(text if isinstance(text, str) else text.decode("latin-1"))
+            self._service.observe_time(now_ns)
+        except ValueError as error:
+            if not is_stop:
+                raise malformed([FieldFault(TIME_KEY, str(error))]) from error
+
+
+class _Counted:
+    """One call in flight."""
+
+    __slots__ = ("_calls",)
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+
+    def __enter__(self) -> None:
+        self._calls.entered()
+
+    def __exit__(self, *_exception: object) -> None:
+        self._calls.left()
+
+
+async def abort(context: Context, refused: CallRefused) -> NoReturn:
+    """End the call with the refusal's status and details."""
+    metadata = trailing_metadata(refused)
+    await context.abort(STATUS_CODES[refused.code], shown_message(refused), metadata)
+    raise AssertionError("abort raises")
+
+
+def _is_loopback(peer: str) -> bool:
+    """Say whether `ipv4:127.0.0.1:50051` or `ipv6:[::1]:50051` is of this machine."""
+    _, _, place = unquote(peer).partition(":")
+    host = place.rpartition(":")[0].removeprefix("[").removesuffix("]").partition("%")[0]
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return bool((mapped or address).is_loopback)

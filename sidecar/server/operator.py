@@ -1,0 +1,106 @@
+"""The calls of OperatorService: prove, read, ask the service, answer.
+
+Rules: the proof is judged before the request is read; GetConfig needs none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import grpc
+from haltline.v1 import operator_pb2
+
+from sidecar import wire
+from sidecar.server.calls import Calls, Context, UnaryHandler, encode, parse
+from sidecar.server.proofs import Prover
+from sidecar.service import Caller, Service
+
+NAME: Final = "haltline.v1.OperatorService"
+
+
+class OperatorCalls:
+    """OperatorService over one service."""
+
+    def __init__(self, *, service: Service, prover: Prover, config_toml: str) -> None:
+        """`config_toml` is what GetConfig answers."""
+        self._service = service
+        self._prover = prover
+        self._config_toml = config_toml
+
+    def handlers(self, calls: Calls) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
+        """Return the handler of each call, by the contract's name."""
+        proved: dict[str, Callable[[bytes, Caller], Awaitable[bytes]]] = {
+            "ResetKill": self._reset_kill,
+            "EaseKill": self._ease_kill,
+            "ResetBreaker": self._reset_breaker,
+            "ResetAll": self._reset_all,
+            "ReleaseOrder": self._release_order,
+            "AcceptRecovery": self._accept_recovery,
+            "AcceptClock": self._accept_clock,
+        }
+        handlers = {
+            name: calls.unary(self._proved(f"/{NAME}/{name}", handler))
+            for name, handler in proved.items()
+        }
+        handlers["GetConfig"] = calls.unary(self._get_config)
+        return handlers
+
+    def _proved(
+        self, path: str, handler: Callable[[bytes, Caller], Awaitable[bytes]]
+    ) -> UnaryHandler:
+        async def answer(body: bytes, caller: Caller, context: Context) -> bytes:
+            return await handler(body, await self._prover.prove(path, body, caller, context))
+
+        return answer
+
+    async def _reset_kill(self, body: bytes, caller: Caller) -> bytes:
+        command = wire.read_reset_kill(parse(operator_pb2.ResetKillRequest, body))
+        answer = await self._service.reset_kill(command, caller)
+        kind = operator_pb2.ResetKillResponse
+        return encode(wire.operator_answer(kind, answer, self._service.store_id))
+
+    async def _ease_kill(self, body: bytes, caller: Caller) -> bytes:
+        command = wire.read_ease_kill(parse(operator_pb2.EaseKillRequest, body))
+        answer = await self._service.ease_kill(command, caller)
+        kind = operator_pb2.EaseKillResponse
+        return encode(wire.operator_answer(kind, answer, self._service.store_id))
+
+    async def _reset_breaker(self, body: bytes, caller: Caller) -> bytes:
+        command = wire.read_reset_breaker(parse(operator_pb2.ResetBreakerRequest, body))
+        answer = await self._service.reset_breaker(command, caller)
+        kind = operator_pb2.ResetBreakerResponse
+        return encode(wire.anchored_answer(kind, answer, self._service.store_id))
+
+    async def _reset_all(self, body: bytes, caller: Caller) -> bytes:
+        command = wire.read_reset_all(parse(operator_pb2.ResetAllRequest, body))
+        answer = await self._service.reset_all(command, caller)
+        kind = operator_pb2.ResetAllResponse
+        return encode(wire.anchored_answer(kind, answer, self._service.store_id))
+
+    async def _release_order(self, body: bytes, caller: Caller) -> bytes:
+        command = wire.read_release_order(parse(operator_pb2.ReleaseOrderRequest, body))
+        answer = await self._service.release_order(command, caller)
+        kind = operator_pb2.ReleaseOrderResponse
+        return encode(wire.operator_answer(kind, answer, self._service.store_id))
+
+    async def _accept_recovery(self, body: bytes, caller: Caller) -> bytes:
+        command = wire.read_accept_recovery(parse(operator_pb2.AcceptRecoveryRequest, body))
+        answer = await self._service.accept_recovery(command, caller)
+        kind = operator_pb2.AcceptRecoveryResponse
+        return encode(wire.operator_answer(kind, answer, self._service.store_id))
+
+    async def _accept_clock(self, body: bytes, caller: Caller) -> bytes:
+        request = parse(operator_pb2.AcceptClockRequest, body)
+        accepted_by, reason = wire.read_accept_clock(request)
+        answer = await self._service.accept_clock(accepted_by, reason, caller)
+        kind = operator_pb2.AcceptClockResponse
+        return encode(wire.operator_answer(kind, answer, self._service.store_id))
+
+    async def _get_config(self, _body: bytes, _caller: Caller, _context: Context) -> bytes:
+        message = wire.config_answer(
+            toml=self._config_toml,
+            config_hash=self._service.config_hash,
+            store_id=self._service.store_id,
+        )
+        return encode(message)

@@ -1,0 +1,58 @@
+"""What the command line decides about a server, and every bound with its default.
+
+Rules: everything has a bound, and a stop passes every bound but the transport's own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from sidecar.service import Role
+
+MESSAGE_BYTES_MAX: Final = 4 * 1024 * 1024
+STREAMS_PER_CONNECTION_MAX: Final = 4_096
+
+GRPC_OPTIONS: Final[tuple[tuple[str, int], ...]] = (
+    # Two servers on one port would each decide for half of the calls: every limit doubled.
+    ("grpc.so_reuseport", 0),
+    ("grpc.enable_channelz", 0),
+    ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+    ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
+    ("grpc.max_concurrent_streams", STREAMS_PER_CONNECTION_MAX),
+    # A peer that vanished without a word is noticed within half a minute, and may notice us.
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsFiles:
+    """PEM files. `client_ca` makes every client show a certificate signed by it."""
+
+    certificate: Path
+    private_key: Path
+    client_ca: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerOptions:
+    """Everything a server is told; seconds are real time.
+
+    `tls` serves TLS on every TCP address; Unix sockets stay plain. `loopback_role` is what plain
+    callers of this machine are believed to be. `config_toml` is what GetConfig answers.
+    `status_interval_seconds` is the shortest time between two UPDATE frames, but for a stop.
+    """
+
+    tls: TlsFiles | None = None
+    loopback_role: Role = Role.BOT
+    config_toml: str = ""
+    heartbeat_seconds: float = 1.0
+    status_interval_seconds: float = 0.05
+    status_streams_max: int = 2_048
+    health_watches_max: int = 128
+    calls_in_flight_max: int = 10_000
+    drain_seconds_max: float = 0.7

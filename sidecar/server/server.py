@@ -1,0 +1,204 @@
+"""The life of a gRPC server: judge every address, own each, serve, drain.
+
+Rules:
+1. Nothing is bound before every address was judged; a start that fails leaves nothing behind.
+2. Draining, in order: the status says so, every status reader hears GOING_AWAY, health watchers
+   hear NOT_SERVING, calls in flight are awaited, then the sockets close. Each step is bounded, and
+   no open stream holds it up: grpc's own `stop` would wait for them all.
+3. A stop is taken until the sockets close.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import grpc
+from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped]
+
+from sidecar.auth import RememberNonce, Secrets
+from sidecar.server import operator, safety
+from sidecar.server.addresses import (
+    AddressError,
+    AddressHeldError,
+    TcpAddress,
+    UnixAddress,
+    parse_address,
+    refuse_exposure,
+)
+from sidecar.server.calls import Calls
+from sidecar.server.health import NAME as HEALTH_NAME
+from sidecar.server.health import HealthBoard
+from sidecar.server.neighbour import describe_neighbour
+from sidecar.server.operator import OperatorCalls
+from sidecar.server.options import GRPC_OPTIONS, ServerOptions, TlsFiles
+from sidecar.server.proofs import Prover
+from sidecar.server.safety import SafetyCalls
+from sidecar.server.status_feed import StatusFeed
+from sidecar.server.unix_socket import UnixSocketOwner
+from sidecar.service import Service
+
+LOG: Final = logging.getLogger(__name__)
+_CLOSE_GRACE_SECONDS: Final = 0.1
+
+
+class Server:
+    """Serves one started service on its addresses."""
+
+    def __init__(
+        self,
+        *,
+        service: Service,
+        secrets: Secrets,
+        remember_nonce: RememberNonce,
+        addresses: Sequence[str],
+        options: ServerOptions | None = None,
+        real_time_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        """Nothing is bound before `start`. `real_time_ns` is never the driven clock's."""
+        self._service = service
+        self._secrets = secrets
+        self._remember_nonce = remember_nonce
+        self._asked = tuple(addresses)
+        self._options = options or ServerOptions()
+        self._real_time_ns = real_time_ns
+        self._owners: list[UnixSocketOwner] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._grpc: grpc.aio.Server | None = None
+        self._calls = Calls(service=service, options=self._options)
+        self._feed = StatusFeed(service=service, options=self._options, real_time_ns=real_time_ns)
+        self._health = HealthBoard(
+            service=service,
+            options=self._options,
+            service_names=(safety.NAME, operator.NAME),
+        )
+        self.addresses: tuple[str, ...] = ()
+
+    @property
+    def feed(self) -> StatusFeed:
+        """What feeds the readers of StreamStatus, for its counts."""
+        return self._feed
+
+    async def start(self) -> None:
+        """Listen on every address; afterwards `addresses` names them with their ports.
+
+        AddressHeldError where another process listens on one; AddressError otherwise.
+        """
+        is_clock_driven = self._service.status().clock_kind == "driven"
+        self._calls.is_clock_driven = is_clock_driven
+        addresses = self._judged(is_clock_driven=is_clock_driven)
+        credentials = read_credentials(self._options.tls) if self._options.tls else None
+        self._grpc = self._build()
+        try:
+            self.addresses = tuple([await self._bind(each, credentials) for each in addresses])
+            await self._grpc.start()
+            for owner in self._owners:
+                owner.restrict()
+        except BaseException:
+            await self._close()
+            raise
+        self._tasks = [
+            asyncio.create_task(self._feed.run(), name="status feed"),
+            asyncio.create_task(self._health.run(), name="health"),
+        ]
+
+    async def drain(self) -> None:
+        """Stop within about a second (rule 2); a second call does nothing."""
+        if self._grpc is None:
+            return
+        if not self._service.is_draining:
+            self._service.begin_draining()
+        self._calls.is_draining = True
+        self._feed.close()
+        self._health.close()
+        if not await self._calls.wait_idle(self._options.drain_seconds_max):
+            LOG.warning("draining: %d calls were cut off unanswered", self._calls.in_flight)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._close()
+
+    def _judged(self, *, is_clock_driven: bool) -> list[UnixAddress | TcpAddress]:
+        addresses = [parse_address(text) for text in self._asked]
+        if not addresses:
+            raise AddressError("listen addresses: must be at least one, unix:PATH or HOST:PORT")
+        for address in addresses:
+            if isinstance(address, TcpAddress):
+                has_tls = self._options.tls is not None
+                refuse_exposure(address, has_tls=has_tls, is_clock_driven=is_clock_driven)
+        return addresses
+
+    def _build(self) -> grpc.aio.Server:
+        server = grpc.aio.server(options=GRPC_OPTIONS)
+        prover = Prover(
+            service=self._service,
+            secrets=self._secrets,
+            remember_nonce=self._remember_nonce,
+            real_time_ns=self._real_time_ns,
+        )
+        safety_calls = SafetyCalls(
+            service=self._service, calls=self._calls, prover=prover, feed=self._feed
+        )
+        operator_calls = OperatorCalls(
+            service=self._service, prover=prover, config_toml=self._options.config_toml
+        )
+        tables: dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]] = {
+            safety.NAME: safety_calls.handlers(),
+            operator.NAME: operator_calls.handlers(self._calls),
+            HEALTH_NAME: self._health.handlers(self._calls),
+        }
+        server.add_generic_rpc_handlers(
+            [grpc.method_handlers_generic_handler(name, table) for name, table in tables.items()]
+        )
+        reflection.enable_server_reflection([*tables, reflection.SERVICE_NAME], server)
+        return server
+
+    async def _bind(
+        self, address: UnixAddress | TcpAddress, credentials: grpc.ServerCredentials | None
+    ) -> str:
+        assert self._grpc is not None  # noqa: S101 - made just before, for the type checker
+        if isinstance(address, UnixAddress):
+            holder = f"haltline store {self._service.store_id}"
+            owner = UnixSocketOwner(address.path, holder=holder)
+            owner.acquire()
+            self._owners.append(owner)
+            self._grpc.add_insecure_port(str(address))
+            return str(address)
+        try:
+            if credentials is None:
+                port = self._grpc.add_insecure_port(str(address))
+            else:
+                port = self._grpc.add_secure_port(str(address), credentials)
+        except RuntimeError as error:
+            raise AddressHeldError(
+                f"{address} cannot be listened on: {await describe_neighbour(address)} "
+                "(stop that one, or choose another with --listen)"
+            ) from error
+        return str(TcpAddress(host=address.host, port=port, is_loopback=address.is_loopback))
+
+    async def _close(self) -> None:
+        if self._grpc is not None:
+            await self._grpc.stop(_CLOSE_GRACE_SECONDS)
+            self._grpc = None
+        for owner in self._owners:
+            with contextlib.suppress(OSError):
+                owner.release()
+        self._owners.clear()
+
+
+def read_credentials(files: TlsFiles) -> grpc.ServerCredentials:
+    """Return the credentials in `files`; AddressError naming the file that cannot be read."""
+    try:
+        pair = (files.private_key.read_bytes(), files.certificate.read_bytes())
+        client_ca = None if files.client_ca is None else files.client_ca.read_bytes()
+    except OSError as error:
+        raise AddressError(
+            f"[server] tls: {error.filename}: {error.strerror or error} (give a readable PEM file)"
+        ) from error
+    return grpc.ssl_server_credentials(
+        [pair], root_certificates=client_ca, require_client_auth=client_ca is not None
+    )

@@ -1,0 +1,218 @@
+"""Feeds every reader of StreamStatus: first everything, then the newest, never a backlog (S14).
+
+Rules:
+1. One pacer looks for changes and encodes each status once; readers share the bytes.
+2. At most one UPDATE in `status_interval_seconds`; a stop is published at once.
+3. A reader has one frame on its way; the next is made when that was taken, of the newest status.
+   So a slow reader costs one frame of memory, and `conflated` says that it missed some.
+4. Silence is never longer than a heartbeat; closing says GOING_AWAY first.
+
+The story: a stalled reader exerts no back-pressure before a hundred thousand small frames, so what
+is not held back here piles up in the transport.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from haltline.v1 import status_pb2
+
+from sidecar.server.failures import UNEXPECTED, too_many
+from sidecar.server.options import ServerOptions
+from sidecar.service import Service
+from sidecar.wire import FrameHeader, frame, status_field, status_message
+
+LOG: Final = logging.getLogger(__name__)
+SNAPSHOT_AGE_SECONDS_MAX: Final = 1.0
+_SECOND_NS: Final = 1_000_000_000
+
+Write = Callable[[bytes], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publication:
+    """One status, encoded for all. `number` counts publications, `made_at` is monotonic."""
+
+    number: int
+    revision: int
+    stop_epoch: int
+    status_field: bytes
+    made_at: float
+
+
+class StatusFeed:
+    """Makes publications while somebody reads."""
+
+    def __init__(
+        self, *, service: Service, options: ServerOptions, real_time_ns: Callable[[], int]
+    ) -> None:
+        """Nothing is published before `run`."""
+        self._service = service
+        self._options = options
+        self._real_time_ns = real_time_ns
+        self._newest = Publication(
+            number=0, revision=-1, stop_epoch=0, status_field=b"", made_at=-math.inf
+        )
+        self._snapshot = self._newest
+        self._woken = asyncio.Event()
+        self._is_read = asyncio.Event()
+        self._is_closing = False
+        self._has_failed = False
+        self.readers_count = 0
+        self.conflated_count = 0
+
+    async def run(self) -> None:
+        """Publish changes until cancelled; should that fail, every stream ends with an error."""
+        try:
+            while True:
+                await self._is_read.wait()
+                await self._publish_next()
+        except Exception:
+            LOG.exception("the status could not be published: its streams end, and clients stop")
+            self._has_failed = True
+            self._wake()
+
+    async def _publish_next(self) -> None:
+        newest = self._newest
+        seconds = self._options.heartbeat_seconds
+        revision = await self._service.wait_changed(newest.revision, seconds)
+        if revision == newest.revision:
+            return
+        await self._pace(newest)
+        self._newest = self._encode(newest.number + 1)
+        self._wake()
+
+    async def _pace(self, newest: Publication) -> None:
+        """Return when the interval is over, or a stop came."""
+        due = newest.made_at + self._options.status_interval_seconds
+        while self._service.stop_epoch == newest.stop_epoch:
+            left = due - time.monotonic()
+            if left <= 0:
+                return
+            await self._service.wait_changed(self._service.revision, left)
+
+    def close(self) -> None:
+        """Make every reader say GOING_AWAY and end."""
+        self._snapshot = self._encode(self._newest.number)
+        self._is_closing = True
+        self._wake()
+
+    async def follow(self, write: Write) -> None:
+        """Write frames to one reader until it leaves or the feed closes."""
+        if self.readers_count >= self._options.status_streams_max:
+            raise too_many("status streams", self._options.status_streams_max)
+        self.readers_count += 1
+        self._is_read.set()
+        try:
+            await self._follow(_Reader(write=write, feed=self))
+        finally:
+            self.readers_count -= 1
+            if self.readers_count == 0:
+                self._is_read.clear()
+
+    async def _follow(self, reader: _Reader) -> None:
+        shown = self._current()
+        seen_number = self._newest.number
+        await reader.write(status_pb2.FRAME_KIND_SNAPSHOT, shown)
+        while await self._wait_newer(seen_number, reader.heard_at):
+            newest = self._newest
+            is_heartbeat_due = newest.number == seen_number
+            is_conflated = newest.number > seen_number + 1
+            seen_number = newest.number
+            if is_heartbeat_due:
+                await reader.write(status_pb2.FRAME_KIND_HEARTBEAT)
+            elif newest.revision > shown.revision:
+                self.conflated_count += is_conflated
+                shown = newest
+                await reader.write(status_pb2.FRAME_KIND_UPDATE, newest, conflated=is_conflated)
+        if self._has_failed:
+            raise UNEXPECTED
+        await reader.write(status_pb2.FRAME_KIND_GOING_AWAY, self._snapshot)
+
+    async def _wait_newer(self, seen_number: int, heard_at: float) -> bool:
+        """Return at the next publication or when a heartbeat is due; False where streams end."""
+        due = heard_at + self._options.heartbeat_seconds
+        while not (self._is_closing or self._has_failed):
+            left = due - time.monotonic()
+            if self._newest.number > seen_number or left <= 0:
+                return True
+            woken = self._woken
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await woken.wait()
+        return False
+
+    def header(
+        self, kind: status_pb2.FrameKind.ValueType, sequence: int, *, revision: int | None
+    ) -> FrameHeader:
+        """Return what every frame says; `revision` absent: the one now."""
+        return FrameHeader(
+            kind=kind,
+            sequence=sequence,
+            revision=self._service.revision if revision is None else revision,
+            stop_epoch=self._service.stop_epoch,
+            sent_at=self._real_time_ns(),
+            max_silence_ns=round(self._options.heartbeat_seconds * _SECOND_NS),
+        )
+
+    def _current(self) -> Publication:
+        """Return the status now, not older than a moment, shared by all who just came."""
+        snapshot = max(self._newest, self._snapshot, key=_made_at)
+        age_seconds = time.monotonic() - snapshot.made_at
+        if snapshot.revision != self._service.revision or age_seconds > SNAPSHOT_AGE_SECONDS_MAX:
+            self._snapshot = snapshot = self._encode(self._newest.number)
+        return snapshot
+
+    def _encode(self, number: int) -> Publication:
+        revision = self._service.revision
+        facts = self._service.status()
+        return Publication(
+            number=number,
+            revision=revision,
+            stop_epoch=facts.view.stop_epoch,
+            status_field=status_field(status_message(facts)),
+            made_at=time.monotonic(),
+        )
+
+    def _wake(self) -> None:
+        self._woken.set()
+        self._woken = asyncio.Event()
+
+
+class _Reader:
+    """One stream: numbers its frames and knows when it was last written to."""
+
+    __slots__ = ("_feed", "_sequence", "_write", "heard_at")
+
+    def __init__(self, *, write: Write, feed: StatusFeed) -> None:
+        self._write = write
+        self._feed = feed
+        self._sequence = 0
+        self.heard_at = time.monotonic()
+
+    async def write(
+        self,
+        kind: status_pb2.FrameKind.ValueType,
+        publication: Publication | None = None,
+        *,
+        conflated: bool = False,
+    ) -> None:
+        """Send one frame; returns once the transport took it."""
+        self._sequence += 1
+        revision = None if publication is None else publication.revision
+        header = self._feed.header(kind, self._sequence, revision=revision)
+        header.conflated = conflated
+        field = b"" if publication is None else publication.status_field
+        await self._write(frame(header) + field)
+        self.heard_at = time.monotonic()
+
+
+def _made_at(publication: Publication) -> float:
+    return publication.made_at
