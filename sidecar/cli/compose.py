@@ -1,0 +1,196 @@
+"""Builds a sidecar: configuration, clock, store, service, server, health. The only place that does.
+
+Rules:
+- What was opened is closed in the opposite order, however the start ended.
+- A start that fails says why and the way out; nothing half-started stays behind.
+- A poisoned store or a stop that could not be made durable is a non-zero exit code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Final
+
+from sidecar import __version__
+from sidecar.auth import NonceOutcome, Secrets
+from sidecar.cli.failures import CommandFailed, Exit
+from sidecar.cli.ready import ready_line, start_notes
+from sidecar.clock import Clock, ClockKind, DrivenClock, WallClock, format_rfc3339
+from sidecar.config import Configuration, Durability, config_hash, print_effective, to_thresholds
+from sidecar.server import AddressError, HttpHealth, Server, ServerOptions, TlsFiles
+from sidecar.service import Role, Service, Settings
+from sidecar.store.errors import StoreError, StoreLimitError, StorePoisonedError
+from sidecar.store.lock import Holder
+from sidecar.store.sqlite_open import OpenOptions, open_sqlite_store
+from sidecar.store.store import Store
+
+LOG: Final = logging.getLogger("sidecar.serve")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Everything `serve` was told, complete: no default is left to be filled in."""
+
+    name: str
+    directory: Path
+    configuration: Configuration
+    addresses: tuple[str, ...]
+    http_address: str | None
+    clock_kind: ClockKind
+    equity: Decimal | None
+    must_exist: bool
+    is_assumed_flat: bool
+    secrets: Secrets
+    started_at_ns: int
+
+
+async def run(plan: Plan) -> int:
+    """Serve until SIGTERM or SIGINT; return the exit code. Raises CommandFailed."""
+    try:
+        store = open_sqlite_store(plan.directory, _open_options(plan))
+    except StoreError as error:
+        raise CommandFailed(Exit.DENIED, str(error), reason="STORE") from error
+    service = Service(
+        store=store,
+        clock=_clock(plan),
+        thresholds=to_thresholds(plan.configuration),
+        config_hash=config_hash(to_thresholds(plan.configuration)),
+        settings=_settings(plan),
+    )
+    is_clean = False
+    try:
+        await _serve(plan, service, store)
+    except AddressError as error:
+        raise CommandFailed(Exit.DENIED, str(error), reason="ADDRESS") from error
+    finally:
+        is_clean = await service.stop()
+    if is_clean:
+        LOG.info("stopped; everything is durable")
+        return Exit.OK
+    LOG.error(
+        "stopped with a store that takes no writes: the last decisions may be lost; "
+        "the next start asks to reconcile"
+    )
+    return Exit.DENIED
+
+
+async def _serve(plan: Plan, service: Service, store: Store) -> None:
+    """Start, say so, wait for the signal, drain."""
+    report = await service.start()
+    server = Server(
+        service=service,
+        secrets=plan.secrets,
+        remember_nonce=_NonceMemory(store).remember,
+        addresses=plan.addresses,
+        options=_server_options(plan),
+    )
+    http = (
+        None
+        if plan.http_address is None
+        else HttpHealth(service=service, address=plan.http_address)
+    )
+    try:
+        await server.start()
+        if http is not None:
+            await http.start()
+        for note in start_notes(plan.secrets, report):
+            LOG.warning("%s", note)
+        http_address = None if http is None else http.address
+        status = service.status()
+        print(ready_line(plan.name, server.addresses, http_address, report, status), flush=True)  # noqa: T201 - the one line that scripts wait for
+        await _signal()
+        LOG.info("draining")
+    finally:
+        await server.drain()
+        if http is not None:
+            await http.drain()
+
+
+async def _signal() -> None:
+    """Return at the first SIGTERM or SIGINT."""
+    stopping = asyncio.Event()
+    with _handlers(stopping):
+        await stopping.wait()
+
+
+@contextlib.contextmanager
+def _handlers(stopping: asyncio.Event) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    for number in numbers:
+        loop.add_signal_handler(number, stopping.set)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+class _NonceMemory:
+    """Says to the server whether a proof was used before."""
+
+    def __init__(self, store: Store) -> None:
+        """Nonces are remembered in `store`."""
+        self._store = store
+
+    async def remember(self, nonce: str, expires_at_ns: int, now_ns: int) -> NonceOutcome:
+        """Return once the nonce is durable; what cannot be remembered is not trusted."""
+        try:
+            is_fresh = await self._store.remember_nonce(
+                nonce, expires_at_ns=expires_at_ns, now_ns=now_ns
+            )
+        except (StorePoisonedError, StoreLimitError) as error:
+            LOG.warning("an operator proof could not be remembered: %s", error)
+            return NonceOutcome.UNAVAILABLE
+        return NonceOutcome.FRESH if is_fresh else NonceOutcome.SEEN
+
+
+def _open_options(plan: Plan) -> OpenOptions:
+    since = format_rfc3339(plan.started_at_ns // 1_000_000_000 * 1_000_000_000)
+    return OpenOptions(
+        clock_kind=plan.clock_kind,
+        holder=Holder(name=plan.name, since=since, listen=plan.addresses),
+        must_exist=plan.must_exist,
+    )
+
+
+def _clock(plan: Plan) -> Clock:
+    return DrivenClock() if plan.clock_kind == "driven" else WallClock()
+
+
+def _settings(plan: Plan) -> Settings:
+    configuration = plan.configuration
+    return Settings(
+        kill_file_directory=str(plan.directory),
+        name=plan.name,
+        version=__version__,
+        initial_equity=plan.equity,
+        is_assumed_flat=plan.is_assumed_flat,
+        approvals_need_power=configuration.approvals.durability is Durability.POWER,
+        disk_free_min_bytes=configuration.store.disk_free_min_bytes,
+        can_prove_operators=plan.secrets.is_set,
+    )
+
+
+def _server_options(plan: Plan) -> ServerOptions:
+    server = plan.configuration.server
+    tls = None
+    if server.tls is not None:
+        authority = server.tls.client_authority_file
+        tls = TlsFiles(
+            certificate=Path(server.tls.certificate_file),
+            private_key=Path(server.tls.key_file),
+            client_ca=None if authority is None else Path(authority),
+        )
+    return ServerOptions(
+        tls=tls,
+        loopback_role=Role(server.loopback_role.value.upper()),
+        config_toml=print_effective(plan.configuration),
+    )

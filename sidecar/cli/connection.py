@@ -1,0 +1,108 @@
+"""One connection from the command line to a sidecar, and the proof that starts it again.
+
+Rules:
+- A call fails as `CommandFailed` with exit code and way out; nothing of grpc leaves this module.
+- The proof is made for the store that just answered: it starts no other sidecar.
+- Secrets come from the environment, go into an HMAC and nowhere else.
+"""
+
+import os
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+from haltline.errors import read_rpc_error
+from haltline.proof import sign
+from haltline.v1 import status_pb2
+from haltline.v1.operator_service_pb2_grpc import OperatorServiceStub
+from haltline.v1.safety_service_pb2_grpc import SafetyServiceStub
+
+from sidecar.auth import KILL_VARIABLE, NONCE_KEY, RESET_VARIABLE, SIGNATURE_KEY, TIMESTAMP_KEY
+from sidecar.cli.failures import CommandFailed, Exit, from_fault
+
+Request = TypeVar("Request", bound=Message)
+Answer = TypeVar("Answer", bound=Message)
+Metadata = tuple[tuple[str, str], ...]
+
+SUBSCRIBER: Final = "haltline-cli"
+_OPTIONS: Final = (
+    ("grpc.enable_http_proxy", 0),  # a sidecar is never behind somebody's web proxy
+    ("grpc.max_receive_message_length", 64 * 1024 * 1024),
+)
+
+
+class Connection:
+    """Calls one sidecar."""
+
+    def __init__(self, channel: grpc.Channel, target: str, timeout_seconds: float) -> None:
+        """Use `connect`."""
+        self.safety = SafetyServiceStub(channel)
+        self.operator = OperatorServiceStub(channel)
+        self.target = target
+        self.timeout_seconds = timeout_seconds
+
+    def call(
+        self,
+        method: grpc.UnaryUnaryMultiCallable[Request, Answer],
+        request: Request,
+        metadata: Metadata = (),
+    ) -> Answer:
+        """Return the answer. Raises CommandFailed."""
+        try:
+            return method(request, timeout=self.timeout_seconds, metadata=metadata)
+        except grpc.RpcError as error:
+            raise from_fault(self.target, read_rpc_error(error)) from None
+
+    def status(self) -> status_pb2.Status:
+        """Return how everything stands. Raises CommandFailed."""
+        request = status_pb2.GetStatusRequest(subscriber=SUBSCRIBER)
+        return self.call(self.safety.GetStatus, request).status
+
+    def prove(self, path: str, request: Message, store_id: str) -> Metadata:
+        """Return the metadata that proves an operator for this very request to this store."""
+        nonce = secrets.token_hex(16)
+        timestamp = str(int(time.time()))
+        body = request.SerializeToString()
+        signature = sign(_secret(os.environ), store_id, path, timestamp, nonce, body)
+        return (
+            (SIGNATURE_KEY, signature),
+            (TIMESTAMP_KEY, timestamp),
+            (NONCE_KEY, nonce),
+        )
+
+    def call_as_operator(
+        self,
+        method: grpc.UnaryUnaryMultiCallable[Request, Answer],
+        name: str,
+        request: Request,
+        store_id: str,
+    ) -> Answer:
+        """Return the answer to a signed call of OperatorService. Raises CommandFailed."""
+        path = f"/haltline.v1.OperatorService/{name}"
+        return self.call(method, request, self.prove(path, request, store_id))
+
+
+@contextmanager
+def connect(target: str, timeout_seconds: float) -> Iterator[Connection]:
+    """Open a connection to `target`; nothing is sent before the first call."""
+    with grpc.insecure_channel(target, options=_OPTIONS) as channel:
+        yield Connection(channel, target, timeout_seconds)
+
+
+def _secret(environment: Mapping[str, str]) -> str:
+    """Return the secret to sign with: the newest of the reset secret's, else of the kill's."""
+    for variable in (RESET_VARIABLE, KILL_VARIABLE):
+        first = environment.get(variable, "").split(",")[0].strip()
+        if first:
+            return first
+    raise CommandFailed(
+        Exit.USAGE,
+        "starting again needs operator proof, and no secret is in the environment",
+        reason="OPERATOR_SECRET_MISSING",
+        way_out=f"set {RESET_VARIABLE} (or {KILL_VARIABLE}) to the value this sidecar was started "
+        "with, then run the command again",
+    )

@@ -1,0 +1,95 @@
+"""Options every command takes, and how a command prints.
+
+Rules:
+- `--json` prints one JSON value on stdout and nothing else there.
+- Text that came from somebody else is printed without its control characters.
+"""
+
+import functools
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Concatenate, Final, ParamSpec
+
+import click
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
+
+from sidecar.cli.places import DEFAULT_NAME, data_directory, default_target
+
+TIMEOUT_SECONDS_DEFAULT: Final = 5.0
+Parameters = ParamSpec("Parameters")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Common:
+    """What the person said about which sidecar, and how to print."""
+
+    target: str
+    directory: Path
+    is_target_given: bool
+    as_json: bool
+    timeout_seconds: float
+
+    def print(self, text: str, plain: object) -> None:
+        """Print `text` for people, or `plain` for programs."""
+        click.echo(json.dumps(plain, indent=2) if self.as_json else text)
+
+
+def common_options(
+    command: Callable[Concatenate[Common, Parameters], None],
+) -> Callable[Parameters, None]:
+    """Give a command `--target --name --data-dir --timeout --json`, as its first argument."""
+
+    @click.option("--target", envvar="HALTLINE_TARGET", help="unix:PATH or HOST:PORT.")
+    @click.option("--name", default=DEFAULT_NAME, show_default=True, help="The sidecar's name.")
+    @click.option("--data-dir", type=click.Path(path_type=Path), help="Its data directory.")
+    @click.option(
+        "--timeout",
+        "timeout_seconds",
+        type=click.FloatRange(min=0, min_open=True, max=600),
+        default=TIMEOUT_SECONDS_DEFAULT,
+        show_default=True,
+        help="Seconds to wait for an answer.",
+    )
+    @click.option("--json", "as_json", is_flag=True, help="Print one JSON value.")
+    @functools.wraps(command)
+    def run(
+        target: str | None,
+        name: str,
+        data_dir: Path | None,
+        timeout_seconds: float,
+        as_json: bool,  # noqa: FBT001 - click passes by keyword
+        *args: Parameters.args,
+        **kwargs: Parameters.kwargs,
+    ) -> None:
+        directory = (data_dir or data_directory(name, os.environ)).absolute()
+        found = target or (
+            f"unix:{directory}/run/haltline.sock" if data_dir else default_target(name, directory)
+        )
+        common = Common(
+            target=found,
+            directory=directory,
+            is_target_given=target is not None,
+            as_json=as_json,
+            timeout_seconds=timeout_seconds,
+        )
+        command(common, *args, **kwargs)
+
+    return run  # type: ignore[return-value]  # click's options come on top of the command's own
+
+
+def to_plain(message: Message) -> dict[str, object]:
+    """Return a message as JSON-able values, every field present, names as in the contract."""
+    return MessageToDict(
+        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )
+
+
+def printable(text: str) -> str:
+    """Return `text` with everything a terminal could obey written out instead."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )

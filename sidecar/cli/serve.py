@@ -1,0 +1,138 @@
+"""`haltline serve`: run a sidecar until it is told to stop.
+
+Rules:
+- What was not said is filled in here, from the name and the environment, and nowhere later.
+- The data directory is never the working directory.
+"""
+
+import asyncio
+import os
+import time
+from decimal import Decimal
+from pathlib import Path
+
+import click
+import uvloop
+
+from sidecar.auth import Secrets, SecretsError
+from sidecar.cli.compose import Plan, run
+from sidecar.cli.failures import CommandFailed, Exit
+from sidecar.cli.logs import begin_logging
+from sidecar.cli.places import (
+    DEFAULT_HTTP,
+    DEFAULT_NAME,
+    DEFAULT_TCP,
+    SOCKET_PATH_BYTES_MAX,
+    data_directory,
+    socket_path,
+)
+from sidecar.config import Configuration, ConfigurationError, load
+from sidecar.core.numbers import is_name, parse_decimal
+
+
+@click.command()
+@click.option("--config", "file", type=click.Path(path_type=Path), help="A TOML file.")
+@click.option("--name", default=DEFAULT_NAME, show_default=True, help="Names this sidecar.")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Where it remembers.")
+@click.option("--listen", multiple=True, help="unix:PATH or HOST:PORT; repeatable.")
+@click.option("--http", "http_address", help="HOST:PORT of /healthz and /readyz.")
+@click.option("--no-http", is_flag=True, help="Serve no HTTP.")
+@click.option("--equity", help="Equity to start with, while the store has never known one.")
+@click.option("--existing", is_flag=True, help="Refuse to make a new store.")
+@click.option("--assume-flat", is_flag=True, help="Take the account as holding nothing.")
+@click.option(
+    "--clock",
+    "clock_kind",
+    type=click.Choice(["wall", "driven"]),
+    default="wall",
+    show_default=True,
+    help="driven: replays only; the calls say what time it is.",
+)
+def serve(  # noqa: PLR0913 - one argument for each option
+    *,
+    file: Path | None,
+    name: str,
+    data_dir: Path | None,
+    listen: tuple[str, ...],
+    http_address: str | None,
+    no_http: bool,
+    equity: str | None,
+    existing: bool,
+    assume_flat: bool,
+    clock_kind: str,
+) -> None:
+    """Run a sidecar; prints one line `ready ...`. SIGTERM drains and stops it."""
+    begin_logging()
+    if http_address is not None and no_http:
+        raise click.UsageError("--http and --no-http: give one")
+    configuration = _read_configuration(file)
+    directory = (data_dir or data_directory(_read_name(name), os.environ)).absolute()
+    addresses = listen or configuration.server.listen or _default_addresses(name, directory)
+    if http_address is None and not no_http and name == DEFAULT_NAME:
+        http_address = DEFAULT_HTTP
+    plan = Plan(
+        name=name,
+        directory=directory,
+        configuration=configuration,
+        addresses=tuple(addresses),
+        http_address=http_address,
+        clock_kind="driven" if clock_kind == "driven" else "wall",
+        equity=_read_equity(equity) if equity is not None else configuration.account.equity,
+        must_exist=existing,
+        is_assumed_flat=assume_flat,
+        secrets=_read_secrets(),
+        started_at_ns=time.time_ns(),
+    )
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        code = runner.run(run(plan))
+    if code:
+        raise SystemExit(code)
+
+
+def _read_configuration(file: Path | None) -> Configuration:
+    if file is None:
+        return Configuration()
+    try:
+        return load(file)
+    except ConfigurationError as problem:
+        raise CommandFailed(
+            Exit.USAGE,
+            str(problem),
+            reason="CONFIGURATION",
+            way_out=f"mend the file; `haltline config check {file}` reads it without starting",
+        ) from problem
+
+
+def _read_name(name: str) -> str:
+    if not is_name(name) or "/" in name or name.startswith("."):
+        raise click.UsageError(f"--name: must be visible ASCII without a slash, was {name!r}")
+    return name
+
+
+def _read_equity(text: str) -> Decimal:
+    equity = parse_decimal(text)
+    if equity is None or equity <= 0:
+        raise click.UsageError(f"--equity: must be a decimal > 0 such as 100000, was {text!r}")
+    return equity
+
+
+def _read_secrets() -> Secrets:
+    try:
+        return Secrets.from_environment(os.environ)
+    except SecretsError as problem:
+        raise CommandFailed(Exit.USAGE, str(problem), reason="SECRETS") from problem
+
+
+def _default_addresses(name: str, directory: Path) -> tuple[str, ...]:
+    """Return the directory's socket, and for `default` its port too."""
+    path = socket_path(directory)
+    length = len(os.fsencode(path))
+    if length > SOCKET_PATH_BYTES_MAX:
+        raise CommandFailed(
+            Exit.USAGE,
+            f"{path}: the path of a socket is at most {SOCKET_PATH_BYTES_MAX} bytes, is {length}",
+            reason="ADDRESS",
+            way_out="give a shorter --data-dir, or --listen unix:PATH",
+        )
+    unix = f"unix:{path}"
+    return (unix, DEFAULT_TCP) if name == DEFAULT_NAME else (unix,)

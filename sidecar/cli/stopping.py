@@ -1,0 +1,118 @@
+"""`haltline kill`: stop now. Needs no secret, and no argument makes it fail.
+
+Rules:
+- Whatever is missing or misspelt stops more, never less: a person in a hurry may type nothing else.
+- What was stopped is printed with its store, so that the wrong sidecar is noticed at once.
+"""
+
+from typing import Final
+
+import click
+from haltline.v1 import kill_switch_pb2
+
+from sidecar.cli.connection import connect
+from sidecar.cli.failures import Exit
+from sidecar.cli.options import Common, common_options, printable, to_plain
+from sidecar.cli.words import at, scope_flag, scope_words, word
+
+_MODES: Final = {
+    "halt": kill_switch_pb2.KILL_MODE_HALT,
+    "reduce_only": kill_switch_pb2.KILL_MODE_REDUCE_ONLY,
+}
+_ACTIONS: Final = {
+    "none": kill_switch_pb2.REQUESTED_ACTION_NONE,
+    "cancel_open_orders": kill_switch_pb2.REQUESTED_ACTION_CANCEL_OPEN_ORDERS,
+    "flatten": kill_switch_pb2.REQUESTED_ACTION_FLATTEN,
+}
+
+
+def read_scope(strategy: str | None, symbol: str | None) -> kill_switch_pb2.KillScope | None:
+    """Return the scope that was asked for, None for everything. Raises click.UsageError."""
+    if strategy and symbol:
+        raise click.UsageError("--strategy and --symbol: give one, or neither for everything")
+    if strategy:
+        return kill_switch_pb2.KillScope(strategy=strategy)
+    if symbol:
+        return kill_switch_pb2.KillScope(symbol=symbol)
+    return None
+
+
+@click.command()
+@common_options
+@click.option("--reason", default="", help="Why.")
+@click.option("--by", "triggered_by", default="", help="Who.")
+@click.option("--mode", default="", help="halt or reduce_only; anything else is halt.")
+@click.option("--strategy", help="Stop only this strategy.")
+@click.option("--symbol", help="Stop only this symbol.")
+@click.option(
+    "--action",
+    default="",
+    help="none, cancel_open_orders or flatten: asked of the bots. flatten implies reduce_only.",
+)
+def kill(
+    common: Common,
+    *,
+    reason: str,
+    triggered_by: str,
+    mode: str,
+    strategy: str | None,
+    symbol: str | None,
+    action: str,
+) -> None:
+    """Stop trading now; needs no secret.
+
+    Exit code 0 when it is stopped, 1 when it is stopped but the disk refused to remember it.
+    """
+    is_one_scope = not (strategy and symbol)
+    request = kill_switch_pb2.TriggerKillRequest(
+        reason=reason,
+        triggered_by=triggered_by,
+        mode=_read_mode(mode),
+        scope=read_scope(strategy, symbol) if is_one_scope else None,
+        requested_action=_ACTIONS.get(
+            _plain_word(action), kill_switch_pb2.REQUESTED_ACTION_UNSPECIFIED
+        ),
+    )
+    with connect(common.target, common.timeout_seconds) as connection:
+        answer = connection.call(connection.safety.TriggerKill, request)
+    common.print(_describe(answer, common.target), to_plain(answer))
+    if not answer.durable:
+        raise SystemExit(Exit.DENIED)
+
+
+def _read_mode(text: str) -> kill_switch_pb2.KillMode.ValueType:
+    """Return the mode; one that was given and is not known is HALT, whatever the action."""
+    if not text:
+        return kill_switch_pb2.KILL_MODE_UNSPECIFIED
+    return _MODES.get(_plain_word(text), kill_switch_pb2.KILL_MODE_HALT)
+
+
+def _plain_word(text: str) -> str:
+    return text.strip().lower().replace("-", "_")
+
+
+def _describe(answer: kill_switch_pb2.TriggerKillResponse, target: str) -> str:
+    activation = answer.activation
+    covered = scope_words(activation.scope)
+    opening = "Already stopped" if answer.already_active else "STOPPED"
+    lines = [
+        f"{opening}: {word(activation, 'mode')} for {covered}",
+        f"  Since {at(activation.triggered_at)}, epoch {activation.epoch}",
+        f"  By {printable(activation.triggered_by)}: {printable(activation.reason)}",
+        f"  Store {answer.store_id} at {target}",
+    ]
+    if not answer.scope_known:
+        lines.append(
+            "  UNKNOWN NAME: nothing here has this name; misspelt? it is armed all the same"
+        )
+    if not answer.durable:
+        lines.append(
+            "  NOT DURABLE: the disk refused it; it holds until the sidecar ends. "
+            "Stop the bots too, and leave the sidecar running"
+        )
+    if answer.advice:
+        lines.append(f"  Advice: {printable(answer.advice)}")
+    lines.append(
+        f"  Way out: haltline reset kill{scope_flag(activation.scope)} --by YOU --reason WHY"
+    )
+    return "\n".join(lines)
