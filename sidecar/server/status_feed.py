@@ -20,14 +20,13 @@ import math
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from haltline.v1 import status_pb2
 
 from sidecar.server.failures import UNEXPECTED, too_many
 from sidecar.server.options import ServerOptions
-from sidecar.service import Service
-from sidecar.wire import FrameHeader, frame, status_field, status_message
+from sidecar.wire import FrameHeader, SidecarFacts, frame, status_field, status_message
 
 LOG: Final = logging.getLogger(__name__)
 SNAPSHOT_AGE_SECONDS_MAX: Final = 1.0
@@ -47,11 +46,29 @@ class Publication:
     made_at: float
 
 
+class StatusSource(Protocol):
+    """What the feed needs of the service: the state, and a word when it changed."""
+
+    @property
+    def revision(self) -> int:
+        """Counts changes."""
+
+    @property
+    def stop_epoch(self) -> int:
+        """Raised by every stop; cheap to read."""
+
+    def status(self) -> SidecarFacts:
+        """Everything, as of now."""
+
+    async def wait_changed(self, after_revision: int, timeout_seconds: float) -> int:
+        """Return the revision once it is above `after_revision`, or as it is at the timeout."""
+
+
 class StatusFeed:
     """Makes publications while somebody reads."""
 
     def __init__(
-        self, *, service: Service, options: ServerOptions, real_time_ns: Callable[[], int]
+        self, *, service: StatusSource, options: ServerOptions, real_time_ns: Callable[[], int]
     ) -> None:
         """Nothing is published before `run`."""
         self._service = service

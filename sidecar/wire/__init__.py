@@ -41,13 +41,21 @@ from sidecar.wire.orders import (
 )
 from sidecar.wire.reports import read_report_api_error, read_report_trade, read_report_trades
 from sidecar.wire.reservations import orders_answer
-from sidecar.wire.status import FrameHeader, frame, read_subscriber, status_field, status_message
+from sidecar.wire.status import (
+    FrameHeader,
+    SidecarFacts,
+    frame,
+    read_subscriber,
+    status_field,
+    status_message,
+)
 
 __all__ = [
     "DecisionWriter",
     "FaultsBound",
     "FrameHeader",
     "OrdersPage",
+    "SidecarFacts",
     "account_answer",
     "anchored_answer",
     "api_error_answer",

@@ -194,7 +194,9 @@ def _rebase(
     named: list[Drawdown] = []
     for at, number in enumerate(kinds):
         drawdown = read_word(form, f"rebase[{at}]", number, DRAWDOWNS)
-        if number in DRAWDOWNS and drawdown in named:
+        if number not in DRAWDOWNS:
+            continue
+        if drawdown in named:
             form.fault(f"rebase[{at}]", f"names {drawdown} twice")
         named.append(drawdown)
     return tuple(named)
