@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from sidecar.auth import MISSING
 from sidecar.core.denial import CallRefused, ErrorCode
-
-PROOF_MISSING: Final = "the call carries no operator proof (x-haltline-signature, -timestamp, -nonce)"
 
 
 class Role(StrEnum):
@@ -27,17 +26,35 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """One peer and what it proved.
+    """One peer and what it proved. `name` is what the caller calls itself, unverified.
 
-    `proof_problem` is why `has_operator_proof` is false, in words for the person who is refused:
-    the auth layer's `ProofResult.reason`. `name` is what the caller calls itself, unverified.
+    `proof_problem` says in words for the person who is refused why `has_operator_proof` is false.
     """
 
     role: Role
     peer: str
     name: str = ""
     has_operator_proof: bool = False
-    proof_problem: str = PROOF_MISSING
+    proof_problem: str = MISSING.reason
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who stands in a journal record (S13)."""
+
+    role: str
+    peer: str
+    name: str
+
+    @classmethod
+    def of(cls, caller: Caller) -> Actor:
+        """Return the caller as the journal names it."""
+        return cls(caller.role.value, caller.peer, caller.name)
+
+
+SIDECAR: Final = Actor("SIDECAR", "", "")
+KILL_FILE_ACTOR: Final = Actor("SIDECAR", "data directory", "KILL file")
+START_ACTOR: Final = Actor("OPERATOR", "command line", "serve")
 
 
 def require_operator_proof(caller: Caller, call: str) -> None:

@@ -1,10 +1,27 @@
-"""The door of floor 3: what servers and the command line call."""
+"""The door of floor 3: the single writer on one event loop (design.md, the life of one order).
+
+Rules:
+1. Every command reads `now` once, is decided, written and applied in one turn of the loop, and
+   answered when it is as durable as its kind asks for (S12.1).
+2. Kills never wait for anything but the disk, and hold where the disk refuses (S10.2).
+3. A report that could not be made durable is refused although it counts in memory, so that the
+   bot repeats it after the restart (S12.3).
+4. What falls due is done before the next command and ten times a second.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
+from typing import Any, Final
 
-from sidecar.clock import Clock
+from sidecar.auth import NonceOutcome
+from sidecar.clock import Clock, ZoneCalendar
+from sidecar.core import views
 from sidecar.core.answers import (
     AccountAnswer,
     ApiErrorAnswer,
@@ -27,22 +44,43 @@ from sidecar.core.commands import (
     ResetAll,
     ResetBreaker,
     ResetKill,
+    StartingCommand,
     TriggerKill,
 )
 from sidecar.core.denial import CallRefused
 from sidecar.core.thresholds import Thresholds
-from sidecar.service.callers import Caller
-from sidecar.service.facts import HealthPart, ServiceStatus, Settings, StartReport
+from sidecar.core.turn import Outcome
+from sidecar.service.callers import (
+    Actor,
+    Caller,
+    require_bot,
+    require_operator_proof,
+)
+from sidecar.service.changes import Changes
+from sidecar.service.facts import HealthPart, ServiceStatus, Settings, StartReport, StoreStatus
+from sidecar.service.kill_file import KillFile
+from sidecar.service.nonces import remember_nonce
+from sidecar.service.opening import Opened, open_state
+from sidecar.service.orders import Orders
+from sidecar.service.records import encode_snapshot
+from sidecar.service.refusals import not_durable
+from sidecar.service.start_up import assume_flat, put_in_force, take_initial_equity
+from sidecar.service.starts import Starts
+from sidecar.service.status import clock_problem, health_parts, store_status
+from sidecar.service.watch import Watch
+from sidecar.service.writer import Writer
+from sidecar.store.errors import StoreError
 from sidecar.store.store import Store
+
+LOG: Final = logging.getLogger(__name__)
+
+BEAT_SECONDS: Final = 0.1
+"""How often the KILL file is looked for and what falls due is done (S10.4)."""
+REPLAYED_COUNT_FOR_SNAPSHOT: Final = 5_000
 
 
 class Service:
-    """The single writer on one event loop."""
-
-    store_id: str
-    instance_id: str
-    config_hash: str
-    revision: int
+    """Decides, appends, applies, makes durable, answers. One event loop, one owner."""
 
     def __init__(
         self,
@@ -52,108 +90,374 @@ class Service:
         thresholds: Thresholds,
         config_hash: str,
         settings: Settings,
+        real_time_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        """Nothing is read or written before `start`."""
-        raise NotImplementedError
+        """Read back what the store remembers; nothing is written before `start`.
+
+        `real_time_ns` is real time under a driven clock too. ValueError for an unknown zone.
+        """
+        self.store_id = store.store_id
+        self.instance_id = secrets.token_hex(8)
+        self.config_hash = config_hash
+        self._store = store
+        self._clock = clock
+        self._thresholds = thresholds
+        self._settings = settings
+        self._started_at = real_time_ns()
+        self._changes = Changes()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._beating: asyncio.Task[None] | None = None
+        self._snapshot_sequence = 0
+        self._is_draining = False
+        self._is_stopped = False
+        self._kill_file = KillFile(settings.kill_file_directory)
+        self._opened: Opened = open_state(store)
+        clock.start(self._opened.state.now)
+        self._writer = Writer(
+            store=store,
+            clock=clock,
+            state=self._opened.state,
+            calendar=ZoneCalendar(thresholds.account.zone),
+            changes=self._changes,
+        )
+        self._starts = Starts(
+            writer=self._writer, clock=clock, kill_file=self._kill_file, spawn=self._spawn
+        )
+        self._orders = Orders(
+            writer=self._writer,
+            starts=self._starts,
+            store=store,
+            approvals_need_power=settings.approvals_need_power,
+        )
+        self._watch = Watch(
+            writer=self._writer,
+            starts=self._starts,
+            store=store,
+            kill_file=self._kill_file,
+            changes=self._changes,
+            disk_free_min_bytes=settings.disk_free_min_bytes,
+            kill=self._kill_in_memory,
+        )
+
+    # The life of the service.
 
     async def start(self) -> StartReport:
-        """Recover, then serve; from here on ticks and the KILL file are looked after."""
-        raise NotImplementedError
+        """Recover, then serve; from here on time and the KILL file are looked after."""
+        opened, writer = self._opened, self._writer
+        notes = list(opened.notes)
+        self._watch.look_at_disk()
+        if opened.damage:
+            writer.mark_damaged(opened.damage)
+        put_in_force(writer, opened, self._thresholds, self.config_hash)
+        is_ignored = take_initial_equity(writer, self._settings.initial_equity, notes)
+        if self._settings.is_assumed_flat:
+            assume_flat(writer)
+        self._watch.beat()
+        if opened.replayed_count >= REPLAYED_COUNT_FOR_SNAPSHOT:
+            await self._write_snapshot(notes)
+        await self._try_sync(writer.state.last_sequence)
+        self._beating = asyncio.get_running_loop().create_task(self._keep_beating())
+        return StartReport(
+            is_new=self._store.is_new,
+            records_count=opened.records_count,
+            last_record_at=None if opened.records_count == 0 else opened.last_at,
+            summary=opened.summary,
+            recovery=opened.recovery,
+            equity=writer.state.account.equity,
+            is_equity_ignored=is_ignored,
+            notes=tuple(notes),
+        )
 
     async def stop(self) -> bool:
-        """Drain, snapshot and close the store; False where it was poisoned (exit code not 0)."""
-        raise NotImplementedError
+        """Finish what is under way, keep a snapshot, close the store.
+
+        Return False where the store was poisoned or the books were damaged: exit code not 0.
+        """
+        self.begin_draining()
+        if self._is_stopped:
+            return not self._writer.problem
+        self._is_stopped = True
+        if self._beating is not None:
+            self._beating.cancel()
+            await asyncio.wait((self._beating,))
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+        is_well = not self._writer.problem and self._writer.conditions.damage is None
+        if is_well and self._writer.state.last_sequence > self._snapshot_sequence:
+            await self._write_snapshot([])
+        self._store.close(clean=is_well)
+        return is_well
 
     def begin_draining(self) -> None:
         """Say in every status and health answer from now on that this sidecar is stopping."""
-        raise NotImplementedError
+        if not self._is_draining:
+            self._is_draining = True
+            self._changes.bump()
+
+    # What bots call.
 
     async def check_order(self, order: CheckOrder, caller: Caller) -> OrderDecision:
-        """Judge one order (S4)."""
-        raise NotImplementedError
+        """Judge one order (S4); CallRefused where it cannot be judged."""
+        require_bot(caller, "CheckOrder")
+        return await self._orders.check(order, Actor.of(caller))
 
     async def check_orders(
         self, orders: Sequence[CheckOrder | CallRefused], mode: BatchMode, caller: Caller
     ) -> list[BatchResult]:
         """Judge several orders in one turn; a `CallRefused` stands for a malformed one."""
-        raise NotImplementedError
+        require_bot(caller, "CheckOrders")
+        actor = Actor.of(caller)
+        if mode is BatchMode.ALL_OR_NONE:
+            return await self._orders.check_all_or_none(orders, actor)
+        return await self._orders.check_each(orders, actor)
 
     async def report_trade(self, report: ReportTrade, caller: Caller) -> TradeAnswer:
         """Apply what became of an order (S7)."""
-        raise NotImplementedError
+        answer: TradeAnswer = await self._report(report, caller)
+        return answer
 
     async def report_trades(
         self, reports: Sequence[ReportTrade | CallRefused], caller: Caller
     ) -> list[TradeAnswer | CallRefused]:
         """Apply several reports in one turn, each on its own, with one sync for all."""
-        raise NotImplementedError
+        require_bot(caller, "ReportTrades")
+        await self._starts.wait()
+        writer, actor = self._writer, Actor.of(caller)
+        writer.catch_up()
+        answers: list[TradeAnswer | CallRefused] = []
+        for report in reports:
+            if isinstance(report, CallRefused):
+                answers.append(report)
+                continue
+            try:
+                outcome = writer.decide_unwritten(report, actor)
+                answers.append(outcome.refused or outcome.answer)
+            except CallRefused as refused:
+                answers.append(refused)
+        writer.flush()
+        await self._make_durable(writer.state.last_sequence)
+        return answers
 
     async def report_api_error(self, report: ReportApiError, caller: Caller) -> ApiErrorAnswer:
         """Count a venue error (S9)."""
-        raise NotImplementedError
+        answer: ApiErrorAnswer = await self._report(report, caller)
+        return answer
 
     async def report_account(self, report: ReportAccount, caller: Caller) -> AccountAnswer:
-        """Apply what the venue holds (S8)."""
-        raise NotImplementedError
+        """Apply what the venue holds (S8); a complete report may end a recovery (S12.4)."""
+        was_owed = bool(self._writer.state.recovery.way_out)
+        answer: AccountAnswer = await self._report(report, caller)
+        if was_owed:
+            await self._settle_recovery()
+        return answer
+
+    async def _report(
+        self, report: ReportTrade | ReportApiError | ReportAccount, caller: Caller
+    ) -> Any:  # noqa: ANN401 - the answer's type follows from the report's; callers name it
+        require_bot(caller, type(report).__name__)
+        if self._starts.is_pending:
+            await self._starts.wait()
+        outcome: Outcome = self._writer.decide(report, Actor.of(caller))
+        await self._make_durable(self._writer.state.last_sequence)
+        if outcome.refused is not None:
+            raise outcome.refused
+        return outcome.answer
+
+    # Stopping.
 
     async def trigger_kill(self, command: TriggerKill, caller: Caller) -> KillAnswer:
-        """Stop (S10.1)."""
-        raise NotImplementedError
+        """Stop (S10.1): in memory at once, then power-durable, then answered. Never refuses."""
+        return await self._kill(command, Actor.of(caller))
+
+    async def _kill(self, command: TriggerKill, actor: Actor) -> KillAnswer:
+        answer = self._kill_in_memory(command, actor)
+        is_durable = await self._try_sync(answer.sequence)
+        return replace(answer, durable=is_durable)
+
+    def _kill_in_memory(self, command: TriggerKill, actor: Actor) -> KillAnswer:
+        self._starts.make_way()
+        answer: KillAnswer = self._writer.decide(command, actor).answer
+        return answer
+
+    # Starting; each needs operator proof.
 
     async def reset_kill(self, command: ResetKill, caller: Caller) -> StartAnswer:
         """End activations (S10.3)."""
-        raise NotImplementedError
+        return await self._reset(command, caller)
 
     async def ease_kill(self, command: EaseKill, caller: Caller) -> StartAnswer:
         """Turn HALT into REDUCE_ONLY (S10.3)."""
-        raise NotImplementedError
+        return await self._reset(command, caller)
 
     async def reset_breaker(self, command: ResetBreaker, caller: Caller) -> StartAnswer:
         """Close the breaker (S9)."""
-        raise NotImplementedError
+        return await self._reset(command, caller)
 
     async def reset_all(self, command: ResetAll, caller: Caller) -> StartAnswer:
         """Reset both latches, or neither (S10.5)."""
-        raise NotImplementedError
+        return await self._reset(command, caller)
+
+    async def _reset(self, command: StartingCommand, caller: Caller) -> StartAnswer:
+        require_operator_proof(caller, type(command).__name__)
+        return await self._starts.reset(command, Actor.of(caller))
 
     async def release_order(self, command: ReleaseOrder, caller: Caller) -> StartAnswer:
         """End a reservation by hand (S7.5)."""
-        raise NotImplementedError
+        require_operator_proof(caller, "ReleaseOrder")
+        return await self._starts.release(command, Actor.of(caller))
 
     async def accept_recovery(self, command: AcceptRecovery, caller: Caller) -> StartAnswer:
         """Declare the books right after a recovery (S12.4)."""
-        raise NotImplementedError
+        require_operator_proof(caller, "AcceptRecovery")
+        answer = await self._starts.accept_recovery(command, Actor.of(caller))
+        await self._settle_recovery()
+        return answer
 
     async def accept_clock(self, accepted_by: str, reason: str, caller: Caller) -> StartAnswer:
         """Re-base `now` to the wall clock (S2.2)."""
-        raise NotImplementedError
+        require_operator_proof(caller, "AcceptClock")
+        return await self._starts.accept_clock(accepted_by, reason, Actor.of(caller))
+
+    async def remember_nonce(self, nonce: str, expires_at_ns: int, now_ns: int) -> NonceOutcome:
+        """Remember the nonce of an operator proof durably (S11): what `verify_proof` asks for."""
+        return await remember_nonce(self._store, nonce, expires_at_ns, now_ns)
+
+    # Looking.
 
     def status(self) -> ServiceStatus:
         """Return everything a person may ask, as of now."""
-        raise NotImplementedError
+        writer = self._writer
+        writer.refresh_conditions()
+        view = views.status(writer.state, self._clock.now(), writer.conditions)
+        return ServiceStatus(
+            view=view,
+            store=self._store_status(),
+            clock_kind=self._clock.kind,
+            clock_problem=clock_problem(self._clock, view.clock_jump_ns),
+            kill_file_problem=self._watch.kill_file_problem,
+            can_prove_operators=self._settings.can_prove_operators,
+            health=self.health(),
+            config_hash=writer.state.config_hash,
+            revision=self._changes.revision,
+            started_at=self._started_at,
+            version=self._settings.version,
+            instance_id=self.instance_id,
+            name=self._settings.name,
+            is_draining=self._is_draining,
+        )
 
-    def list_orders(self, strategy: str = "", symbol: str = "") -> list[OpenOrder]:
-        """Return the orders that hold a reservation; an empty name matches all."""
-        raise NotImplementedError
-
-    def observe_time(self, now_ns: int) -> None:
-        """Driven clock only: the call's `haltline-time`; an older one changes nothing."""
-        raise NotImplementedError
-
-    async def wait_changed(self, after_revision: int, timeout_seconds: float) -> int:
-        """Return the revision once it is above `after_revision`, or as it is at the timeout."""
-        raise NotImplementedError
-
-    @property
-    def is_draining(self) -> bool:
-        """Whether the sidecar is stopping."""
-        raise NotImplementedError
+    def health(self) -> tuple[HealthPart, ...]:
+        """Return every part with its cause; a killed sidecar is well, a poisoned one is not."""
+        writer = self._writer
+        return health_parts(
+            problem=writer.problem,
+            damage=writer.conditions.damage or "",
+            store=self._store_status(),
+            kill_file=self._watch.kill_file_look,
+            clock=clock_problem(self._clock, writer.state.clock_jump_ns),
+            is_draining=self._is_draining,
+        )
 
     @property
     def is_ready(self) -> bool:
         """Whether every needed part is well and nothing is draining."""
-        raise NotImplementedError
+        return all(part.is_well for part in self.health() if part.is_needed)
 
-    def health(self) -> tuple[HealthPart, ...]:
-        """Return every part with its cause."""
-        raise NotImplementedError
+    @property
+    def is_draining(self) -> bool:
+        """Whether the sidecar is stopping."""
+        return self._is_draining
+
+    @property
+    def stop_epoch(self) -> int:
+        """The epoch below which no approval may be sent (S4.6)."""
+        return self._writer.state.stop_epoch
+
+    @property
+    def revision(self) -> int:
+        """Counts the changes of this process."""
+        return self._changes.revision
+
+    async def wait_changed(self, after_revision: int, timeout_seconds: float) -> int:
+        """Return the revision once it is above `after_revision`, or as it is at the timeout."""
+        return await self._changes.wait(after_revision, timeout_seconds)
+
+    def list_orders(
+        self, strategy: str | None = None, symbol: str | None = None
+    ) -> list[OpenOrder]:
+        """Return the orders that hold a reservation, oldest first; no name matches all."""
+        state = self._writer.state
+        return views.list_orders(state, strategy or None, symbol or None, self._clock.now())
+
+    def observe_time(self, now_ns: int) -> None:
+        """Driven clock: take a call's `haltline-time`; one that is older changes nothing (S2.5).
+
+        A wall clock is told nothing, and a time outside 1970 to 2255 is as if none was given:
+        neither may stand in the way of a stop.
+        """
+        if not self._clock.observe(now_ns) or self._starts.is_pending:
+            return
+        self._writer.catch_up()
+        self._writer.flush()
+
+    # How it is done.
+
+    def _store_status(self) -> StoreStatus:
+        watch, writer = self._watch, self._writer
+        is_store_low = writer.conditions.store_low
+        return store_status(
+            self._store, writer.problem, watch.free_bytes, is_store_low=is_store_low
+        )
+
+    async def _make_durable(self, sequence: int) -> None:
+        """Return once a report is power-durable; refuse it where it never will be (rule 3)."""
+        try:
+            await self._writer.sync(sequence)
+        except StoreError as error:
+            raise not_durable(self._writer.problem or str(error)) from error
+
+    async def _try_sync(self, sequence: int) -> bool:
+        """Return whether the records up to `sequence` are power-durable now."""
+        try:
+            await self._writer.sync(sequence)
+        except StoreError:
+            return False
+        return True
+
+    async def _settle_recovery(self) -> None:
+        """Tell the store that a reconciliation is no longer owed, whoever goes away meanwhile."""
+        if self._writer.state.recovery.way_out:
+            return
+        await asyncio.shield(self._spawn(self._settle_in_store()))
+
+    async def _settle_in_store(self) -> None:
+        try:
+            await self._store.settle_recovery()
+        except StoreError as error:
+            # The next start asks to reconcile once more: tedious, and on the safe side.
+            LOG.warning("recovery is over, but the store could not note it: %s", error)
+            self._writer.refresh_conditions()
+
+    async def _write_snapshot(self, notes: list[str]) -> None:
+        """Keep the state as of now, so that the next start is short; failing costs only time."""
+        sequence = self._writer.state.last_sequence
+        try:
+            await self._store.write_snapshot(sequence, encode_snapshot(self._writer.state))
+        except StoreError as error:
+            LOG.warning("no snapshot: %s", error)
+            notes.append(f"no snapshot was kept, the next start replays the journal: {error}")
+            self._writer.refresh_conditions()
+            return
+        self._snapshot_sequence = sequence
+
+    async def _keep_beating(self) -> None:
+        while True:
+            await asyncio.sleep(BEAT_SECONDS)
+            self._watch.beat()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run `work` to its end, whoever asked for it; `stop` waits for it."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task

@@ -1,0 +1,135 @@
+"""Reads the state back from a store: the newest snapshot, then every record after it (S12.4).
+
+Rules:
+1. What cannot be read is damage: the state is that of the last record that could, and the
+   sidecar starts HALTED with the sequence and the way out.
+2. A snapshot that cannot be read costs time, not truth: the journal is replayed from its start.
+3. Opening changes nothing in the store.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from sidecar.clock import format_rfc3339
+from sidecar.core import engine
+from sidecar.core.answers import RecoveryState
+from sidecar.core.state import State
+from sidecar.service.records import RecordError, decode_record, decode_snapshot
+from sidecar.store.errors import StoreDamagedError
+from sidecar.store.recovery import Damage, RecoveryKind, classify
+from sidecar.store.store import Store
+
+WAY_OUT_RECONCILE: Final = (
+    "send a ReportAccount with complete positions and open orders, or compare with the venue and "
+    "run `haltline reset recovery --by NAME --reason TEXT`"
+)
+
+
+@dataclass(slots=True, kw_only=True)
+class Opened:
+    """The state of a store, and how it was found."""
+
+    state: State
+    records_count: int
+    replayed_count: int
+    last_at: int
+    recovery: RecoveryState
+    detail: str
+    way_out: str
+    denies_reducing: bool
+    summary: str
+    damage: str
+    notes: list[str]
+
+
+def open_state(store: Store) -> Opened:
+    """Return what the store remembers; never raises for what a disk can do."""
+    notes: list[str] = []
+    state = _read_snapshot(store, notes)
+    snapshot_sequence = state.last_sequence
+    damage = _replay(store, state) or store.facts.damage
+    kind = RecoveryKind.DAMAGED if damage is not None else classify(store.facts)
+    summary = _summary(store, state)
+    torn = store.facts.torn_tail_frames_count
+    detail = f"{summary}; {torn} unfinished writes at the tail were cut" if torn else summary
+    opened = Opened(
+        state=state,
+        records_count=state.last_sequence,
+        replayed_count=state.last_sequence - snapshot_sequence,
+        last_at=state.now,
+        recovery=RecoveryState(kind.value),
+        detail=f"{detail}: {_why(store, kind)}",
+        way_out="",
+        denies_reducing=False,
+        summary=summary,
+        damage="",
+        notes=[*store.notes, *notes],
+    )
+    if kind is RecoveryKind.RECONCILE:
+        opened.way_out = WAY_OUT_RECONCILE
+        opened.denies_reducing = store.facts.was_poisoned
+    if damage is not None:
+        opened.damage = f"the journal is damaged at record {damage.sequence}: {damage.what}"
+        opened.detail = f"{detail}; {opened.damage}"
+        opened.way_out = damage.way_out
+        opened.denies_reducing = True
+    return opened
+
+
+def _why(store: Store, kind: RecoveryKind) -> str:
+    if kind is RecoveryKind.RECONCILE and store.facts.was_poisoned:
+        return "the store was poisoned before; orders approved from memory may be forgotten"
+    return _WHY[kind]
+
+
+_WHY: Final = {
+    RecoveryKind.CLEAN: "nothing was left unfinished",
+    RecoveryKind.RECOVERED: "the process ended without a clean stop; nothing written was lost",
+    RecoveryKind.RECONCILE: "the machine went down without a clean stop; approvals given "
+    "shortly before may be forgotten",
+    RecoveryKind.DAMAGED: "the journal is damaged",
+}
+
+
+def _summary(store: Store, state: State) -> str:
+    if store.is_new:
+        return "new store"
+    if state.last_sequence == 0:
+        return "recovered 0 records"
+    return f"recovered {state.last_sequence} records, last at {format_rfc3339(state.now)}"
+
+
+def _read_snapshot(store: Store, notes: list[str]) -> State:
+    found = store.latest_snapshot()
+    if found is None:
+        return State()
+    sequence, payload = found
+    try:
+        state = decode_snapshot(payload)
+    except RecordError as error:
+        notes.append(f"snapshot {sequence} {error}; the journal is replayed instead")
+        return State()
+    if state.last_sequence != sequence or sequence > store.last_sequence:
+        notes.append(f"snapshot {sequence} is of another journal; the journal is replayed instead")
+        return State()
+    return state
+
+
+def _replay(store: Store, state: State) -> Damage | None:
+    """Fold the records after the state into it; return where that stopped, None at the end."""
+    sequence = state.last_sequence
+    try:
+        for sequence, payload in store.read(state.last_sequence + 1):
+            record = decode_record(payload)
+            if record.sequence != sequence:
+                return Damage(sequence=sequence, what=f"it says it is record {record.sequence}")
+            engine.replay(state, sequence, record.time, record.events)
+    except StoreDamagedError as error:
+        return Damage(sequence=error.sequence, what=error.what, way_out=error.way_out)
+    except RecordError as error:
+        return Damage(sequence=sequence, what=f"it {error}")
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        return Damage(sequence=sequence, what=f"it cannot be applied: {error!r}")
+    return None

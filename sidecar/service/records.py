@@ -1,0 +1,110 @@
+"""One journal record: a decision or command with all it caused, as JSON bytes (S13).
+
+Rules:
+1. A record holds events, never questions: reading it needs no configuration and no clock.
+2. Times are the core's `now`. Decimals are text, so that nothing is rounded on the way.
+3. A record or snapshot of another version is refused by name, never guessed at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from sidecar.core.denial import CallRefused
+from sidecar.core.derive import rebuild
+from sidecar.core.events import Event, decode_event, encode_event
+from sidecar.core.state import State, from_plain, to_plain
+from sidecar.service.callers import Actor
+
+RECORD_VERSION: Final = 1
+SNAPSHOT_VERSION: Final = 1
+
+_UNREADABLE: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What decoding raises on bytes that are no record of ours."""
+
+
+class RecordError(Exception):
+    """A record or snapshot cannot be read by this version."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One record as it stands in the journal."""
+
+    sequence: int
+    time: int
+    kind: str
+    actor: Actor
+    events: tuple[Event, ...]
+    config_hash: str
+
+
+def encode_record(
+    *,
+    sequence: int,
+    time: int,
+    kind: str,
+    actor: Actor,
+    events: Sequence[Event],
+    config_hash: str,
+) -> bytes:
+    """Return the bytes of a record; built at once, because every decision pays for it."""
+    return orjson.dumps(
+        {
+            "version": RECORD_VERSION,
+            "sequence": sequence,
+            "time": time,
+            "kind": kind,
+            "actor": {"role": actor.role, "peer": actor.peer, "name": actor.name},
+            "events": [encode_event(event) for event in events],
+            "config_hash": config_hash,
+        }
+    )
+
+
+def decode_record(payload: bytes) -> Record:
+    """Return the record; RecordError where it is none of ours or of another version."""
+    plain = _load(payload, RECORD_VERSION)
+    try:
+        actor = plain["actor"]
+        return Record(
+            sequence=plain["sequence"],
+            time=plain["time"],
+            kind=plain["kind"],
+            actor=Actor(actor["role"], actor["peer"], actor["name"]),
+            events=tuple(decode_event(event) for event in plain["events"]),
+            config_hash=plain["config_hash"],
+        )
+    except _UNREADABLE as error:
+        raise RecordError(f"is no record this version can read: {error!r}") from error
+
+
+def encode_snapshot(state: State) -> bytes:
+    """Return the whole state as bytes; grows with everything that is remembered."""
+    return orjson.dumps({"version": SNAPSHOT_VERSION, "state": to_plain(state)})
+
+
+def decode_snapshot(payload: bytes) -> State:
+    """Return the state with its derived fields; RecordError where it cannot be read."""
+    plain = _load(payload, SNAPSHOT_VERSION)
+    try:
+        state = from_plain(plain["state"])
+        rebuild(state)
+    except (*_UNREADABLE, CallRefused) as error:
+        raise RecordError(f"is no snapshot this version can read: {error!r}") from error
+    return state
+
+
+def _load(payload: bytes, version: int) -> dict[str, Any]:
+    try:
+        plain = orjson.loads(payload)
+    except ValueError as error:
+        raise RecordError(f"is not JSON: {error}") from error
+    if not isinstance(plain, dict) or plain.get("version") != version:
+        found = plain.get("version") if isinstance(plain, dict) else None
+        raise RecordError(f"has version {found!r}, this sidecar reads {version} (use its own)")
+    return plain

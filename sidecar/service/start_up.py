@@ -1,0 +1,55 @@
+"""What a start journals: configuration, how it went, and what the person who starts it says."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Final
+
+from sidecar.core import engine
+from sidecar.core.commands import ReportAccount
+from sidecar.core.thresholds import Thresholds
+from sidecar.service.callers import START_ACTOR
+from sidecar.service.opening import Opened
+from sidecar.service.writer import Writer
+
+START_EQUITY_REPORT_ID: Final = "start-equity"
+
+
+def put_in_force(writer: Writer, opened: Opened, thresholds: Thresholds, config_hash: str) -> None:
+    """Put the configuration in force and note how the start went, as two records (S12.4)."""
+    state, conditions = writer.state, writer.conditions
+    writer.write(
+        "Configure",
+        START_ACTOR,
+        lambda: engine.configure(state, thresholds, config_hash, conditions),
+    )
+    writer.write(
+        "Start",
+        START_ACTOR,
+        lambda: engine.start_recovery(
+            state,
+            conditions,
+            recovery=opened.recovery,
+            detail=opened.detail,
+            way_out=opened.way_out,
+            denies_reducing=opened.denies_reducing,
+        ),
+    )
+
+
+def take_initial_equity(writer: Writer, equity: Decimal | None, notes: list[str]) -> bool:
+    """Take `--equity` while the store never knew one; return whether it was ignored."""
+    if equity is None:
+        return False
+    if writer.state.account.is_equity_known:
+        notes.append("--equity is ignored: the store already knows the equity")
+        return True
+    writer.decide(ReportAccount(report_id=START_EQUITY_REPORT_ID, equity=equity), START_ACTOR)
+    return False
+
+
+def assume_flat(writer: Writer) -> None:
+    """Take the word of `--assume-flat` that the account holds nothing (S8.2)."""
+    writer.write(
+        "AssumeFlat", START_ACTOR, lambda: engine.assume_flat(writer.state, writer.conditions)
+    )

@@ -1,0 +1,100 @@
+"""Puts the service's answers about itself together: status and health."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sidecar.clock import JUMP_NS_MAX, SECOND_NS, Clock
+from sidecar.core import views
+from sidecar.core.judgement import Conditions
+from sidecar.service.facts import HealthPart, ServiceStatus, StoreStatus
+from sidecar.service.kill_file import KillFileLook
+from sidecar.service.opening import open_state
+from sidecar.store.store import Store
+
+WAY_OUT_POISONED: Final = "restart on a healthy disk; the start says what must be reconciled"
+
+
+def is_low(free_bytes: int | None, disk_free_min_bytes: int) -> bool:
+    """Say whether there is too little room; what cannot be told counts as too little."""
+    return free_bytes is None or free_bytes < disk_free_min_bytes
+
+
+def store_status(
+    store: Store, problem: str, free_bytes: int | None, *, is_store_low: bool
+) -> StoreStatus:
+    """Return what the store knows of itself, as of now."""
+    return StoreStatus(
+        store_id=store.store_id,
+        last_sequence=store.last_sequence,
+        durable_sequence=store.durable_sequence,
+        poisoned=problem,
+        free_bytes=free_bytes,
+        is_low=is_store_low,
+        chain_hash=store.chain_hash,
+    )
+
+
+def clock_problem(clock: Clock, clock_jump_ns: int) -> str:
+    """Say how far `now` is from the wall, where that needs a person; empty where it does not."""
+    ahead = (clock.now() - clock.wall()) // SECOND_NS
+    if ahead > JUMP_NS_MAX // SECOND_NS:
+        return f"decisions are taken {ahead} s ahead of the wall; `haltline reset clock` re-bases"
+    if clock_jump_ns:
+        jump = clock_jump_ns // SECOND_NS
+        return f"the wall jumped by {jump} s; `haltline reset clock` takes it as it is"
+    return ""
+
+
+def health_parts(
+    *,
+    problem: str,
+    damage: str,
+    store: StoreStatus,
+    kill_file: KillFileLook,
+    clock: str,
+    is_draining: bool,
+) -> tuple[HealthPart, ...]:
+    """Return every part with its cause. A killed sidecar is healthy, a poisoned one is not."""
+    low = f"{store.free_bytes} bytes are free; raising orders are denied" if store.is_low else ""
+    return (
+        _part("store", f"{problem}; {WAY_OUT_POISONED}" if problem else ""),
+        _part("books", damage),
+        _part("lifetime", "the sidecar is stopping" if is_draining else ""),
+        _part("disk_space", low, is_needed=False),
+        _part("kill_file", kill_file.problem and kill_file.sentence, is_needed=False),
+        _part("clock", clock, is_needed=False),
+    )
+
+
+def _part(name: str, cause: str, *, is_needed: bool = True) -> HealthPart:
+    return HealthPart(name=name, is_well=not cause, is_needed=is_needed, cause=cause)
+
+
+def stopped_status(store: Store) -> ServiceStatus:
+    """Return the status a stopped sidecar left in `store`, for people; nothing is written.
+
+    `started_at` is 0 and `instance_id` empty: nobody is running.
+    """
+    opened = open_state(store)
+    state = opened.state
+    damage = opened.damage
+    conditions = Conditions(damage=damage or None)
+    view = views.status(state, state.now, conditions)
+    facts = store_status(store, store.poisoned or "", store.free_bytes(), is_store_low=False)
+    return ServiceStatus(
+        view=view,
+        store=facts,
+        clock_kind=store.clock_kind,
+        clock_problem="",
+        kill_file_problem="",
+        can_prove_operators=False,
+        health=(_part("books", damage),),
+        config_hash=state.config_hash,
+        revision=0,
+        started_at=0,
+        version="",
+        instance_id="",
+        name="",
+        is_draining=False,
+    )

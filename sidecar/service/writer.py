@@ -1,0 +1,228 @@
+"""The single writer: decide, append, apply; and what holds when that fails (S12.1, S12.3).
+
+Rules:
+1. Nothing that decides awaits: a caller that is cancelled finds a decision whole or not taken.
+2. The record of a decision is written in the same turn of the loop that took it.
+3. A record that could not be written leaves memory ahead of the disk. From there on nothing is
+   written, every decision is told `store_problem`, and a restart replays what is true.
+4. An exception nobody foresaw may have left half a decision behind: from there on every order is
+   denied until a restart replays the journal, which never saw that half.
+5. A sequence is used up only by a record: what changed nothing has the sequence before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Final
+
+from sidecar.clock import Clock
+from sidecar.core import engine
+from sidecar.core.answers import AccountAnswer, ApiErrorAnswer, StartAnswer, TradeAnswer
+from sidecar.core.calendar import Calendar
+from sidecar.core.commands import CheckOrder, Tick
+from sidecar.core.denial import CallRefused, ErrorCode
+from sidecar.core.events import BreakerOpened, Event
+from sidecar.core.judgement import Conditions
+from sidecar.core.state import State
+from sidecar.core.turn import Outcome
+from sidecar.service.callers import SIDECAR, Actor
+from sidecar.service.changes import Changes
+from sidecar.service.records import encode_record
+from sidecar.store.errors import StoreError, StorePoisonedError
+from sidecar.store.store import Store
+
+BROKEN_REFUSAL: Final = "INVARIANT_BROKEN"
+
+
+class Writer:
+    """Owns the state; everything that changes it goes through here."""
+
+    def __init__(
+        self, *, store: Store, clock: Clock, state: State, calendar: Calendar, changes: Changes
+    ) -> None:
+        """`state` is the replay of `store`, and `clock` was started at its time."""
+        self.state = state
+        self.conditions = Conditions(calendar=calendar)
+        self.must_be_durable_sequence = 0
+        self._store = store
+        self._clock = clock
+        self._changes = changes
+        self._unwritten: list[tuple[int, bytes]] = []
+        self._lost = ""
+        self.refresh_conditions()
+
+    @property
+    def problem(self) -> str:
+        """Say why nothing is written any more; empty while all is well."""
+        return self._lost or self._store.poisoned or ""
+
+    def refresh_conditions(self) -> None:
+        """Tell the core what is wrong with the store; cheap, done before every decision."""
+        problem = self.problem or None
+        if problem != self.conditions.store_problem:
+            self.conditions.store_problem = problem
+            self._changes.bump()
+
+    def mark_damaged(self, why: str) -> None:
+        """Deny every order from here on: the books cannot be believed (S12.4)."""
+        if self.conditions.damage is None:
+            self.conditions.damage = why
+            self._changes.bump()
+
+    def decide(self, command: object, actor: Actor) -> Outcome:
+        """Decide, apply and write; raises CallRefused where nothing changed."""
+        self.catch_up()
+        return self.write(
+            type(command).__name__,
+            actor,
+            lambda: engine.execute(self.state, command, self.conditions),
+        )
+
+    def decide_unwritten(self, command: object, actor: Actor) -> Outcome:
+        """Decide about one item of a batch; `catch_up` comes before all, `flush` after."""
+        return self._take_turn(
+            type(command).__name__,
+            actor,
+            lambda: engine.execute(self.state, command, self.conditions),
+        )
+
+    def decide_all_or_none(self, orders: Sequence[CheckOrder], actor: Actor) -> Outcome:
+        """Decide about a batch that stands or falls together, as one record."""
+        self.catch_up()
+        return self.write(
+            "CheckOrders",
+            actor,
+            lambda: engine.execute_all_or_none(self.state, orders, self.conditions),
+        )
+
+    def catch_up(self) -> None:
+        """Journal a clock jump and do what fell due, so that the next command meets today.
+
+        Never raises: a stop must not fail because a release or a new day did.
+        """
+        self.refresh_conditions()
+        now = self._clock.now()
+        jump_ns = self._clock.take_jump()
+        try:
+            if jump_ns:
+                self._take_turn(
+                    "ClockJump",
+                    SIDECAR,
+                    lambda: engine.note_clock_jump(self.state, jump_ns, self.conditions),
+                )
+            if now >= engine.next_due(self.state):
+                self._take_turn(
+                    "Tick", SIDECAR, lambda: engine.execute(self.state, Tick(), self.conditions)
+                )
+        except CallRefused as refused:
+            self.mark_damaged(f"what fell due could not be done: {refused.message}")
+
+    def write(self, kind: str, actor: Actor, decide: Callable[[], Outcome]) -> Outcome:
+        """Take one turn and write its record, with any that were waiting."""
+        try:
+            return self._take_turn(kind, actor, decide)
+        finally:
+            self.flush()
+
+    def open_turn(self) -> tuple[int, int]:
+        """Begin a turn whose events are decided now and applied later; its sequence and time."""
+        self.catch_up()
+        self.flush()
+        sequence = self.state.last_sequence + 1
+        engine.begin(self.state, sequence, self._clock.now())
+        self.state.last_sequence = sequence - 1
+        return sequence, self.state.now
+
+    def append(
+        self, sequence: int, time: int, kind: str, actor: Actor, events: Sequence[Event]
+    ) -> None:
+        """Write a record whose events are not applied yet; `apply` follows when it is durable."""
+        self._encode(sequence, time, kind, actor, events)
+        self.flush()
+
+    def apply(self, sequence: int, time: int, events: Sequence[Event]) -> None:
+        """Make the events of `append` effective."""
+        engine.replay(self.state, sequence, time, events)
+        self._changes.bump()
+
+    def flush(self) -> None:
+        """Write what is decided and not yet written; a failure is remembered (rule 3)."""
+        records, self._unwritten = self._unwritten, []
+        if not records or self.problem:
+            return
+        try:
+            self._store.append(records)
+        except StoreError as error:
+            self._lost = self._store.poisoned or f"a record could not be written: {error}"
+        self.refresh_conditions()
+
+    async def sync(self, sequence: int) -> None:
+        """Return once the records up to `sequence` are power-durable; StoreError where never."""
+        if self.problem:
+            raise StorePoisonedError(self.problem)
+        try:
+            await self._store.sync(sequence)
+        except StoreError:
+            self.refresh_conditions()
+            raise
+
+    def _take_turn(self, kind: str, actor: Actor, decide: Callable[[], Outcome]) -> Outcome:
+        """Decide and apply under the next sequence, and keep the record for `flush`."""
+        state = self.state
+        sequence = state.last_sequence + 1
+        engine.begin(state, sequence, self._clock.now())
+        time = state.now
+        try:
+            outcome = decide()
+        except CallRefused:
+            state.last_sequence = sequence - 1
+            raise
+        except Exception as error:
+            state.last_sequence = sequence - 1
+            self.mark_damaged(_broken_text(kind, error))
+            raise CallRefused(
+                ErrorCode.INTERNAL, BROKEN_REFUSAL, _broken_text(kind, error)
+            ) from error
+        if not outcome.events:
+            state.last_sequence = sequence - 1
+            _correct_sequence(outcome, sequence - 1)
+            return outcome
+        try:
+            self._encode(sequence, time, kind, actor, outcome.events)
+        except (TypeError, ValueError) as error:
+            self._lost = f"record {sequence} ({kind}) could not be encoded: {error}"
+            self.refresh_conditions()
+        if any(isinstance(event, BreakerOpened) for event in outcome.events):
+            self.must_be_durable_sequence = sequence
+        self._changes.bump()
+        return outcome
+
+    def _encode(
+        self, sequence: int, time: int, kind: str, actor: Actor, events: Sequence[Event]
+    ) -> None:
+        if self.problem:
+            return
+        record = encode_record(
+            sequence=sequence,
+            time=time,
+            kind=kind,
+            actor=actor,
+            events=events,
+            config_hash=self.state.config_hash,
+        )
+        self._unwritten.append((sequence, record))
+
+
+def _broken_text(kind: str, error: Exception) -> str:
+    return (
+        f"{kind} broke an invariant ({type(error).__name__}: {error}); every order is denied until "
+        "a restart replays the journal"
+    )
+
+
+def _correct_sequence(outcome: Outcome, sequence: int) -> None:
+    """Give an answer that left no record the sequence of the newest one (rule 5)."""
+    answer = outcome.answer
+    if isinstance(answer, (TradeAnswer, ApiErrorAnswer, AccountAnswer, StartAnswer)):
+        outcome.answer = replace(answer, sequence=sequence)
