@@ -15,18 +15,20 @@ import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from sidecar import __version__
-from sidecar.auth import NonceOutcome, Secrets
+from sidecar.auth import Secrets
 from sidecar.cli.failures import CommandFailed, Exit
 from sidecar.cli.ready import ready_line, start_notes
 from sidecar.clock import Clock, ClockKind, DrivenClock, WallClock, format_rfc3339
 from sidecar.config import Configuration, Durability, config_hash, print_effective, to_thresholds
 from sidecar.server import AddressError, HttpHealth, Server, ServerOptions, TlsFiles
 from sidecar.service import Role, Service, Settings
-from sidecar.store.errors import StoreError, StoreLimitError, StorePoisonedError
+from sidecar.service.nonces import remember_nonce
+from sidecar.store.errors import StoreError
 from sidecar.store.lock import Holder
 from sidecar.store.sqlite_open import OpenOptions, open_sqlite_store
 from sidecar.store.store import Store
@@ -87,7 +89,7 @@ async def _serve(plan: Plan, service: Service, store: Store) -> None:
     server = Server(
         service=service,
         secrets=plan.secrets,
-        remember_nonce=_NonceMemory(store).remember,
+        remember_nonce=partial(remember_nonce, store),
         addresses=plan.addresses,
         options=_server_options(plan),
     )
@@ -131,25 +133,6 @@ def _handlers(stopping: asyncio.Event) -> Iterator[None]:
     finally:
         for number in numbers:
             loop.remove_signal_handler(number)
-
-
-class _NonceMemory:
-    """Says to the server whether a proof was used before."""
-
-    def __init__(self, store: Store) -> None:
-        """Nonces are remembered in `store`."""
-        self._store = store
-
-    async def remember(self, nonce: str, expires_at_ns: int, now_ns: int) -> NonceOutcome:
-        """Return once the nonce is durable; what cannot be remembered is not trusted."""
-        try:
-            is_fresh = await self._store.remember_nonce(
-                nonce, expires_at_ns=expires_at_ns, now_ns=now_ns
-            )
-        except (StorePoisonedError, StoreLimitError) as error:
-            LOG.warning("an operator proof could not be remembered: %s", error)
-            return NonceOutcome.UNAVAILABLE
-        return NonceOutcome.FRESH if is_fresh else NonceOutcome.SEEN
 
 
 def _open_options(plan: Plan) -> OpenOptions:

@@ -6,6 +6,8 @@ Rules:
 - Secrets come from the environment, go into an HMAC and nowhere else.
 """
 
+from __future__ import annotations
+
 import os
 import secrets
 import time

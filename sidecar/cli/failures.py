@@ -73,14 +73,21 @@ WAY_OUT_OF_REASON: Final = {
 def from_fault(target: str, fault: CallFault) -> CommandFailed:
     """Return how a command ends whose call failed."""
     if not fault.is_from_sidecar and fault.code in _UNREACHABLE_CODES:
-        return unreachable(target, f"{fault.code}: {fault.message}".rstrip(": "))
+        return unreachable(target, f"{fault.code}: {_innermost(fault.message)}".rstrip(": "))
     code = Exit.UNREACHABLE if fault.reason == "DRAINING" else _EXIT_OF_CODE.get(fault.code)
-    fields = "".join(f"\n  {item.field}: {item.description}" for item in fault.field_faults)
     message = fault.message or fault.code
+    if fault.field_faults and fault.reason == "MALFORMED_REQUEST":
+        message = "\n  ".join(
+            ["the request is malformed:"]
+            + [f"{item.field}: {item.description}" for item in fault.field_faults]
+        )
     way_out = WAY_OUT_OF_REASON.get(fault.reason, "")
-    return CommandFailed(
-        code or Exit.DENIED, message + fields, reason=fault.reason, way_out=way_out
-    )
+    return CommandFailed(code or Exit.DENIED, message, reason=fault.reason, way_out=way_out)
+
+
+def _innermost(message: str) -> str:
+    """Return the last cause that the transport names: `Connection refused`."""
+    return message.rsplit("error: ", maxsplit=1)[-1]
 
 
 _EXIT_OF_CODE: Final = {

@@ -192,11 +192,11 @@ def _describe_account(answer: account_pb2.ReportAccountResponse) -> str:
     lines = [f"Taken as record {answer.sequence}; equity {answer.equity or 'UNKNOWN'}"]
     for drift in answer.drift:
         kind = word(drift, "kind")
-        names = " ".join(
-            printable(name) for name in (drift.strategy, drift.symbol, drift.order_id) if name
+        names = "".join(
+            f" {printable(name)}" for name in (drift.strategy, drift.symbol, drift.order_id) if name
         )
         lines.append(
-            f"  Drift {kind} {names}: held {drift.expected or '-'}, "
+            f"  Drift {kind}{names}: held {drift.expected or '-'}, "
             f"venue says {drift.reported or '-'}"
         )
     lines.extend(

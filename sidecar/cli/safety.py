@@ -2,7 +2,8 @@
 
 Rules:
 - With the sidecar down it reads the data directory, changes nothing there, and says so.
-- Exit code 1 while anything is stopped, so that a script need not read the text.
+- Exit code 1 while anything is stopped, 3 where nothing is but the sidecar is down: only 0 means
+  that trading goes on.
 """
 
 import click
@@ -32,3 +33,5 @@ def safety(common: Common) -> None:
     common.print(text, plain)
     if is_stopped(status):
         raise SystemExit(Exit.DENIED)
+    if opening:
+        raise SystemExit(Exit.UNREACHABLE)

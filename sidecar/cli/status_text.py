@@ -39,11 +39,13 @@ Position Limits:
 
 
 def is_stopped(status: status_pb2.Status) -> bool:
-    """Say whether anything holds trading back: a kill of any scope, the breaker, the store."""
+    """Say whether anything holds trading back: a kill of any scope, the breaker, the store,
+    the KILL file."""
     return (
         status.trading_mode != short_status_pb2.TRADING_MODE_NORMAL
         or is_killed(status)
         or is_open(status)
+        or status.kill_switch.kill_file_present
     )
 
 

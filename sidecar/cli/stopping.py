@@ -11,7 +11,7 @@ import click
 from haltline.v1 import kill_switch_pb2
 
 from sidecar.cli.connection import connect
-from sidecar.cli.failures import Exit
+from sidecar.cli.failures import CommandFailed, Exit
 from sidecar.cli.options import Common, common_options, printable, to_plain
 from sidecar.cli.words import at, scope_flag, scope_words, word
 
@@ -73,8 +73,12 @@ def kill(
             _plain_word(action), kill_switch_pb2.REQUESTED_ACTION_UNSPECIFIED
         ),
     )
-    with connect(common.target, common.timeout_seconds) as connection:
-        answer = connection.call(connection.safety.TriggerKill, request)
+    try:
+        with connect(common.target, common.timeout_seconds) as connection:
+            answer = connection.call(connection.safety.TriggerKill, request)
+    except CommandFailed as failure:
+        failure.way_out += f"; to have it start HALTED: touch {common.directory}/KILL"
+        raise
     common.print(_describe(answer, common.target), to_plain(answer))
     if not answer.durable:
         raise SystemExit(Exit.DENIED)

@@ -51,7 +51,8 @@ def _draw_once(feed: Feed, common: Common) -> None:
     if common.as_json:
         click.echo(json.dumps(to_plain(view.status), indent=2))
         return
-    Console().print(draw(view, time.monotonic(), common.target))
+    console = Console()
+    console.print(draw(view, time.monotonic(), common.target, console.width))
 
 
 def _draw_live(feed: Feed, common: Common) -> None:
@@ -59,7 +60,8 @@ def _draw_live(feed: Feed, common: Common) -> None:
     view = feed.view()
     with Live(console=console, screen=True, auto_refresh=False) as live:
         while True:
-            live.update(draw(view, time.monotonic(), common.target), refresh=True)
+            screen = draw(view, time.monotonic(), common.target, console.width)
+            live.update(screen, refresh=True)
             view = feed.wait(view, _REDRAW_SECONDS)
 
 

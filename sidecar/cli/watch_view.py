@@ -14,15 +14,18 @@ from haltline.v1 import circuit_breaker_pb2, position_limits_pb2, status_pb2
 from rich.align import Align
 from rich.console import Group, RenderableType
 from rich.panel import Panel
+from rich.styled import Styled
 from rich.table import Table
 from rich.text import Text
 
 from sidecar.cli.feed import FeedView
+from sidecar.cli.letters import large
 from sidecar.cli.options import printable
 from sidecar.cli.status_text import is_killed, is_open, trading_mode
 from sidecar.cli.words import at, lasting, percent, scope_words, word
 
 _BAR_WIDTH: Final = 20
+_WIDE_COLUMNS: Final = 130
 _LISTED_COUNT_MAX: Final = 5
 _WARNING: Final = Decimal("0.8")
 _MODE_STYLE: Final = {
@@ -49,18 +52,24 @@ _SHORT_CAUSE: Final = {
 }
 
 
-def draw(view: FeedView, now: float, target: str) -> RenderableType:
-    """Return the whole screen; `now` is the monotonic clock."""
-    parts: list[RenderableType] = [_banner(view, now)]
+def draw(view: FeedView, now: float, target: str, width: int) -> RenderableType:
+    """Return the whole screen; `now` is the monotonic clock, `width` the terminal's columns."""
+    parts: list[RenderableType] = [_banner(view, now), _footer(view, now, target)]
     if view.status is not None:
-        parts += [
-            _kill_panel(view.status),
-            _breaker_panel(view.status),
-            _limits_panel(view.status),
-            _account_panel(view.status),
-        ]
-    parts.append(_footer(view, now, target))
+        body = _layers(view.status, is_wide=width >= _WIDE_COLUMNS)
+        parts.append(Styled(body, "dim") if view.is_lost(now) else body)
     return Group(*parts)
+
+
+def _layers(status: status_pb2.Status, *, is_wide: bool) -> RenderableType:
+    breaker, limits = _breaker_panel(status), _limits_panel(status)
+    if not is_wide:
+        return Group(_kill_panel(status), breaker, limits, _account_panel(status))
+    side_by_side = Table.grid(expand=True)
+    side_by_side.add_column(ratio=1)
+    side_by_side.add_column(ratio=1)
+    side_by_side.add_row(breaker, limits)
+    return Group(_kill_panel(status), side_by_side, _account_panel(status))
 
 
 def _banner(view: FeedView, now: float) -> Panel:
@@ -74,11 +83,10 @@ def _banner(view: FeedView, now: float) -> Panel:
     return _large(known, _MODE_MEANING[known], _MODE_STYLE[known])
 
 
-def _large(title: str, sentence: str, style: str) -> Panel:
-    spaced = " ".join(title.replace("_", " "))
-    text = Text(f"{spaced}\n", style=style, justify="center")
+def _large(word: str, sentence: str, style: str) -> Panel:
+    text = Text(f"{large(word)}\n", style=style, justify="center")
     text.append(sentence, style=style)
-    return Panel(Align.center(text, vertical="middle"), style=style, padding=(1, 2))
+    return Panel(Align.center(text), style=style)
 
 
 def _kill_panel(status: status_pb2.Status) -> Panel:
@@ -105,8 +113,12 @@ def _kill_panel(status: status_pb2.Status) -> Panel:
 def _breaker_panel(status: status_pb2.Status) -> Panel:
     breaker = status.circuit_breaker
     grid = _grid()
+    off: list[str] = []
     for trigger in breaker.triggers:
         name = word(trigger, "cause")
+        if trigger.arming == circuit_breaker_pb2.TRIGGER_ARMING_OFF:
+            off.append(_SHORT_CAUSE.get(name, name))
+            continue
         grid.add_row(
             _SHORT_CAUSE.get(name, name), *_trigger_cells(trigger, is_ratio="DRAWDOWN" in name)
         )
@@ -119,14 +131,14 @@ def _breaker_panel(status: status_pb2.Status) -> Panel:
         for cause in breaker.causes
     ]
     state = "OPEN (trading PAUSED)" if is_open(status) else "CLOSED (trading ENABLED)"
+    if off:
+        grid.add_row(Text("off", style="dim"), Text(", ".join(off), style="dim"), "")
     return _panel("2  Circuit breaker", state, Group(*causes, grid), is_bad=is_open(status))
 
 
 def _trigger_cells(
     trigger: circuit_breaker_pb2.CircuitBreakerTrigger, *, is_ratio: bool
 ) -> tuple[Text, Text]:
-    if trigger.arming == circuit_breaker_pb2.TRIGGER_ARMING_OFF:
-        return Text("off", style="dim"), Text("")
     threshold = Decimal(trigger.threshold or "0")
     shown = f"{percent(trigger.threshold)} %" if is_ratio else trigger.threshold
     if trigger.arming != circuit_breaker_pb2.TRIGGER_ARMING_ARMED:
@@ -134,7 +146,7 @@ def _trigger_cells(
             f"of {shown}: {printable(trigger.not_armed_why)}", style="magenta"
         )
     observed = trigger.observed or "0"
-    text = f"{percent(observed)} % of {shown}" if is_ratio else f"{observed} of {shown}"
+    text = f"{percent(observed, places=2)} % of {shown}" if is_ratio else f"{observed} of {shown}"
     return _bar(Decimal(observed), threshold), Text(text)
 
 
@@ -181,7 +193,8 @@ def _exposures(
 def _exposure_cells(exposure: position_limits_pb2.Exposure) -> tuple[Text, Text]:
     if not exposure.HasField("share"):
         return _not_armed(), Text("equity is unknown: increases are denied", style="magenta")
-    text = f"{percent(exposure.share)} % of {percent(exposure.limit_ratio)} %  {exposure.exposure}"
+    share, limit = percent(exposure.share, places=2), percent(exposure.limit_ratio)
+    text = f"{share} % of {limit} %  {exposure.exposure}"
     return _bar(Decimal(exposure.share), Decimal(exposure.limit_ratio)), Text(text)
 
 
@@ -197,7 +210,7 @@ def _account_lines(status: status_pb2.Status) -> Iterator[Text]:
         if drawdown.HasField("ratio"):
             name = word(drawdown, "kind").lower()
             style = "bold red" if drawdown.stands else "default"
-            line.append(f"   {name} drawdown {percent(drawdown.ratio)} %", style=style)
+            line.append(f"   {name} drawdown {percent(drawdown.ratio, places=2)} %", style=style)
     yield line
     if status.positions_state != status_pb2.POSITIONS_STATE_CONFIRMED:
         yield Text("POSITIONS NOT_CONFIRMED", style="bold magenta")
@@ -218,16 +231,18 @@ def _account_lines(status: status_pb2.Status) -> Iterator[Text]:
 
 
 def _footer(view: FeedView, now: float, target: str) -> Text:
-    text = Text(style="dim")
+    text = Text(no_wrap=True, overflow="ellipsis")
     if view.status is not None:
         if view.status.clock.mode != status_pb2.CLOCK_MODE_WALL:
             now_there = (
                 at(view.status.clock.now) if view.status.clock.HasField("now") else "not set"
             )
-            text.append(f" DRIVEN CLOCK {now_there} ", style="bold black on cyan")
+            text.append(f" DRIVEN CLOCK {now_there} ", style="bold white on blue")
             text.append(" ")
-        text.append(f"epoch {view.status.stop_epoch}, record {view.status.last_sequence}, ")
-    text.append(f"{target}, frame {view.frames_count}, heard {view.silent_seconds(now):.1f} s ago")
+        epoch, record = view.status.stop_epoch, view.status.last_sequence
+        text.append(f"epoch {epoch}, record {record}, ", style="dim")
+    heard = f"frame {view.frames_count}, heard {view.silent_seconds(now):.1f} s ago"
+    text.append(f"{heard}, {target}", style="dim")
     if view.problem:
         text.append(f"\n{printable(view.problem)}; trying again", style="bold red")
     return text

@@ -5,7 +5,7 @@ Rules:
 - Unknown enum values show as their number: a newer sidecar must not crash an older command line.
 """
 
-from decimal import Decimal
+from decimal import ROUND_UP, Decimal
 from typing import Final
 
 from google.protobuf.duration_pb2 import Duration
@@ -22,9 +22,12 @@ _HOUR: Final = 3600
 _DAY: Final = 86400
 
 
-def percent(ratio: str) -> str:
-    """Return `30.0` for `0.3`: at least one decimal, none lost."""
-    text = format_decimal(Decimal(ratio or "0") * 100)
+def percent(ratio: str, places: int | None = None) -> str:
+    """Return `30.0` for `0.3`: at least one decimal; none lost, or `places` rounded up."""
+    value = Decimal(ratio or "0") * 100
+    if places is not None:
+        value = value.quantize(Decimal(1).scaleb(-places), rounding=ROUND_UP)
+    text = format_decimal(value)
     return text if "." in text else f"{text}.0"
 
 
