@@ -46,8 +46,23 @@ CORE_MAY_IMPORT = frozenset(
     }
 )
 
-# Modules that no test names or imports, and where they are tested instead.
+# Modules of the core without a test of their name: the test that holds them, and why.
 TESTED_ELSEWHERE: dict[str, str] = {}
+
+# The tests of a floor are tests/FLOOR/ and tests/test_FLOOR*.py.
+FLOORS = {
+    "auth": "sidecar.auth",
+    "cli": "sidecar.cli",
+    "client": "haltline",
+    "clock": "sidecar.clock",
+    "config": "sidecar.config",
+    "core": "sidecar.core",
+    "examples": "examples",
+    "server": "sidecar.server",
+    "service": "sidecar.service",
+    "store": "sidecar.store",
+    "wire": "sidecar.wire",
+}
 
 # Proto files that are named otherwise than a module of the core, and why.
 PROTO_NOUNS = {
@@ -211,26 +226,43 @@ def test_no_test_sleeps_for_a_fixed_time() -> None:
     _assert_none(faults)
 
 
-def test_every_module_has_its_test() -> None:
-    """Every module of the sidecar has a test that is named for it, or imports it."""
-    tests = [path for path in _python_files("tests") if path.name.startswith("test_")]
-    stems = {path.stem for path in tests}
-    imported = {module for path in _python_files("tests") for module in _imports(_tree(path))}
-    modules = {
-        _name(path): path
-        for path in _python_files("sidecar")
-        if path.name not in {"__init__.py", "__main__.py"}
-    }
+def test_every_module_of_the_core_has_its_test() -> None:
+    """For sidecar/core/X.py there is a tests/core/test_X.py, or a stated place."""
+    stems = {path.stem for path in _python_files("tests/core")}
     faults = [
-        f"{name}: no tests/**/test_{path.stem}.py, and no test imports it"
-        for name, path in modules.items()
-        if name not in TESTED_ELSEWHERE
+        f"{name}: no tests/core/test_{path.stem}.py"
+        for path in _python_files("sidecar/core")
+        if (name := _name(path)) not in TESTED_ELSEWHERE
+        and path.stem != "__init__"
         and not any(re.fullmatch(rf"test_{path.stem}(_.+)?", stem) for stem in stems)
-        and name.removesuffix(".py").replace("/", ".") not in imported
     ]
     faults += [
-        f"{name}: in TESTED_ELSEWHERE, but not there" for name in TESTED_ELSEWHERE.keys() - modules
+        f"TESTED_ELSEWHERE: {name} or {place.split(':')[0]} is not there"
+        for name, place in TESTED_ELSEWHERE.items()
+        if not ((ROOT / name).exists() and (ROOT / place.split(":")[0]).exists())
     ]
+    _assert_none(faults)
+
+
+def test_every_module_is_reached_by_the_tests_of_its_floor() -> None:
+    """The tests of a floor import each of its modules, by name or through its front door."""
+    faults = []
+    for floor, package in FLOORS.items():
+        files = {_module(path): path for path in _floor_files(package)}
+        patterns = (f"{floor}/**/*.py", f"test_{floor}*.py")
+        found = [path for pattern in patterns for path in (ROOT / "tests").glob(pattern)]
+        waiting = [module for path in found for module in _imports(_tree(path))]
+        reached: set[str] = set()
+        while waiting:
+            module = waiting.pop()
+            if module in files and module not in reached:
+                reached.add(module)
+                waiting += _imports(_tree(files[module]))
+        faults += [
+            f"{_name(files[module])}: no test in tests/{floor}/ reaches it"
+            for module in files.keys() - reached
+            if not module.endswith("__main__")
+        ]
     _assert_none(faults)
 
 
@@ -321,6 +353,21 @@ def _written_files() -> Iterator[Path]:
         for file in [path] if path.is_file() else sorted(path.rglob("*")):
             if file.is_file() and file.suffix in WRITTEN_SUFFIXES and GENERATED not in file.parents:
                 yield file
+
+
+def _floor_files(package: str) -> list[Path]:
+    """Find the files of a module or a package, wherever its tree is."""
+    trees = (ROOT, ROOT / "clients/python/src")
+    places = [tree / package.replace(".", "/") for tree in trees]
+    module_files = [file for place in places if (file := place.with_suffix(".py")).exists()]
+    package_files = [file for place in places if place.is_dir() for file in place.rglob("*.py")]
+    assert module_files or package_files, f"FLOORS: no {package}"
+    return [path for path in module_files + package_files if GENERATED not in path.parents]
+
+
+def _module(path: Path) -> str:
+    name = _name(path).removeprefix("clients/python/src/")
+    return name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
 def _requirements(lock: str) -> list[str]:
