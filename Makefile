@@ -23,7 +23,7 @@ setup: $(STAMP) ## Make .venv from the locked, hashed packages; does nothing whi
 
 $(STAMP): ops/requirements-dev.txt pyproject.toml clients/python/pyproject.toml
 	@python="$$(bash ops/find-python)" || exit 1; \
-	echo "setup: making $(VENV) with $$python from ops/requirements-dev.txt (about a minute the first time)"; \
+	echo "setup: installing ops/requirements-dev.txt into $(VENV) with $$python (half a minute or more the first time)"; \
 	test -x $(BIN)/python || "$$python" -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r ops/requirements-dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index \
