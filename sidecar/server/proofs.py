@@ -1,7 +1,7 @@
 """Operator proof at the door: judged over the bytes received, before anything is parsed (S11).
 
-Rules: the judgement goes on the caller; `service.callers` says what follows from it, and a call
-that needs proof asks it before the request is read, so that nobody learns anything without one.
+Rules: a call that needs proof asks for it before its request is read, so that nobody learns
+anything without one; that it needs one is the service's rule, which asks again.
 """
 
 from __future__ import annotations
@@ -11,13 +11,29 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from sidecar.auth import RememberNonce, Secrets, SignedCall, read_headers, verify_proof
-from sidecar.core.denial import CallRefused
+from sidecar.auth import (
+    ProofOutcome,
+    RememberNonce,
+    Secrets,
+    SignedCall,
+    read_headers,
+    verify_proof,
+)
+from sidecar.core.denial import CallRefused, ErrorCode
 from sidecar.server.calls import Context
 from sidecar.service import Caller, Role, Service
 from sidecar.service.callers import require_operator_proof
 
 LOG: Final = logging.getLogger(__name__)
+
+_REFUSALS: Final = {
+    ProofOutcome.UNCONFIGURED: (ErrorCode.PERMISSION_DENIED, "OPERATOR_PROOF_NOT_CONFIGURED"),
+    ProofOutcome.MALFORMED: (ErrorCode.PERMISSION_DENIED, "OPERATOR_PROOF_MALFORMED"),
+    ProofOutcome.WRONG: (ErrorCode.PERMISSION_DENIED, "OPERATOR_PROOF_WRONG"),
+    ProofOutcome.STALE: (ErrorCode.PERMISSION_DENIED, "OPERATOR_PROOF_STALE"),
+    ProofOutcome.REPEATED: (ErrorCode.PERMISSION_DENIED, "OPERATOR_PROOF_REPEATED"),
+    ProofOutcome.UNREMEMBERED: (ErrorCode.UNAVAILABLE, "OPERATOR_PROOF_UNREMEMBERED"),
+}
 
 
 def is_proof_given(context: Context) -> bool:
@@ -55,11 +71,10 @@ class Prover:
             remember_nonce=self._remember_nonce,
             now_ns=self._real_time_ns(),
         )
-        role = Role.OPERATOR if result.is_proved else caller.role
-        judged = replace(caller, role=role, has_operator_proof=result.is_proved, proof=result)
-        try:
-            require_operator_proof(judged, path.rpartition("/")[2])
-        except CallRefused as refused:
-            LOG.warning("%s from %s refused: %s", path, caller.peer, refused.reason)
-            raise
-        return judged
+        if result.is_proved:
+            return replace(caller, role=Role.OPERATOR, has_operator_proof=True)
+        LOG.warning("%s from %s refused: %s", path, caller.peer, result.reason)
+        if result.outcome is ProofOutcome.MISSING:
+            require_operator_proof(caller, path.rpartition("/")[2])
+        code, reason = _REFUSALS[result.outcome]
+        raise CallRefused(code, reason, f"{path}: {result.reason}")
