@@ -36,7 +36,7 @@ async def measure_bytes(directory: Path, rounds: int) -> Sample:
         clock=ManualClock(1_700_000_000_000_000_000),
         thresholds=Thresholds(),
         config_hash="bench",
-        settings=Settings(kill_file_directory=directory),
+        settings=Settings(kill_file_directory=str(directory)),
     )
     await service.start()
     caller = Caller(role=Role.BOT, peer="bench", name="bench")
