@@ -77,7 +77,10 @@ class Tally:
 
 
 class Bot:
-    """Trades recorded days through one venue, asking one `Safety`."""
+    """Trades recorded days through one venue, asking one `Safety`.
+
+    `after_open` is called once the account of a day is told, `before_order` before each order.
+    """
 
     def __init__(
         self,
@@ -87,6 +90,7 @@ class Bot:
         venue: SimulatedVenue,
         safety: Safety,
         clock: SessionClock,
+        after_open: Callable[[date], None] | None = None,
         before_order: Callable[[Order], None] | None = None,
     ) -> None:
         self.tally = Tally()
@@ -95,6 +99,7 @@ class Bot:
         self._venue = venue
         self._safety = safety
         self._clock = clock
+        self._after_open = after_open
         self._before_order = before_order
         self._unknown: list[Order] = []
         self._has_reconciled = False
@@ -126,6 +131,8 @@ class Bot:
         self._has_reconciled = True
         self._clock.advance(MARK_REPEAT_SECONDS)
         self._safety.report_account(self._snapshot, prices, is_complete=False)
+        if self._after_open:
+            self._after_open(self._prices.days[index])
 
     def _orders(self, index: int) -> list[tuple[Order, bool]]:
         """Every strategy's wishes of today as orders, exits before entries."""
@@ -177,27 +184,32 @@ class Bot:
         return True
 
     def _ask_and_send(self, order: Order, *, is_exit: bool) -> Denied | None:
+        """Ask, send, tell. An order left by an exception after sending is told as FAILED."""
         self.tally.asked += 1
-        reports: tuple[VenueReport, ...] = ()
         try:
             with self._safety.order(order, is_exit=is_exit) as approval:
                 approval.mark_sent()
                 self.tally.approved += 1
-                reports = self._venue.submit(order, self._clock.now)
+                self._send(order)
         except Denied as denied:
             self._count(denied)
             return denied
-        except VenueApiError as error:
-            self.tally.outcomes["api error"] += 1
-            self._safety.report_not_taken(order, error.message)
-            self._safety.report_api_error(error.code, error.message)
         except VenueTimeoutError as error:
             self.tally.outcomes["timed out"] += 1
             self._unknown.append(order)
             self._safety.report_api_error("timeout", str(error))
+        return None
+
+    def _send(self, order: Order) -> None:
+        try:
+            reports = self._venue.submit(order, self._clock.now)
+        except VenueApiError as error:
+            self.tally.outcomes["api error"] += 1
+            self._safety.report_not_taken(order, error.message)
+            self._safety.report_api_error(error.code, error.message)
+            return
         for report in reports:
             self._report(report)
-        return None
 
     def _count(self, denied: Denied) -> None:
         self.tally.denied_by_layer[denied.layer] += 1

@@ -59,7 +59,7 @@ class Safety(Protocol):
         ...
 
     def report_not_taken(self, order: Order, note: str) -> None:
-        """Checkpoint 4: the order was sent and the venue's API did not take it."""
+        """Checkpoint 4: the order was sent, and the venue's API did not take it: it is over."""
         ...
 
     def report_never_arrived(self, order: Order) -> None:

@@ -1,50 +1,85 @@
-"""Operator proof: an HMAC over the bytes of one call to one sidecar, usable once (S11).
+"""Operator proof (S11): what is signed, and how it travels.
 
 Rules:
-1. Signed is `hs1`, the store's id, `GRPC`, the full method, the time, the nonce and the hex SHA-256
-   of the request's bytes as sent, joined by line feeds: a proof for one sidecar starts no other.
-2. A nonce is fresh for every call; the sidecar remembers it.
-3. A secret is an argument and never leaves it: nothing here stores, prints or logs one.
+- Signed is `hs1`, audience, method, path, timestamp, nonce and the SHA-256 of the body, each on its
+  own line, with HMAC-SHA256. The audience is the store's id: a proof for one sidecar starts no other.
+- The body is the bytes that are sent, so they are serialized once. A nonce is used once.
+- A secret shows in no repr, no log and no pickle.
 """
-
-from __future__ import annotations
 
 import hashlib
 import hmac
 import secrets
-import time
-from typing import Final
+from typing import NoReturn
 
-SIGNATURE_KEY: Final = "x-haltline-signature"
-TIMESTAMP_KEY: Final = "x-haltline-timestamp"
-NONCE_KEY: Final = "x-haltline-nonce"
+SCHEME = "hs1"
+GRPC_METHOD = "GRPC"
+SIGNATURE_KEY = "x-haltline-signature"
+TIMESTAMP_KEY = "x-haltline-timestamp"
+NONCE_KEY = "x-haltline-nonce"
+NONCE_BYTES = 16
 
-_SCHEME: Final = "hs1"
-_METHOD: Final = "GRPC"
+
+class OperatorSecret:
+    """One secret; it can sign, and cannot be shown."""
+
+    __slots__ = ("_key",)
+
+    def __init__(self, secret: str) -> None:
+        """Raises ValueError where there is nothing to sign with, or two secrets at once."""
+        if not secret.strip():
+            raise ValueError("secret: is empty; it is the sidecar's KILL_SWITCH_SECRET")
+        if "," in secret:
+            raise ValueError("secret: holds a comma; of two rotating secrets give one")
+        self._key = secret.encode()
+
+    def __repr__(self) -> str:
+        return "OperatorSecret(***)"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("an operator secret is not pickled or copied")
+
+    def sign(self, message: bytes) -> str:
+        """Return the lower-case hex HMAC-SHA256 of a message."""
+        return hmac.new(self._key, message, hashlib.sha256).hexdigest()
 
 
-def message_to_sign(audience: str, path: str, timestamp: str, nonce: str, body: bytes) -> bytes:
-    """Return the bytes that are signed; `timestamp` is Unix seconds in decimal digits."""
+def message_to_sign(
+    *, audience: str, method: str, path: str, timestamp: str, nonce: str, body: bytes
+) -> bytes:
+    """Return the bytes an operator proof signs."""
     digest = hashlib.sha256(body).hexdigest()
-    return "\n".join((_SCHEME, audience, _METHOD, path, timestamp, nonce, digest)).encode()
+    return f"{SCHEME}\n{audience}\n{method}\n{path}\n{timestamp}\n{nonce}\n{digest}".encode()
 
 
-def sign(  # noqa: PLR0913, PLR0917 - the parts of the signed text, in its order
-    secret: str, audience: str, path: str, timestamp: str, nonce: str, body: bytes
+def sign(
+    secret: str | OperatorSecret,
+    *,
+    audience: str,
+    path: str,
+    timestamp: str,
+    nonce: str,
+    body: bytes,
+    method: str = GRPC_METHOD,
 ) -> str:
-    """Return the signature as 64 lower-case hex digits."""
-    message = message_to_sign(audience, path, timestamp, nonce, body)
-    return hmac.new(secret.encode(), message, hashlib.sha256).hexdigest()
+    """Return the signature of one operator call, lower-case hex.
+
+    `path` is the full method name, `/haltline.v1.OperatorService/ResetKill`; `timestamp` is seconds
+    since 1970 as decimal digits; `body` is the serialized request.
+    """
+    key = secret if isinstance(secret, OperatorSecret) else OperatorSecret(secret)
+    message = message_to_sign(
+        audience=audience, method=method, path=path, timestamp=timestamp, nonce=nonce, body=body
+    )
+    return key.sign(message)
 
 
 def proof_metadata(
-    secret: str, audience: str, path: str, body: bytes
+    secret: OperatorSecret, *, audience: str, path: str, timestamp: int, body: bytes
 ) -> tuple[tuple[str, str], ...]:
-    """Return the metadata of one proved call, with the time of now and a fresh nonce."""
-    timestamp, nonce = str(int(time.time())), secrets.token_hex(16)
-    signature = sign(secret, audience, path, timestamp, nonce, body)
-    return (
-        (SIGNATURE_KEY, signature),
-        (TIMESTAMP_KEY, timestamp),
-        (NONCE_KEY, nonce),
+    """Return the metadata that proves an operator for one call, with a fresh nonce."""
+    nonce = secrets.token_hex(NONCE_BYTES)
+    signature = sign(
+        secret, audience=audience, path=path, timestamp=str(timestamp), nonce=nonce, body=body
     )
+    return ((SIGNATURE_KEY, signature), (TIMESTAMP_KEY, str(timestamp)), (NONCE_KEY, nonce))
