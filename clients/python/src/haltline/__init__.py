@@ -28,6 +28,7 @@ from haltline.errors import (
 from haltline.guard import Guard
 from haltline.guard_core import ReportOutcome
 from haltline.halting import GuardStatus, HaltCause
+from haltline.operators import Operator
 from haltline.order import Order
 from haltline.outbox import UnreportedFact
 from haltline.settings import GuardSettings
@@ -63,6 +64,7 @@ __all__ = [
     "Layer",
     "NotSendable",
     "OpenOrder",
+    "Operator",
     "Order",
     "OrderDenied",
     "OrderType",

@@ -7,15 +7,15 @@ Rules:
 """
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any, final
 
 import grpc
 
-from haltline.answers import Question, read_answer, read_batch_answer, read_fault
 from haltline.approval import Approval, Approvals
-from haltline.decision import Decision, Denial, DenialReason
+from haltline.check_stream import CheckStream
+from haltline.decision import Decision
 from haltline.errors import (
     CallFailed,
     CallFault,
@@ -24,8 +24,9 @@ from haltline.errors import (
     ReportRefused,
     read_rpc_error,
 )
-from haltline.guard_calls import LOGGER, RPC_OF_REPORT, GuardCalls, StatusCallback
-from haltline.guard_core import ReportOutcome, question, unasked
+from haltline.guard_calls import LOGGER, RPC_OF_REPORT, StatusCallback
+from haltline.guard_core import ReportOutcome
+from haltline.guard_steps import INTERRUPTED, NO_FAULT, GuardSteps
 from haltline.order import Order
 from haltline.order_life import OrderLife
 from haltline.outbox import Delivery, Pending, Report
@@ -36,28 +37,23 @@ from haltline.settings import (
     STREAM_RETRY_LAST_SECONDS,
     GuardSettings,
 )
-from haltline.times import SECOND_NS
 from haltline.v1 import (
     kill_switch_pb2,
-    order_pb2,
     reservations_pb2,
     safety_service_pb2_grpc,
     status_pb2,
 )
-from haltline.words import BatchMode, number
-
-LIST_PAGE_SIZE = 1_000
 
 
 @final
 class Guard(
-    GuardCalls[Approval, Approvals, Decision, ReportOutcome, kill_switch_pb2.TriggerKillResponse]
+    GuardSteps[Approval, Approvals, Decision, ReportOutcome, kill_switch_pb2.TriggerKillResponse]
 ):
     """Stands between one strategy and its venue. Use it as a context manager.
 
     `on_halt` is called once for each stop and `on_resume` once when none stands any more, from a
     thread of the guard. `store_id` pins the store; otherwise the first one heard is it.
-    `driven_clock` is for replays: only then, and then only, is a driven sidecar spoken to.
+    `driven_clock` is for replays: then, and only then, is a driven sidecar spoken to.
     """
 
     def __init__(
@@ -81,11 +77,10 @@ class Guard(
             settings=settings,
         )
         self._lock: threading.Condition = threading.Condition(threading.RLock())
-        self._channel = settings.channel or _open_channel(target, settings)
+        self._channel = settings.channel or open_channel(target, settings.credentials)
         self._stub = safety_service_pb2_grpc.SafetyServiceStub(self._channel)
+        self._check_stream = CheckStream(self._stub) if settings.uses_check_stream else None
         self._stream: Any = None
-        self._stream_heard_at = self._now()
-        self._details_asked_at = self._now()
         self._threads: list[threading.Thread] = []
 
     # Its life.
@@ -116,6 +111,8 @@ class Guard(
         if left:
             LOGGER.error("closed with %d reports not acknowledged", left)
         self._reopen_stream()
+        if self._check_stream is not None:
+            self._check_stream.close()
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join(timeout=self._settings.close_timeout_seconds)
@@ -137,37 +134,41 @@ class Guard(
 
     def ask(self, order: Order, *, timeout: float | None = None) -> Approval:
         """Ask about an order made beforehand; as `order`."""
-        return self._ask_by(self._check_order, order, timeout)
+        self._refuse_slips(order)
+        self._wait_for_status(self._check_seconds(timeout))
+        order, denial = self._prepare(order)
+        if denial is not None:
+            return Approval(self, self._life(order, denial, is_asked=False))
+        try:
+            decision = self._check(order, timeout)
+        except BaseException:
+            self._abandon([order])
+            raise
+        return Approval(self, self._life(order, decision, is_asked=True))
 
     def check(self, order: Order, *, timeout: float | None = None) -> Decision:
         """Ask without consequence (a dry run): the full answer, which authorises nothing."""
-        order, denial = self._prepare(order, timeout)
-        if denial is not None:
-            return denial
-        return self._check_order(order, timeout, dry_run=True)
+        self._refuse_slips(order)
+        self._wait_for_status(self._check_seconds(timeout))
+        order, denial = self._prepare(order)
+        return self._check(order, timeout, dry_run=True) if denial is None else denial
 
     def check_orders(
         self, orders: Sequence[Order], *, all_or_none: bool = False, timeout: float | None = None
     ) -> Approvals:
         """Ask about several orders in one step, each seeing the reservations of those before it."""
-        prepared = [self._prepare(order, timeout) for order in orders]
-        named = [order for order, _ in prepared]
-        denials = [denial for _, denial in prepared]
-        if not named:
-            return Approvals([])
-        if any(denial is not None for denial in denials):
-            first = next(denial for denial in denials if denial is not None)
-            why = Denial(first.reason or DenialReason.UNAVAILABLE, first.message)
-            decisions = [unasked(order, why) for order in named]
-            return Approvals(
-                [
-                    self._approval(o, d, is_asked=False)
-                    for o, d in zip(named, decisions, strict=True)
-                ]
-            )
-        decisions = self._check_batch(named, timeout, all_or_none=all_or_none)
+        for order in orders:
+            self._refuse_slips(order)
+        self._wait_for_status(self._check_seconds(timeout))
+        named, decisions = self._prepare_batch(list(orders))
+        is_asked = decisions is None and bool(named)
+        if decisions is None:
+            decisions = self._check_batch(named, timeout, all_or_none=all_or_none) if named else []
         return Approvals(
-            [self._approval(o, d, is_asked=True) for o, d in zip(named, decisions, strict=True)]
+            [
+                Approval(self, self._life(order, decision, is_asked=is_asked))
+                for order, decision in zip(named, decisions, strict=True)
+            ]
         )
 
     def list_orders(
@@ -176,15 +177,9 @@ class Guard(
         """Yield every order that holds a reservation, oldest first; raises CallFailed."""
         token = ""
         while True:
-            request = reservations_pb2.ListOrdersRequest(
-                strategy=strategy or None,
-                symbol=symbol or None,
-                page_size=LIST_PAGE_SIZE,
-                page_token=token,
-            )
-            page, fault = self._call(
-                self._stub.ListOrders, request, self._settings.report_timeout_seconds
-            )
+            request = self._list_request(strategy, symbol, token)
+            seconds = self._settings.report_timeout_seconds
+            page, fault = self._call(self._stub.ListOrders, request, seconds)
             if page is None:
                 raise CallFailed("ListOrders", fault)
             yield from page.orders
@@ -194,17 +189,12 @@ class Guard(
 
     def get_status(self, *, timeout: float | None = None) -> status_pb2.Status:
         """Ask how everything stands now; raises CallFailed. `status` asks nobody."""
-        wait = self._settings.report_timeout_seconds if timeout is None else timeout
+        seconds = self._settings.report_timeout_seconds if timeout is None else timeout
         asked_at = self._now()
-        request = status_pb2.GetStatusRequest(subscriber=self.core.strategy)
-        answer, fault = self._call(self._stub.GetStatus, request, wait)
+        answer, fault = self._call(self._stub.GetStatus, self._status_request(), seconds)
         if answer is None:
             raise CallFailed("GetStatus", fault)
-        with self._lock:
-            self.core.view.hear_status(answer.status, asked_at)
-            self._tell()
-        status: status_pb2.Status = answer.status
-        return status
+        return self._hear_status(answer, asked_at)
 
     # Reports.
 
@@ -215,17 +205,14 @@ class Guard(
             ReportRefused: the sidecar will never take it as it is.
             ReportsFull: it could be neither delivered nor kept.
         """
-        with self._lock:
-            entry = self.core.outbox.add(report, self._now())
-        delivery, outcome = self._attempt(entry)
-        if delivery is Delivery.REFUSED and outcome.fault is not None:
-            raise ReportRefused(RPC_OF_REPORT[type(report)], outcome.fault)
+        delivery, outcome = self._attempt(self._add_report(report))
+        if delivery is Delivery.REFUSED:
+            raise ReportRefused(RPC_OF_REPORT[type(report)], outcome.fault or NO_FAULT)
         return outcome
 
     def leave(self, life: OrderLife, *, by_exception: bool) -> None:
         """The bot leaves an order: report what it left open. Never raises for a report's sake."""
-        with self._lock:
-            report = life.leave(by_exception=by_exception)
+        report = self._leaving_report(life, by_exception=by_exception)
         if report is None:
             return
         try:
@@ -239,110 +226,62 @@ class Guard(
         outcome = self.deliver(request)
         if isinstance(outcome.answer, kill_switch_pb2.TriggerKillResponse):
             return outcome.answer
-        raise KillNotAcknowledged("TriggerKill", outcome.fault or _no_fault())
+        raise KillNotAcknowledged("TriggerKill", outcome.fault or NO_FAULT)
 
     # Below: calls.
 
-    def _prepare(self, order: Order, timeout: float | None) -> tuple[Order, Decision | None]:
-        """Name the order; return our own denial where it is not asked about."""
-        self._wait_for_status(self._settings.check_timeout_seconds if timeout is None else timeout)
-        with self._lock:
-            named = self.core.name(order)
-            return named, self._decide_unasked(named)
-
-    def _ask_by(
-        self,
-        check: Callable[[Order, float | None], Decision],
-        order: Order,
-        timeout: float | None,
-    ) -> Approval:
-        """Ask over one of the ways to ask; both fail closed alike."""
-        order.named("unnamed", self.core.strategy).request()  # a slip shows before anything else
-        named, denial = self._prepare(order, timeout)
-        if denial is not None:
-            return self._approval(named, denial, is_asked=False)
-        return self._approval(named, check(named, timeout), is_asked=True)
-
-    def _approval(self, order: Order, decision: Decision, *, is_asked: bool) -> Approval:
-        with self._lock:
-            return Approval(self, self.core.life(order, decision, is_asked=is_asked))
-
-    def _check_order(
-        self, order: Order, timeout: float | None, *, dry_run: bool = False
-    ) -> Decision:
-        request = order.request(dry_run=dry_run)
-        asked = question(order, self._now(), dry_run=dry_run)
-        wait = self._settings.check_timeout_seconds if timeout is None else timeout
-        answer, fault = self._call(self._stub.CheckOrder, request, wait)
-        if answer is None:
-            return read_fault(asked, fault)
-        with self._lock:
-            decision = read_answer(self.core.view, asked, answer, self._now())
-            self._tell()
-        return decision
+    def _check(self, order: Order, timeout: float | None, *, dry_run: bool = False) -> Decision:
+        request, asked = self._question(order, dry_run=dry_run)
+        seconds = self._check_seconds(timeout)
+        if self._check_stream is not None:
+            return self._read_check(asked, *self._check_stream.ask(request, seconds))
+        return self._read_check(asked, *self._call(self._stub.CheckOrder, request, seconds))
 
     def _check_batch(
         self, orders: list[Order], timeout: float | None, *, all_or_none: bool
     ) -> list[Decision]:
-        mode = BatchMode.ALL_OR_NONE if all_or_none else BatchMode.INDEPENDENT
-        request = order_pb2.CheckOrdersRequest(
-            orders=[order.request() for order in orders], mode=number(mode)
-        )
-        asked_at = self._now()
-        questions = [Question(order_id=order.order_id, asked_at=asked_at) for order in orders]
-        wait = self._settings.check_timeout_seconds if timeout is None else timeout
-        answer, fault = self._call(self._stub.CheckOrders, request, wait)
-        if answer is None:
-            return [read_fault(asked, fault) for asked in questions]
-        with self._lock:
-            decisions = read_batch_answer(self.core.view, questions, answer, self._now())
-            self._tell()
-        return decisions
+        request, questions = self._batch_questions(orders, all_or_none=all_or_none)
+        seconds = self._check_seconds(timeout)
+        try:
+            answer, fault = self._call(self._stub.CheckOrders, request, seconds)
+        except BaseException:
+            self._abandon(orders)
+            raise
+        return self._read_batch(questions, answer, fault)
 
     def _call(
         self,
         rpc: Any,  # noqa: ANN401 -- any call of the stub, with its own request and answer
         request: Any,  # noqa: ANN401 -- as rpc
-        timeout: float,
+        seconds: float,
     ) -> tuple[Any, CallFault]:
         """Return the answer, or None and why there is none."""
         with self._lock:
             metadata = self.core.metadata()
         try:
-            return rpc(request, timeout=timeout, metadata=metadata), _no_fault()
+            return rpc(request, timeout=seconds, metadata=metadata), NO_FAULT
         except (grpc.RpcError, ValueError) as error:  # ValueError: the channel is closed
             return None, read_rpc_error(error)
 
     def _attempt(self, entry: Pending) -> tuple[Delivery, ReportOutcome]:
-        """Try once to deliver; the entry is in flight and is settled whatever happens."""
-        with self._lock:
-            fault = self.core.why_not_deliver(entry)
-            asked_at = self._now()
+        """Try once to deliver; the entry is settled whatever happens."""
+        name, fault, asked_at = self._begin_attempt(entry)
         answer = None
         try:
             if fault is None:
-                rpc = getattr(self._stub, RPC_OF_REPORT[type(entry.report)])
-                answer, no_answer = self._call(
-                    rpc, entry.report, self._report_timeout(entry.report)
-                )
+                seconds = self._report_seconds(entry.report)
+                answer, no_answer = self._call(getattr(self._stub, name), entry.report, seconds)
                 fault = no_answer if answer is None else None
         except BaseException:
-            fault = CallFault(code="CANCELLED", reason="", message="interrupted")
+            self._end_attempt(entry, None, INTERRUPTED, asked_at)
             raise
-        finally:
-            with self._lock:
-                settled = self.core.settle(entry, answer, fault, asked_at, self._now())
-                self._tell()
-        return settled
+        return self._end_attempt(entry, answer, fault, asked_at)
 
     def _flush(self) -> None:
         """Try once more, for a bounded time, to deliver what waits."""
-        deadline = self._now() + int(self._settings.close_timeout_seconds * SECOND_NS)
-        with self._lock:
-            self.core.outbox.hasten(self._now())
-        while self._now() < deadline:
-            with self._lock:
-                entry = self.core.outbox.take_due(self._now())
+        give_up_at = self._hasten()
+        while self._now() < give_up_at:
+            entry = self._take_due()
             if entry is None or self._attempt(entry)[0] is Delivery.UNANSWERED:
                 return
 
@@ -352,37 +291,25 @@ class Guard(
         """Read the status stream, and open it anew for as long as the guard is open."""
         retry = STREAM_RETRY_FIRST_SECONDS
         while not self.core.is_closed:
-            if self._read_stream():
-                retry = STREAM_RETRY_FIRST_SECONDS
+            retry = STREAM_RETRY_FIRST_SECONDS if self._read_stream() else retry
             with self._lock:
-                if not self.core.is_closed:
-                    self._lock.wait_for(
-                        lambda: self.core.is_closed, retry * (0.5 + self._jitter() / 2)
-                    )
+                self._lock.wait_for(lambda: self.core.is_closed, retry * (0.5 + self._jitter() / 2))
             retry = min(2 * retry, STREAM_RETRY_LAST_SECONDS)
 
     def _read_stream(self) -> bool:
         """Read one stream to its end; True where it was of use."""
         is_of_use = False
-        request = status_pb2.StreamStatusRequest(subscriber=self.core.strategy)
+        request = self._begin_stream()
         try:
             with self._lock:
-                self.core.view.open_stream()
-                self._stream_heard_at = self._now()
                 if self.core.is_closed:
                     return False
                 self._stream = stream = self._stub.StreamStatus(request)
             for frame in stream:
-                with self._lock:
-                    is_good = self.core.view.hear_frame(frame, self._now())
-                    self._stream_heard_at = self._now()
-                    if is_good and not is_of_use:
-                        self.core.outbox.hasten(self._now())
-                    self._tell()
-                is_of_use = is_of_use or is_good
-                if not is_good:
+                if not self._hear_frame(frame):
                     stream.cancel()
                     break
+                is_of_use = True
         except (grpc.RpcError, ValueError) as error:
             LOGGER.debug("the status stream ended: %s", read_rpc_error(error))
         return is_of_use
@@ -391,55 +318,21 @@ class Guard(
         """Retry reports, notice silence, fetch the details of a stop no frame has told of."""
         while not self.core.is_closed:
             with self._lock:
-                self._tell_silence()
-                entry = self.core.outbox.take_due(self._now())
-                details_due_at = self._details_due_at()
-                lacks_details = details_due_at is not None and details_due_at <= self._now()
-                if entry is None and not lacks_details:
-                    self._lock.wait(self._seconds_to_next())
+                duty = self._next_duty_locked()
+                if self._notices:
+                    self._lock.notify_all()
+                if duty.is_idle:
+                    self._lock.wait(duty.wait_seconds)
                     continue
-            if entry is not None:
-                delivery, outcome = self._attempt(entry)
-                if delivery is Delivery.REFUSED:
-                    LOGGER.error("a report was refused for good: %s", outcome.fault)
-            if lacks_details:
-                self._fetch_details()
-
-    def _fetch_details(self) -> None:
-        self._details_asked_at = self._now()
-        try:
-            self.get_status()
-        except CallFailed as error:
-            LOGGER.debug("%s", error)
-
-    def _details_due_at(self) -> int | None:
-        """Return when to ask for the details of a stop: at most once a second."""
-        due_at = self.core.view.details_due_at()
-        return None if due_at is None else max(due_at, self._details_asked_at + SECOND_NS)
-
-    def _tell_silence(self) -> None:
-        """Tell of silence once it is due, and give up a stream that says nothing. Lock is held."""
-        now = self._now()
-        self._queue_notices()
-        if self._notices:
-            self._lock.notify_all()
-        if (
-            self._stream is not None
-            and now - self._stream_heard_at > self.core.view.silence_limit_ns
-        ):
-            self._stream_heard_at = now
-            self._stream.cancel()
-
-    def _seconds_to_next(self) -> float:
-        """Return how long nothing is due. The lock is held."""
-        view, now = self.core.view, self._now()
-        due = [
-            view.silence_due_at(now),
-            self._details_due_at(),
-            self.core.outbox.next_due_at(),
-            self._stream_heard_at + view.silence_limit_ns + 1,
-        ]
-        return max(min(at for at in due if at is not None) - now, 0) / SECOND_NS
+            if duty.is_stream_dead:
+                self._reopen_stream()
+            if duty.entry is not None:
+                self._attempt(duty.entry)
+            if duty.lacks_details:
+                try:
+                    self.get_status()
+                except CallFailed as error:
+                    LOGGER.debug("%s", error)
 
     def _call_back(self) -> None:
         """Call the bot back, one notice after the other, holding nothing."""
@@ -466,20 +359,14 @@ class Guard(
     def _wake(self) -> None:
         self._lock.notify_all()
 
-    def _wait_for_status(self, timeout: float) -> None:
+    def _wait_for_status(self, seconds: float) -> None:
         """Wait until it is known whom we speak to, but no longer."""
-        view = self.core.view
         with self._lock:
-            self._lock.wait_for(
-                lambda: view.knows_clock or view.other_store_id or self.core.is_closed, timeout
-            )
+            self._lock.wait_for(self._knows_whom, seconds)
 
 
-def _open_channel(target: str, settings: GuardSettings) -> grpc.Channel:
-    if settings.credentials is not None:
-        return grpc.secure_channel(target, settings.credentials, CHANNEL_OPTIONS)
+def open_channel(target: str, credentials: grpc.ChannelCredentials | None) -> grpc.Channel:
+    """Return a connection of one's own; plain without credentials."""
+    if credentials is not None:
+        return grpc.secure_channel(target, credentials, CHANNEL_OPTIONS)
     return grpc.insecure_channel(target, CHANNEL_OPTIONS)
-
-
-def _no_fault() -> CallFault:
-    return CallFault(code="UNKNOWN", reason="", message="")

@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 from haltline.account import OpenOrder, Position, account_request
 from haltline.approval_calls import OrderReports, ReportDesk, ReportT
 from haltline.decimals import DecimalLike
-from haltline.decision import Decision, Denial, DenialReason
+from haltline.decision import Denial, DenialReason
 from haltline.guard_core import GuardCore, unasked
 from haltline.halting import GuardStatus, Halted, Resumed
 from haltline.order import Order
@@ -63,6 +63,8 @@ class GuardCalls(ReportDesk[ReportT], Generic[OrderT, BatchT, DecisionT, ReportT
         store_id: str,
         settings: GuardSettings,
     ) -> None:
+        if driven_clock and settings.uses_check_stream:
+            raise ValueError("uses_check_stream: a stream cannot carry the driven clock's time")
         self._target = target
         self._settings = settings
         self._now = settings.monotonic_ns
@@ -323,13 +325,3 @@ class GuardCalls(ReportDesk[ReportT], Generic[OrderT, BatchT, DecisionT, ReportT
         for notice in self.core.view.notices(self._now()):
             LOGGER.warning("%s: %s", type(notice).__name__.lower(), notice.status.message)
             self._notices.append(notice)
-
-    def _report_timeout(self, report: Report) -> float:
-        is_kill = isinstance(report, kill_switch_pb2.TriggerKillRequest)
-        settings = self._settings
-        return settings.kill_timeout_seconds if is_kill else settings.report_timeout_seconds
-
-    def _decide_unasked(self, order: Order) -> Decision | None:
-        """Return our own denial, or None where the order may be asked about. The lock is held."""
-        denial = self.core.why_not_ask(order)
-        return None if denial is None else unasked(order, denial)

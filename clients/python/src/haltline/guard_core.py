@@ -11,7 +11,6 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from haltline.answers import Question
 from haltline.decimals import name_text
 from haltline.decision import Decision, Denial, DenialReason, denied
 from haltline.errors import CallFault, NotSendable, StaleApproval
@@ -226,11 +225,6 @@ class GuardCore:
 def unasked(order: Order, denial: Denial) -> Decision:
     """Return the decision on an order nobody was asked about."""
     return denied(order.order_id, denial)
-
-
-def question(order: Order, asked_at: int, *, dry_run: bool = False) -> Question:
-    """Return what is asked and when; read the clock before the request goes out."""
-    return Question(order_id=order.order_id, asked_at=asked_at, dry_run=dry_run)
 
 
 def _short_status(answer: ReportAnswer | None) -> short_status_pb2.ShortStatus | None:

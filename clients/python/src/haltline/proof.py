@@ -2,7 +2,8 @@
 
 Rules:
 - Signed is `hs1`, audience, method, path, timestamp, nonce and the SHA-256 of the body, each on its
-  own line, with HMAC-SHA256. The audience is the store's id: a proof for one sidecar starts no other.
+  own line, with HMAC-SHA256. The audience is the store's id: a proof for one sidecar starts no
+  other.
 - The body is the bytes that are sent, so they are serialized once. A nonce is used once.
 - A secret shows in no repr, no log and no pickle.
 """

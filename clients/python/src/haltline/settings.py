@@ -35,7 +35,9 @@ class GuardSettings:
 
     `credentials` are for a sidecar beyond this machine; without them the connection is plain.
     `channel` is one made elsewhere; the guard then neither makes nor closes any. At most
-    `reports_max` reports wait to be acknowledged before new orders are denied.
+    `reports_max` reports wait to be acknowledged before new orders are denied. With
+    `uses_check_stream` orders are asked about over one open stream; not under a driven clock, whose
+    time travels with each call.
     """
 
     check_timeout_seconds: float = CHECK_TIMEOUT_SECONDS
@@ -44,6 +46,7 @@ class GuardSettings:
     connect_timeout_seconds: float = 2.0
     close_timeout_seconds: float = 2.0
     reports_max: int = 1_000
+    uses_check_stream: bool = False
     credentials: grpc.ChannelCredentials | None = None
     channel: Any = None  # grpc.Channel, or grpc.aio.Channel for haltline.aio
     monotonic_ns: Callable[[], int] = field(default=time.monotonic_ns)
