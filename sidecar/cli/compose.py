@@ -26,6 +26,7 @@ from sidecar.cli.ready import ready_line, start_notes
 from sidecar.clock import Clock, ClockKind, DrivenClock, WallClock, format_rfc3339
 from sidecar.config import Configuration, Durability, config_hash, print_effective, to_thresholds
 from sidecar.server import AddressError, HttpHealth, Server, ServerOptions, TlsFiles
+from sidecar.server.addresses import TcpAddress, parse_address, refuse_exposure
 from sidecar.service import Role, Service, Settings
 from sidecar.service.nonces import remember_nonce
 from sidecar.store.errors import StoreError
@@ -55,6 +56,7 @@ class Plan:
 
 async def run(plan: Plan) -> int:
     """Serve until SIGTERM or SIGINT; return the exit code. Raises CommandFailed."""
+    _judge_addresses(plan)
     try:
         store = open_sqlite_store(plan.directory, _open_options(plan))
     except StoreError as error:
@@ -81,6 +83,19 @@ async def run(plan: Plan) -> int:
         "the next start asks to reconcile"
     )
     return Exit.DENIED
+
+
+def _judge_addresses(plan: Plan) -> None:
+    """Refuse an address before a store is made for it. Raises CommandFailed."""
+    has_tls = plan.configuration.server.tls is not None
+    try:
+        for text in plan.addresses:
+            address = parse_address(text)
+            if isinstance(address, TcpAddress):
+                is_driven = plan.clock_kind == "driven"
+                refuse_exposure(address, has_tls=has_tls, is_clock_driven=is_driven)
+    except AddressError as error:
+        raise CommandFailed(Exit.USAGE, str(error), reason="ADDRESS") from error
 
 
 async def _serve(plan: Plan, service: Service, store: Store) -> None:

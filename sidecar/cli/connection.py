@@ -9,7 +9,6 @@ Rules:
 from __future__ import annotations
 
 import os
-import secrets
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,12 +17,12 @@ from typing import Final, TypeVar
 import grpc
 from google.protobuf.message import Message
 from haltline.errors import read_rpc_error
-from haltline.proof import sign
+from haltline.proof import OperatorSecret, proof_metadata
 from haltline.v1 import status_pb2
 from haltline.v1.operator_service_pb2_grpc import OperatorServiceStub
 from haltline.v1.safety_service_pb2_grpc import SafetyServiceStub
 
-from sidecar.auth import KILL_VARIABLE, NONCE_KEY, RESET_VARIABLE, SIGNATURE_KEY, TIMESTAMP_KEY
+from sidecar.auth import KILL_VARIABLE, RESET_VARIABLE
 from sidecar.cli.failures import CommandFailed, Exit, from_fault
 
 Request = TypeVar("Request", bound=Message)
@@ -66,14 +65,12 @@ class Connection:
 
     def prove(self, path: str, request: Message, store_id: str) -> Metadata:
         """Return the metadata that proves an operator for this very request to this store."""
-        nonce = secrets.token_hex(16)
-        timestamp = str(int(time.time()))
-        body = request.SerializeToString()
-        signature = sign(_secret(os.environ), store_id, path, timestamp, nonce, body)
-        return (
-            (SIGNATURE_KEY, signature),
-            (TIMESTAMP_KEY, timestamp),
-            (NONCE_KEY, nonce),
+        return proof_metadata(
+            _secret(os.environ),
+            audience=store_id,
+            path=path,
+            timestamp=int(time.time()),
+            body=request.SerializeToString(),
         )
 
     def call_as_operator(
@@ -95,12 +92,12 @@ def connect(target: str, timeout_seconds: float) -> Iterator[Connection]:
         yield Connection(channel, target, timeout_seconds)
 
 
-def _secret(environment: Mapping[str, str]) -> str:
+def _secret(environment: Mapping[str, str]) -> OperatorSecret:
     """Return the secret to sign with: the newest of the reset secret's, else of the kill's."""
     for variable in (RESET_VARIABLE, KILL_VARIABLE):
         first = environment.get(variable, "").split(",")[0].strip()
         if first:
-            return first
+            return OperatorSecret(first)
     raise CommandFailed(
         Exit.USAGE,
         "starting again needs operator proof, and no secret is in the environment",

@@ -7,21 +7,48 @@ Rules:
 
 import json
 import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Final
 
 import click
 
-from sidecar.cli.check import check
-from sidecar.cli.configuration import config
 from sidecar.cli.failures import CommandFailed, Exit
-from sidecar.cli.orders import account, orders, release
-from sidecar.cli.safety import safety
-from sidecar.cli.serve import serve
-from sidecar.cli.starting import ease, reset
-from sidecar.cli.stopping import kill
-from sidecar.cli.watch import watch
+
+_MODULE_OF_COMMAND: Final = {
+    "serve": "serve",
+    "safety": "safety",
+    "kill": "stopping",
+    "reset": "starting",
+    "ease": "starting",
+    "orders": "orders",
+    "release": "orders",
+    "account": "orders",
+    "watch": "watch",
+    "check": "check",
+    "config": "configuration",
+}
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class Commands(click.Group):
+    """Imports a command's module only when it is asked for: a kill waits for nothing else."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names, in the order of the help."""
+        del ctx
+        return list(_MODULE_OF_COMMAND)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command, or None where there is none of that name."""
+        del ctx
+        module = _MODULE_OF_COMMAND.get(cmd_name)
+        if module is None:
+            return None
+        command = getattr(import_module(f"sidecar.cli.{module}"), cmd_name)
+        return command if isinstance(command, click.Command) else None
+
+
+@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 def haltline() -> None:
     """Trading safety: kill switch, circuit breaker and position limits, asked before every order.
 
@@ -30,16 +57,13 @@ def haltline() -> None:
     """
 
 
-for _command in (serve, safety, kill, reset, ease, orders, release, account, watch, check, config):
-    haltline.add_command(_command)
-
-
-def main() -> None:
-    """Run one command and exit with its code."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and exit with its code. `arguments` are those of the process if absent."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        haltline(standalone_mode=False)
+        haltline(words, prog_name="haltline", standalone_mode=False)
     except CommandFailed as failure:
-        report(failure, as_json="--json" in sys.argv)
+        report(failure, as_json="--json" in words)
         sys.exit(failure.code)
     except click.ClickException as problem:
         problem.show()

@@ -15,6 +15,7 @@ from haltline.v1 import (
     status_pb2,
 )
 
+from sidecar.auth import UNCONFIGURED_SENTENCE
 from sidecar.cli.options import printable
 from sidecar.cli.words import at, lasting, percent, scope_flag, scope_words, word
 
@@ -40,7 +41,8 @@ Position Limits:
 
 def is_stopped(status: status_pb2.Status) -> bool:
     """Say whether anything holds trading back: a kill of any scope, the breaker, the store,
-    the KILL file."""
+    the KILL file.
+    """
     return (
         status.trading_mode != short_status_pb2.TRADING_MODE_NORMAL
         or is_killed(status)
@@ -118,10 +120,7 @@ def _mode_lines(status: status_pb2.Status) -> Iterator[str]:
         now = f": it is {at(status.clock.now)}" if status.clock.HasField("now") else ""
         yield f"DRIVEN CLOCK (replays only){now}"
     if not status.operator_proof_configured:
-        yield (
-            "Resets are impossible until the sidecar is restarted with KILL_SWITCH_SECRET; "
-            "what is stopped stays stopped"
-        )
+        yield UNCONFIGURED_SENTENCE
 
 
 def _kill_lines(status: status_pb2.Status) -> Iterator[str]:
