@@ -7,14 +7,16 @@ Rules:
 - A unit value is never divided out: anchors are (equity, units) pairs and comparisons multiply.
 """
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Final
 
 from sidecar.core.answers import AnchorMove
-from sidecar.core.commands import Drawdown
+from sidecar.core.commands import CashFlow, Drawdown
+from sidecar.core.denial import CallRefused, ErrorCode
 from sidecar.core.events import CashFlowed, EquityReported, PeriodStarted
 from sidecar.core.exposure import refresh_symbol
-from sidecar.core.numbers import ONE, ZERO, divide_units, round_even
+from sidecar.core.numbers import ONE, ZERO, divide_units, format_decimal, round_even
 from sidecar.core.state import AccountState, Anchor, State, SymbolState
 from sidecar.core.thresholds import DrawdownReference
 
@@ -135,33 +137,42 @@ def apply_period_started(state: State, event: PeriodStarted) -> None:
         account.week_anchor = Anchor(equity=equity, units=units)
 
 
-def price_flow(
-    state: State, flow_id: str, amount: Decimal, equity_before: Decimal | None
-) -> CashFlowed | None:
-    """Return the flow with the units it leaves, or None where it would leave none (S8.3).
+def price_flows(
+    state: State, flows: Sequence[CashFlow], equity_before: Decimal | None
+) -> list[CashFlowed]:
+    """Return the flows with the units each leaves; raises where one would leave none (S8.3).
 
-    `equity_before` is the equity before this flow; None while equity was never known.
+    `equity_before` is the equity before the first of them; None while equity was never known.
     """
-    units = state.account.units
-    new_units, is_new_series = units, False
-    carried: tuple[Drawdown, ...] = ()
-    if equity_before is None:
-        new_units = None
-    elif units is None or equity_before <= ZERO:
-        after = equity_before + amount
-        if after > ZERO:
-            new_units, is_new_series = after, True
-            carried = standing_drawdowns(state) if units is not None else ()
-    else:
-        new_units = units + divide_units(amount * units, equity_before)
-        if new_units <= ZERO:
-            return None
-    return CashFlowed(
-        flow_id=flow_id,
-        amount=amount,
-        units=new_units,
-        is_new_series=is_new_series,
-        carried=carried,
+    units, equity = state.account.units, equity_before
+    priced = []
+    for flow in flows:
+        event = CashFlowed(
+            flow_id=flow.flow_id, amount=flow.amount, units=units, is_new_series=False, carried=()
+        )
+        priced.append(event)
+        if equity is None:
+            continue
+        after = equity + flow.amount
+        if units is not None and equity > ZERO:
+            if after <= ZERO:
+                raise _no_units_left(flow.amount, equity)
+            # Not units + bought: a withdrawal of nearly everything would keep the rounding only.
+            event.units = divide_units(after * units, equity)
+        elif after > ZERO:
+            # At or below zero every drawdown stood: none is forgotten with the old series.
+            event.carried = tuple(Drawdown) if units is not None else ()
+            event.units, event.is_new_series = after, True
+        units, equity = event.units, after
+    return priced
+
+
+def _no_units_left(amount: Decimal, equity: Decimal) -> CallRefused:
+    return CallRefused(
+        ErrorCode.FAILED_PRECONDITION,
+        "NO_UNITS_LEFT",
+        f"a flow of {format_decimal(amount)} would leave no units: equity before it is "
+        f"{format_decimal(equity)}; report the equity in the same report",
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 from hashlib import sha256
 
-from sidecar.core.account import price_flow, would_confirm
+from sidecar.core.account import price_flows, would_confirm
 from sidecar.core.answers import AccountAnswer, BookName, Drift
 from sidecar.core.commands import (
     OrderType,
@@ -24,6 +24,7 @@ from sidecar.core.denial import CallRefused, ErrorCode, FieldFault, malformed
 from sidecar.core.events import (
     AccountReported,
     BookReplaced,
+    CashFlowed,
     EquityReported,
     MarkReported,
     OpenOrderListed,
@@ -75,7 +76,7 @@ def handle_account(turn: Turn, report: ReportAccount) -> Outcome:
     if known is not None:
         return _handle_known(turn, report, known.content, content)
     _check_form(turn.state, report)
-    _check_flows(turn.state, report)
+    flows = _plan_flows(turn, report)
     for mark in report.marks:
         turn.emit(MarkReported(symbol=mark.symbol, price=mark.price))
     drift: list[Drift] = []
@@ -86,7 +87,7 @@ def handle_account(turn: Turn, report: ReportAccount) -> Outcome:
         drift += _compare_positions(turn.state, report.positions)
     if report.open_orders_complete:
         drift += _replace_orders(turn, report, skipped)
-    _take_flows(turn, report)
+    turn.emit_all([*flows])
     drift += _take_equity(turn, report)
     turn.emit(
         AccountReported(
@@ -186,8 +187,12 @@ def _repeated(field: str, keys: list[tuple[str, ...]]) -> list[FieldFault]:
     return faults
 
 
-def _check_flows(state: State, report: ReportAccount) -> None:
-    """Refuse a reused flow id with another amount, and a withdrawal of every unit, up front."""
+def _plan_flows(turn: Turn, report: ReportAccount) -> list[CashFlowed]:
+    """Return what the report's flows will do, before anything of it is applied.
+
+    Raises on a reused flow id with another amount, and on a withdrawal of every unit.
+    """
+    state = turn.state
     for flow in report.cash_flows:
         known = state.account.flows.get(flow.flow_id)
         if known is not None and Decimal(known) != flow.amount:
@@ -198,24 +203,15 @@ def _check_flows(state: State, report: ReportAccount) -> None:
                 f"{format_decimal(flow.amount)}; use a new flow_id for a new flow",
                 (FieldFault("cash_flows.amount", "differs from the first report of this flow"),),
             )
-    fresh = [flow.amount for flow in report.cash_flows if flow.flow_id not in state.account.flows]
+    fresh = [flow for flow in report.cash_flows if flow.flow_id not in state.account.flows]
     equity = state.account.equity
-    if equity is None or state.account.units is None or not fresh:
-        return
-    if report.equity is not None:
-        before = report.equity - sum(fresh)
-    else:
-        before = equity + sum((_change_by_mark(state, mark) for mark in report.marks), ZERO)
-    running = before
-    for amount in fresh:
-        running += amount
-        if before > ZERO and running <= ZERO:
-            raise CallRefused(
-                ErrorCode.FAILED_PRECONDITION,
-                "NO_UNITS_LEFT",
-                f"a flow of {format_decimal(amount)} would leave no units: equity before the "
-                f"flows is {format_decimal(before)}; report the equity in the same report",
-            )
+    if equity is not None:
+        # Positions that the report replaces leave equity as it is.
+        equity += sum((_change_by_mark(state, mark) for mark in report.marks), ZERO)
+        total = sum((flow.amount for flow in fresh), ZERO)
+        if report.equity is not None and not _is_held(turn, report, equity + total):
+            equity = report.equity - total
+    return price_flows(state, fresh, equity)
 
 
 def _change_by_mark(state: State, mark: ReportedMark) -> Decimal:
@@ -390,34 +386,22 @@ def _list_order(turn: Turn, order: ReportedOrder, *, covers_position: bool) -> l
     return drift
 
 
-def _take_flows(turn: Turn, report: ReportAccount) -> None:
-    state = turn.state
-    fresh = [flow for flow in report.cash_flows if flow.flow_id not in state.account.flows]
-    equity = state.account.equity
-    if report.equity is not None and equity is not None:
-        equity = report.equity - sum((flow.amount for flow in fresh), ZERO)
-    for flow in fresh:
-        event = price_flow(state, flow.flow_id, flow.amount, equity)
-        if event is None:
-            raise CallRefused(
-                ErrorCode.INTERNAL, "FLOW_UNPRICED", f"flow {flow.flow_id} left no units"
-            )
-        turn.emit(event)
-        equity = None if equity is None else equity + flow.amount
+def _is_held(turn: Turn, report: ReportAccount, computed: Decimal | None) -> bool:
+    """Say whether the reported equity is an unexplained rise that waits for a second report."""
+    account = turn.state.account
+    ratio = turn.state.thresholds.account.equity_jump_ratio_max
+    if report.equity is None or ratio is None or computed is None or computed <= ZERO:
+        return False
+    is_jump = report.equity > computed * (ONE + ratio)
+    is_second = account.held_equity is not None and turn.now - account.held_at >= HELD_EQUITY_NS
+    return is_jump and not is_second and not report.has_operator_proof
 
 
 def _take_equity(turn: Turn, report: ReportAccount) -> list[Drift]:
     if report.equity is None:
         return []
-    state = turn.state
-    account = state.account
-    computed = account.equity
-    is_held = False
-    ratio = state.thresholds.account.equity_jump_ratio_max
-    if ratio is not None and computed is not None and computed > ZERO:
-        is_jump = report.equity > computed * (ONE + ratio)
-        is_second = account.held_equity is not None and turn.now - account.held_at >= HELD_EQUITY_NS
-        is_held = is_jump and not is_second and not report.has_operator_proof
+    computed = turn.state.account.equity
+    is_held = _is_held(turn, report, computed)
     turn.emit(EquityReported(equity=report.equity, is_held=is_held))
     if computed is None or computed == report.equity:
         return []

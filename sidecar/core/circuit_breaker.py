@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-from sidecar.core.account import drawdown_ratio, reaches, threshold_of
+from sidecar.core.account import drawdown_ratio, reaches, standing_drawdowns, threshold_of
 from sidecar.core.answers import CauseView
 from sidecar.core.commands import Drawdown
 from sidecar.core.denial import CallRefused, ErrorCode, FieldFault
@@ -167,7 +167,7 @@ def prepare_reset(
             f"equity is {format_decimal(equity)}: no reset succeeds while it is <= 0; "
             "report the true equity or a deposit with ReportAccount first",
         )
-    standing = [drawdown for drawdown in Drawdown if reaches(state, drawdown)]
+    standing = list(standing_drawdowns(state))
     wrong = [drawdown.value for drawdown in rebase if drawdown not in standing]
     if wrong:
         text = f"{', '.join(wrong)} does not stand; leave it out of rebase"
