@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PYTHON_TREES = ("sidecar", "clients/python/src", "examples", "bench", "tests", "ops")
 GENERATED = ROOT / "clients/python/src/haltline/v1"
 SHIPPED_TREES = ("sidecar", "clients/python/src")
+PRODUCT_TREES = (*SHIPPED_TREES, "examples", "bench")
 
 FILE_LINES_MAX = 500
 FUNCTION_LINES_MAX = 60
@@ -79,14 +80,22 @@ PROTO_NOUNS = {
 
 UNFINISHED = re.compile(r"\b(?:TO" + r"DO|FIX" + r"ME|HA" + r"CK)\b")
 WRITTEN_SUFFIXES = {".py", ".proto", ".md", ".toml", ".yaml", ".json", ".sh", ""}
-NOT_WRITTEN = {".git", ".venv", ".venv-gen", ".venv-lock", "node_modules", "out", "var"}
+NOT_WRITTEN = {
+    ".git",
+    ".hypothesis",
+    ".venv",
+    ".venv-gen",
+    ".venv-lock",
+    "node_modules",
+    "out",
+    "var",
+}
 LOCKS = ("ops/requirements.txt", "ops/requirements-dev.txt", "ops/requirements-gen.txt")
 
 PRAGMA = re.compile(
     r"(?:noqa(?::\s*(?:[A-Z]+[0-9]+[,\s]*)+)?"
     r"|type:\s*ignore(?:\[[^\]]*\])?"
-    r"|pragma:\s*no\s*(?:cover|branch)"
-    r"|fmt:\s*(?:off|skip))(?P<reason>.*)"
+    r"|pragma:\s*no\s*(?:cover|branch))(?P<reason>.*)"
 )
 IGNORED_RULE = re.compile(r'^\s*"(?P<rule>[A-Z]+[0-9]+)",?\s*(?:#\s*(?P<reason>.*))?$')
 
@@ -245,23 +254,17 @@ def test_every_module_of_the_core_has_its_test() -> None:
 
 
 def test_every_module_is_reached_by_the_tests_of_its_floor() -> None:
-    """The tests of a floor import each of its modules, by name or through its front door."""
+    """The tests of a floor import or start each of its modules, by name or by the front door."""
+    product = {_module(path): path for path in _python_files(*PRODUCT_TREES)}
     faults = []
     for floor, package in FLOORS.items():
-        files = {_module(path): path for path in _floor_files(package)}
         patterns = (f"{floor}/**/*.py", f"test_{floor}*.py")
-        found = [path for pattern in patterns for path in (ROOT / "tests").glob(pattern)]
-        waiting = [module for path in found for module in _imports(_tree(path))]
-        reached: set[str] = set()
-        while waiting:
-            module = waiting.pop()
-            if module in files and module not in reached:
-                reached.add(module)
-                waiting += _imports(_tree(files[module]))
+        tests = [path for pattern in patterns for path in (ROOT / "tests").glob(pattern)]
+        reached = _reached(tests, product)
         faults += [
-            f"{_name(files[module])}: no test in tests/{floor}/ reaches it"
-            for module in files.keys() - reached
-            if not module.endswith("__main__")
+            f"{_name(path)}: no test in tests/{floor}/ reaches it"
+            for module, path in product.items()
+            if f"{module}.".startswith(f"{package}.") and module not in reached
         ]
     _assert_none(faults)
 
@@ -355,14 +358,33 @@ def _written_files() -> Iterator[Path]:
                 yield file
 
 
-def _floor_files(package: str) -> list[Path]:
-    """Find the files of a module or a package, wherever its tree is."""
-    trees = (ROOT, ROOT / "clients/python/src")
-    places = [tree / package.replace(".", "/") for tree in trees]
-    module_files = [file for place in places if (file := place.with_suffix(".py")).exists()]
-    package_files = [file for place in places if place.is_dir() for file in place.rglob("*.py")]
-    assert module_files or package_files, f"FLOORS: no {package}"
-    return [path for path in module_files + package_files if GENERATED not in path.parents]
+def _reached(tests: list[Path], product: dict[str, Path]) -> set[str]:
+    """Follow imports from `tests` through the product; a test starts a module by naming it."""
+    waiting = [module for path in tests for module in _imports(_tree(path))]
+    waiting += [
+        started
+        for path in tests
+        for node in ast.walk(_tree(path))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        for started in (node.value, f"{node.value}.__main__")
+    ]
+    reached: set[str] = set()
+    while waiting:
+        module = waiting.pop()
+        if module in product and module not in reached:
+            reached.add(module)
+            waiting += [module.rpartition(".")[0], *_imports(_tree(product[module]))]
+            waiting += _imported_late(module, _tree(product[module]))
+    return reached
+
+
+def _imported_late(module: str, tree: ast.AST) -> Iterator[str]:
+    """Every neighbour that a module with `import_module` names in a table of its own."""
+    if "importlib.import_module" in _imports(tree):
+        package = module.rpartition(".")[0]
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield f"{package}.{node.value}"
 
 
 def _module(path: Path) -> str:
