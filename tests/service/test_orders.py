@@ -221,7 +221,7 @@ async def test_an_approval_whose_sync_fails_is_given_out_as_a_denial(tmp_path: P
     async with running(store, tmp_path, approvals_need_power=True) as service:
         store.fail_next_sync()
         decision = await service.check_order(an_order(), BOT)
-        assert [v.code for v in decision.violations][0] is DenialCode.STORE_UNAVAILABLE
+        assert decision.violations[0].code is DenialCode.STORE_UNAVAILABLE
         assert not service.is_ready
 
 
