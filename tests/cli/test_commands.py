@@ -157,6 +157,26 @@ def test_a_reset_of_what_is_not_stopped_says_so(
     assert ran.out.startswith(sentence)
 
 
+@pytest.mark.usefixtures("operator")
+def test_a_breaker_opened_by_a_drawdown_names_the_flag_that_closes_it(
+    sidecar: RunningSidecar,
+) -> None:
+    """A standing drawdown refuses the reset, and names the flag with which it succeeds (S9)."""
+    haltline("account", *sidecar.at, "--equity", "94000")
+    safety = haltline("safety", *sidecar.at)
+    assert "Circuit Breaker: OPEN (trading PAUSED)" in safety.out
+    assert "Tripped: DAILY_DRAWDOWN" in safety.out
+    assert "haltline reset breaker --rebase daily --by YOU" in safety.out
+    refused = haltline("reset", "breaker", *sidecar.at, *WHO)
+    assert refused.code == 1
+    assert "[DRAWDOWN_STANDS]" in refused.err
+    assert "--rebase" in refused.err
+    ran = haltline("reset", "breaker", *sidecar.at, *WHO, "--rebase", "daily")
+    assert ran.code == 0, ran.err
+    assert "DAILY drawdown is measured from 0.94, was 1" in ran.out
+    assert haltline("safety", *sidecar.at).code == 0
+
+
 def test_rebase_takes_only_the_three_drawdowns(module_sidecar: RunningSidecar) -> None:
     """A misspelt drawdown is a usage error that names the three."""
     ran = haltline("reset", "breaker", *module_sidecar.at, *WHO, "--rebase", "daily,yearly")

@@ -108,6 +108,29 @@ def test_equity_may_stand_in_the_file(tmp_path: Path) -> None:
         assert "equity 2500.5" in sidecar.ready
 
 
+def test_a_watch_sees_the_crash_as_lost_and_the_restart_as_live(sidecar: RunningSidecar) -> None:
+    """After kill -9 the feed is LOST; it reconnects by itself to the sidecar that came back."""
+    feed = Feed(f"unix:{sidecar.directory}/run/haltline.sock", 5)
+    feed.start()
+    try:
+        view = feed.view()
+        while view.status is None:
+            view = feed.wait(view, 5)
+        first = view.status.instance_id
+        sidecar.stop(signal.SIGKILL)
+        while not view.problem:
+            view = feed.wait(view, 5)
+        assert view.is_lost(view.heard_at)
+        sidecar.start()
+        while not view.is_connected:
+            view = feed.wait(view, 5)
+        assert view.status is not None
+        assert view.status.instance_id != first
+        assert not view.is_lost(view.heard_at)
+    finally:
+        feed.stop()
+
+
 def test_without_equity_the_start_says_so(tmp_path: Path) -> None:
     """What is not known is said, and `safety` names the way out (S1.2)."""
     with running(tmp_path / "d") as sidecar:
@@ -192,7 +215,7 @@ def test_a_good_file_checks_with_its_hash(tmp_path: Path) -> None:
 
 
 def test_a_driven_clock_says_so_everywhere(tmp_path: Path) -> None:
-    """The start line, `safety` and `watch` say DRIVEN CLOCK; the store is driven for life (S2.5)."""
+    """Start line, `safety` and `watch` say DRIVEN CLOCK; the store is driven for life (S2.5)."""
     with running(tmp_path / "d", "--clock", "driven", "--equity", "1000") as sidecar:
         assert "DRIVEN CLOCK" in sidecar.ready
         assert "DRIVEN CLOCK" in haltline("safety", *sidecar.at).out
