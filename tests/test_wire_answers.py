@@ -49,7 +49,7 @@ def a_decision(**changes: object) -> OrderDecision:
         "valid_for_ns": 10_500_000_000,
     }
     fields.update(changes)
-    return OrderDecision(**fields)  # type: ignore[arg-type]
+    return OrderDecision(**fields)  # type: ignore[arg-type] # fields by name
 
 
 def decode(decision: OrderDecision) -> order_pb2.CheckOrderResponse:

@@ -37,7 +37,7 @@ def an_order(**changes: object) -> order_pb2.CheckOrderRequest:
         "limit_price": "185.25",
     }
     fields.update(changes)
-    return order_pb2.CheckOrderRequest(**fields)  # type: ignore[arg-type]
+    return order_pb2.CheckOrderRequest(**fields)  # type: ignore[arg-type] # fields by name
 
 
 def fields_of(refused: CallRefused) -> list[str]:
@@ -159,8 +159,8 @@ def test_prices_that_contradict_the_type_are_named(
 def test_an_unknown_side_or_type_is_named(number: int) -> None:
     """UNSPECIFIED and numbers the contract does not have are faults, not guesses (S2.1)."""
     message = an_order()
-    message.side = number  # type: ignore[assignment]
-    message.order_type = number  # type: ignore[assignment]
+    message.side = number  # type: ignore[assignment] # the contract has no such number
+    message.order_type = number  # type: ignore[assignment] # the contract has no such number
     with pytest.raises(CallRefused) as caught:
         wire.read_order(message)
     assert fields_of(caught.value) == ["side", "order_type"]
@@ -212,7 +212,7 @@ def a_fill(**changes: object) -> reports_pb2.ReportTradeRequest:
         "fill_price": "185.25",
     }
     fields.update(changes)
-    return reports_pb2.ReportTradeRequest(**fields)  # type: ignore[arg-type]
+    return reports_pb2.ReportTradeRequest(**fields)  # type: ignore[arg-type] # fields by name
 
 
 def test_a_fill_is_read_with_its_costs() -> None:
@@ -322,8 +322,8 @@ def test_no_bytes_make_a_trigger_fail(body: bytes) -> None:
 def test_a_trigger_of_unknown_words_has_empty_ones() -> None:
     """Unknown words reach the core as empty ones, which it reads as HALT and ALL (S10.1)."""
     message = kill_switch_pb2.TriggerKillRequest(reason="why", triggered_by="who")
-    message.mode = 77  # type: ignore[assignment]
-    message.requested_action = 77  # type: ignore[assignment]
+    message.mode = 77  # type: ignore[assignment] # the contract has no such number
+    message.requested_action = 77  # type: ignore[assignment] # the contract has no such number
     assert wire.read_trigger_kill(message.SerializeToString()) == TriggerKill(
         reason="why", triggered_by="who"
     )
@@ -347,7 +347,7 @@ def test_a_start_must_say_who_and_why() -> None:
         reset_by=" ",
         reason="x" * 513,
         scope=kill_switch_pb2.KillScope(),
-        rebase=[0, account_pb2.DRAWDOWN_KIND_DAILY, account_pb2.DRAWDOWN_KIND_DAILY],  # type: ignore[list-item]
+        rebase=[0, account_pb2.DRAWDOWN_KIND_DAILY, account_pb2.DRAWDOWN_KIND_DAILY],  # type: ignore[list-item] # 0 is no drawdown
     )
     with pytest.raises(CallRefused) as caught:
         wire.read_reset_all(message)

@@ -96,11 +96,7 @@ def _unix(text: str) -> UnixAddress:
 
 
 def _is_loopback(host: str, text: str) -> bool:
-    """Say whether every address of `host` is this machine's own."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        pass  # a name: the resolver knows
+    """Say whether every address of `host` is this machine's own; a name is resolved."""
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except OSError as error:

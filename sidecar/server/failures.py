@@ -13,7 +13,7 @@ from typing import Final
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
-from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
+from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped] # ships no types
 from haltline.v1 import errors_pb2
 
 from sidecar.core.denial import CallRefused, ErrorCode

@@ -15,7 +15,7 @@ import logging
 from typing import Any, Final
 
 import grpc
-from grpc_health.v1 import health_pb2  # type: ignore[import-untyped]
+from grpc_health.v1 import health_pb2  # type: ignore[import-untyped] # ships no types
 
 from sidecar.core.denial import CallRefused, ErrorCode
 from sidecar.server.calls import Calls, Context, encode, parse

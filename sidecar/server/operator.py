@@ -9,14 +9,14 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import grpc
-from haltline.v1 import operator_pb2
+from haltline.v1 import operator_pb2, operator_service_pb2
 
 from sidecar import wire
 from sidecar.server.calls import Calls, Context, UnaryHandler, encode, parse
 from sidecar.server.proofs import Prover
 from sidecar.service import Caller, Service
 
-NAME: Final = "haltline.v1.OperatorService"
+NAME: Final = operator_service_pb2.DESCRIPTOR.services_by_name["OperatorService"].full_name
 
 
 class OperatorCalls:

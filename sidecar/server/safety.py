@@ -1,8 +1,9 @@
 """The calls of SafetyService: read, ask the service, answer.
 
 Rules:
-1. Between the service's decision and the bytes handed to grpc lies no await, so an approval that a
-   stop has overtaken is not sent (S4.7).
+1. After the last await the stop epoch is looked at once more: an approval that a stop has overtaken
+   is never written (S4.7). The service judges such an order anew; what still slips through, such as
+   the first of a batch while the last was made durable, is refused here.
 2. A malformed order on a stream is an error in its place; only bytes that are no message end it.
 3. A stream of orders is answered in order, one at a time: nothing queues up behind a slow reader.
 """
@@ -13,9 +14,17 @@ import logging
 from typing import Any, Final
 
 import grpc
-from haltline.v1 import account_pb2, order_pb2, reports_pb2, reservations_pb2, status_pb2
+from haltline.v1 import (
+    account_pb2,
+    order_pb2,
+    reports_pb2,
+    reservations_pb2,
+    safety_service_pb2,
+    status_pb2,
+)
 
 from sidecar import wire
+from sidecar.core.answers import BatchResult, OrderDecision
 from sidecar.core.denial import CallRefused
 from sidecar.server.calls import Calls, Context, encode, parse
 from sidecar.server.failures import UNEXPECTED
@@ -23,9 +32,10 @@ from sidecar.server.pages import cut_page
 from sidecar.server.proofs import Prover, is_proof_given
 from sidecar.server.status_feed import StatusFeed
 from sidecar.service import Caller, Service
+from sidecar.service.refusals import stopped_meanwhile
 
 LOG: Final = logging.getLogger(__name__)
-NAME: Final = "haltline.v1.SafetyService"
+NAME: Final = safety_service_pb2.DESCRIPTOR.services_by_name["SafetyService"].full_name
 _REPORT_ACCOUNT_PATH: Final = f"/{NAME}/ReportAccount"
 
 
@@ -62,11 +72,19 @@ class SafetyCalls:
 
     async def _check_order(self, body: bytes, caller: Caller, _context: Context) -> bytes:
         order = wire.read_order(parse(order_pb2.CheckOrderRequest, body))
-        return self._writer.encode(await self._service.check_order(order, caller))
+        decision = await self._service.check_order(order, caller)
+        if self._is_overtaken(decision):
+            raise stopped_meanwhile()
+        return self._writer.encode(decision)
 
     async def _check_orders(self, body: bytes, caller: Caller, _context: Context) -> bytes:
         orders, mode = wire.read_orders(parse(order_pb2.CheckOrdersRequest, body))
-        results = await self._service.check_orders(orders, mode, caller)
+        results = [
+            BatchResult(order=result.order, refused=stopped_meanwhile())
+            if result.decision is not None and self._is_overtaken(result.decision)
+            else result
+            for result in await self._service.check_orders(orders, mode, caller)
+        ]
         return encode(wire.batch_answer(results, self._writer, self._store_id))
 
     async def _check_order_stream(self, caller: Caller, context: Context) -> None:
@@ -79,6 +97,8 @@ class SafetyCalls:
             with self._calls.counted():
                 order = wire.read_stream_order(request)
                 decision = await self._service.check_order(order, caller)
+                if self._is_overtaken(decision):
+                    raise stopped_meanwhile()  # noqa: TRY301 - answered below like any refusal
                 return self._writer.encode_in_stream(request.request_id, decision)
         except CallRefused as refused:
             failure = refused
@@ -86,6 +106,10 @@ class SafetyCalls:
             LOG.exception("an order on a stream failed and was answered as denied")
             failure = UNEXPECTED
         return encode(wire.stream_error(request.request_id, failure))
+
+    def _is_overtaken(self, decision: OrderDecision) -> bool:
+        """Say whether a stop came after this approval."""
+        return decision.is_approved and decision.stop_epoch != self._service.stop_epoch
 
     async def _list_orders(self, body: bytes, _caller: Caller, _context: Context) -> bytes:
         page = wire.read_list_orders(parse(reservations_pb2.ListOrdersRequest, body))

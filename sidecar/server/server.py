@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import grpc
-from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped]
+from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped] # ships no types
 
 from sidecar.auth import RememberNonce, Secrets
 from sidecar.server import operator, safety
@@ -92,10 +92,12 @@ class Server:
         self._calls.is_clock_driven = is_clock_driven
         addresses = self._judged(is_clock_driven=is_clock_driven)
         credentials = read_credentials(self._options.tls) if self._options.tls else None
-        self._grpc = self._build()
+        server = self._grpc = self._build()
         try:
-            self.addresses = tuple([await self._bind(each, credentials) for each in addresses])
-            await self._grpc.start()
+            self.addresses = tuple(
+                [await self._bind(server, each, credentials) for each in addresses]
+            )
+            await server.start()
             for owner in self._owners:
                 owner.restrict()
         except BaseException:
@@ -158,21 +160,23 @@ class Server:
         return server
 
     async def _bind(
-        self, address: UnixAddress | TcpAddress, credentials: grpc.ServerCredentials | None
+        self,
+        server: grpc.aio.Server,
+        address: UnixAddress | TcpAddress,
+        credentials: grpc.ServerCredentials | None,
     ) -> str:
-        assert self._grpc is not None  # noqa: S101 - made just before, for the type checker
         if isinstance(address, UnixAddress):
             holder = f"haltline store {self._service.store_id}"
             owner = UnixSocketOwner(address.path, holder=holder)
             owner.acquire()
             self._owners.append(owner)
-            self._grpc.add_insecure_port(str(address))
+            server.add_insecure_port(str(address))
             return str(address)
         try:
             if credentials is None:
-                port = self._grpc.add_insecure_port(str(address))
+                port = server.add_insecure_port(str(address))
             else:
-                port = self._grpc.add_secure_port(str(address), credentials)
+                port = server.add_secure_port(str(address), credentials)
         except RuntimeError as error:
             raise AddressHeldError(
                 f"{address} cannot be listened on: {await describe_neighbour(address)} "

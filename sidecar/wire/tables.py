@@ -33,7 +33,7 @@ from sidecar.core.commands import (
 from sidecar.core.denial import DenialCode, Layer
 
 _Word = TypeVar("_Word", bound=StrEnum)
-_Number = TypeVar("_Number")
+_Number = TypeVar("_Number", bound=int)
 
 
 def _numbers(
@@ -43,7 +43,7 @@ def _numbers(
 
 
 def _words(numbers: dict[_Word, _Number]) -> dict[int, _Word]:
-    return {int(number): word for word, number in numbers.items()}  # type: ignore[call-overload]
+    return {number: word for word, number in numbers.items()}
 
 
 SIDE_NUMBERS: Final = _numbers(Side, "SIDE", order_pb2.Side.Value)

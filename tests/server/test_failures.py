@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import grpc
 import pytest
-from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
+from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped] # ships no types
 from haltline.v1 import errors_pb2
 
 from sidecar.core.denial import CallRefused, ErrorCode, FieldFault, malformed

@@ -60,7 +60,7 @@ class Desk:
         self.source = FakeSource()
         self.feed = StatusFeed(
             service=self.source,
-            options=ServerOptions(**given),  # type: ignore[arg-type]
+            options=ServerOptions(**given),  # type: ignore[arg-type] # numbers for fields of numbers
             real_time_ns=lambda: 1_700_000_000_000_000_000,
         )
         self.tasks = [asyncio.create_task(self.feed.run())]
