@@ -46,7 +46,7 @@ class Orders:
         if self._starts.is_pending:
             await self._starts.wait()
         decision: OrderDecision = self._writer.decide(order, actor).answer
-        if order.dry_run:
+        if order.dry_run or self._is_settled(decision):
             return decision
         return await self._give_out(order, decision, actor)
 
@@ -110,6 +110,15 @@ class Orders:
             await self._starts.wait()
             decision = self._writer.decide(order, actor).answer
         raise stopped_meanwhile()
+
+    def _is_settled(self, decision: OrderDecision) -> bool:
+        """Say whether a decision just taken may be answered at once: nearly always (S12.1)."""
+        writer, store = self._writer, self._store
+        waits = self._approvals_need_power and decision.is_approved
+        if waits or writer.problem or writer.must_be_durable_sequence > store.durable_sequence:
+            return False
+        store.request_sync()
+        return True
 
     async def _may_give_out(self, decisions: Sequence[OrderDecision]) -> bool:
         """Wait as long as the decisions need; False where an approval among them is overtaken."""

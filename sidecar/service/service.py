@@ -77,6 +77,8 @@ LOG: Final = logging.getLogger(__name__)
 BEAT_SECONDS: Final = 0.1
 """How often the KILL file is looked for and what falls due is done (S10.4)."""
 REPLAYED_COUNT_FOR_SNAPSHOT: Final = 5_000
+ORDERS_COUNT_FOR_SNAPSHOT_AT_STOP_MAX: Final = 20_000
+"""A stop takes no longer than a supervisor waits; beyond this the next start keeps the snapshot."""
 
 
 class Service:
@@ -183,7 +185,9 @@ class Service:
         while self._tasks:
             await asyncio.wait(self._tasks)
         is_well = not self._writer.problem and self._writer.conditions.damage is None
-        if is_well and self._writer.state.last_sequence > self._snapshot_sequence:
+        state = self._writer.state
+        is_small = len(state.orders) <= ORDERS_COUNT_FOR_SNAPSHOT_AT_STOP_MAX
+        if is_well and is_small and state.last_sequence > self._snapshot_sequence:
             await self._write_snapshot([])
         self._store.close(clean=is_well)
         return is_well
@@ -453,7 +457,11 @@ class Service:
     async def _keep_beating(self) -> None:
         while True:
             await asyncio.sleep(BEAT_SECONDS)
-            self._watch.beat()
+            try:
+                self._watch.beat()
+            except Exception as error:  # the KILL file must be looked for whatever happened
+                LOG.exception("a beat failed; every order is denied until a restart")
+                self._writer.mark_damaged(f"what time alone does failed: {error!r}")
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run `work` to its end, whoever asked for it; `stop` waits for it."""

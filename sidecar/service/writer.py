@@ -50,6 +50,7 @@ class Writer:
         self._changes = changes
         self._unwritten: list[tuple[int, bytes]] = []
         self._lost = ""
+        self._now = state.now
         self.refresh_conditions()
 
     @property
@@ -73,7 +74,7 @@ class Writer:
     def decide(self, command: object, actor: Actor) -> Outcome:
         """Decide, apply and write; raises CallRefused where nothing changed."""
         self.catch_up()
-        return self.write(
+        return self._write_turn(
             type(command).__name__,
             actor,
             lambda: engine.execute(self.state, command, self.conditions),
@@ -90,19 +91,19 @@ class Writer:
     def decide_all_or_none(self, orders: Sequence[CheckOrder], actor: Actor) -> Outcome:
         """Decide about a batch that stands or falls together, as one record."""
         self.catch_up()
-        return self.write(
+        return self._write_turn(
             "CheckOrders",
             actor,
             lambda: engine.execute_all_or_none(self.state, orders, self.conditions),
         )
 
     def catch_up(self) -> None:
-        """Journal a clock jump and do what fell due, so that the next command meets today.
+        """Read `now`, journal a clock jump and do what fell due: the next command meets today.
 
         Never raises: a stop must not fail because a release or a new day did.
         """
         self.refresh_conditions()
-        now = self._clock.now()
+        now = self._now = self._clock.now()
         jump_ns = self._clock.take_jump()
         try:
             if jump_ns:
@@ -115,22 +116,20 @@ class Writer:
                 self._take_turn(
                     "Tick", SIDECAR, lambda: engine.execute(self.state, Tick(), self.conditions)
                 )
-        except CallRefused as refused:
-            self.mark_damaged(f"what fell due could not be done: {refused.message}")
+        except Exception as error:  # noqa: BLE001 - whatever it was, a stop must still be taken
+            self.mark_damaged(f"what fell due could not be done: {error}")
 
     def write(self, kind: str, actor: Actor, decide: Callable[[], Outcome]) -> Outcome:
-        """Take one turn and write its record, with any that were waiting."""
-        try:
-            return self._take_turn(kind, actor, decide)
-        finally:
-            self.flush()
+        """Take a turn of the start itself, before anything can have fallen due."""
+        self._now = self._clock.now()
+        return self._write_turn(kind, actor, decide)
 
     def open_turn(self) -> tuple[int, int]:
         """Begin a turn whose events are decided now and applied later; its sequence and time."""
         self.catch_up()
         self.flush()
         sequence = self.state.last_sequence + 1
-        engine.begin(self.state, sequence, self._clock.now())
+        engine.begin(self.state, sequence, self._now)
         self.state.last_sequence = sequence - 1
         return sequence, self.state.now
 
@@ -167,11 +166,17 @@ class Writer:
             self.refresh_conditions()
             raise
 
+    def _write_turn(self, kind: str, actor: Actor, decide: Callable[[], Outcome]) -> Outcome:
+        try:
+            return self._take_turn(kind, actor, decide)
+        finally:
+            self.flush()
+
     def _take_turn(self, kind: str, actor: Actor, decide: Callable[[], Outcome]) -> Outcome:
         """Decide and apply under the next sequence, and keep the record for `flush`."""
         state = self.state
         sequence = state.last_sequence + 1
-        engine.begin(state, sequence, self._clock.now())
+        engine.begin(state, sequence, self._now)
         time = state.now
         try:
             outcome = decide()

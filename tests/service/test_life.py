@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.clock import SECOND_NS, DrivenClock, ManualClock
+from sidecar.core import engine
 from sidecar.core.answers import RecoveryState, TradingMode
 from sidecar.core.commands import AcceptRecovery, EaseKill, KillMode
 from sidecar.core.denial import CallRefused, DenialCode
@@ -449,3 +450,21 @@ async def test_a_start_behind_the_journal_is_shown(tmp_path: Path) -> None:
         assert service.status().view.now == last
         assert service.status().view.clock_jump_ns == -3_600 * SECOND_NS
         assert "ClockJump" in kinds_of(again)
+
+
+async def test_a_beat_that_fails_denies_orders_and_goes_on_beating(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody stops looking for the KILL file because something else failed (S1.2, S10.4)."""
+    async with running(MemoryStore(), tmp_path) as service:
+        await service.report_account(holding(service), BOT)
+        with monkeypatch.context() as patched:
+
+            def fails(_: object) -> int:
+                raise RuntimeError("nobody foresaw this")
+
+            patched.setattr(engine, "next_due", fails)
+            await until(lambda: not service.is_ready)
+        assert not (await service.check_order(an_exit(), BOT)).is_approved
+        (tmp_path / "KILL").touch()
+        await until(lambda: service.status().view.activations)
