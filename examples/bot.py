@@ -64,6 +64,7 @@ class Tally:
 
     asked: int = 0
     approved: int = 0
+    fitted: int = 0  # of those: approved at the smaller quantity that a denial named
     denied_by_layer: Counter[str] = field(default_factory=Counter)
     denied_by_code: Counter[tuple[str, str]] = field(default_factory=Counter)
     held_back: Counter[str] = field(default_factory=Counter)  # by layer: known to be stopped
@@ -172,8 +173,8 @@ class Bot:
         if denied is None:
             return
         smaller = _fitted(order, denied)
-        if smaller is not None:
-            self._ask_and_send(smaller, is_exit=is_exit)
+        if smaller is not None and self._ask_and_send(smaller, is_exit=is_exit) is None:
+            self.tally.fitted += 1
 
     def _is_spared(self, layer: str) -> bool:
         """Whether this question is not worth asking: one was asked today although stopped."""

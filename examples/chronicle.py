@@ -53,7 +53,14 @@ class Kill:
     by: str
     reason: str
     mode: str
+    approved_before: int  # orders approved in the run until it came
+    approved_at_end: int = 0
     ended_on: date | None = None
+
+    @property
+    def approved_meanwhile(self) -> int:
+        """Orders approved while it was in force: none, or the kill switch does not work."""
+        return self.approved_at_end - self.approved_before
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,9 +76,13 @@ class Act:
 
 @dataclass(slots=True)
 class Chronicle:
-    """The run so far; `today` is the recorded day. Every event is told to `tell` as one line."""
+    """The run so far; `today` is the recorded day. Every event is told to `tell` as one line.
+
+    `count_approved` answers how many orders were approved so far.
+    """
 
     tell: Callable[[str], None]
+    count_approved: Callable[[], int]
     today: date = date.min
     trips: list[Trip] = field(default_factory=list)
     kills: list[Kill] = field(default_factory=list)
@@ -108,9 +119,12 @@ class Chronicle:
         if not status.kill_switch.activations:
             if in_force:
                 in_force.ended_on = self.today
-                self.tell("kill switch INACTIVE: trading goes on")
+                in_force.approved_at_end = self.count_approved()
+                meanwhile = in_force.approved_meanwhile
+                self.tell(f"kill switch INACTIVE, orders approved meanwhile: {meanwhile}")
             return
         if in_force:
+            in_force.approved_at_end = self.count_approved()
             return
         activation = status.kill_switch.activations[0]
         mode = kill_switch_pb2.KillMode.Name(activation.mode).removeprefix(MODE_PREFIX)
@@ -120,6 +134,8 @@ class Chronicle:
                 by=activation.triggered_by,
                 reason=activation.reason,
                 mode=mode,
+                approved_before=self.count_approved(),
+                approved_at_end=self.count_approved(),
             )
         )
         self.tell(f"kill switch ACTIVE ({mode}) by {activation.triggered_by}: {activation.reason}")

@@ -8,8 +8,12 @@ Rules:
 """
 
 import argparse
+import logging
+import signal
 import sys
 import tempfile
+import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -46,6 +50,8 @@ PATIENT: Final = haltline.GuardSettings(
     connect_timeout_seconds=10.0,
 )
 REFRESHES_PER_SECOND: Final = 10
+INTERRUPTED: Final = 130  # what a shell expects after Ctrl-C
+PLAIN_WIDTH: Final = 118  # where no terminal says its own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +64,7 @@ class Plan:
     script: Script
     picture: Path
     is_live: bool
+    days_per_second_max: int | None
 
     @property
     def indexes(self) -> range:
@@ -68,8 +75,21 @@ class Plan:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demonstration; answers the exit code."""
     prices = load_prices()
-    plan = _read_arguments(prices, arguments)
-    console = Console(highlight=False)
+    plan = read_arguments(prices, arguments)
+    terminated = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: clean up
+    try:
+        return play(plan, prices)
+    except KeyboardInterrupt:
+        print("interrupted; the sidecar has been stopped", file=sys.stderr)
+        return INTERRUPTED
+    finally:
+        signal.signal(signal.SIGTERM, terminated)
+
+
+def play(plan: Plan, prices: Prices) -> int:
+    """Both runs, the picture and the tables; answers the exit code."""
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
+    logging.getLogger("haltline").addHandler(logging.NullHandler())  # on_halt says the same
     story = run(plan, prices, console)
     save_plot(story, plan.picture)
     for table in tables(story):
@@ -88,17 +108,17 @@ def run(plan: Plan, prices: Prices, console: Console) -> Story:
     ):
         console.print(sidecar.ready_line, soft_wrap=True)
         stage = Stage(plan=plan, prices=prices, console=console, sidecar=sidecar)
-        guarded = stage.play()
+        stage.play()
     console.print("the same bot with the same seed, without the sidecar")
     unguarded = _bot(prices, plan.seed, NoSafety(), SessionClock())
     for index in plan.indexes:
         unguarded.trade_day(index)
     return Story(
         start_equity=START_EQUITY,
-        guarded=guarded,
+        guarded=stage.tally,
         unguarded=unguarded.tally,
         chronicle=stage.chronicle,
-        drift_count=stage.drift_count,
+        drift=stage.drift,
         halt_causes=tuple(stage.halt_causes),
     )
 
@@ -113,13 +133,14 @@ class Stage:
     sidecar: Sidecar
     chronicle: Chronicle = field(init=False)
     halt_causes: list[str] = field(default_factory=list)
-    drift_count: int = 0
+    drift: Counter[str] = field(default_factory=Counter)
+    tally: Tally = field(default_factory=Tally)
 
     def __post_init__(self) -> None:
-        self.chronicle = Chronicle(tell=self._tell)
+        self.chronicle = Chronicle(tell=self._tell, count_approved=lambda: self.tally.approved)
 
-    def play(self) -> Tally:
-        """Trade every day of the plan; answers what the bot counted."""
+    def play(self) -> None:
+        """Trade every day of the plan; `tally`, `chronicle` and `drift` then hold what happened."""
         clock = SessionClock()
         with haltline.Guard(
             self.sidecar.target,
@@ -138,10 +159,10 @@ class Stage:
                 after_open=people.after_open,
                 before_order=lambda _order: people.before_order(self.chronicle.today),
             )
+            self.tally = bot.tally
             self._trade(bot, guard)
             safety.refresh()
-            self.drift_count = safety.drift_count
-        return bot.tally
+            self.drift = safety.drift
 
     def _trade(self, bot: Bot, guard: haltline.Guard) -> None:
         progress = Progress(
@@ -167,6 +188,8 @@ class Stage:
                 self.chronicle.today = self.prices.days[index]
                 bot.trade_day(index)
                 progress.advance(task)
+                if self.plan.days_per_second_max:
+                    time.sleep(1 / self.plan.days_per_second_max)
 
     def _people(self, refresh: Callable[[], object]) -> People:
         target = self.sidecar.target
@@ -181,8 +204,9 @@ class Stage:
 
     def _on_halt(self, status: haltline.GuardStatus) -> None:
         """The guard's own thread tells the bot that trading is stopped."""
-        cause = status.new_cause
-        self.halt_causes.append(cause.value if cause else "")
+        cause = status.new_cause.value if status.new_cause else ""
+        self.halt_causes.append(cause)
+        self._tell(f"the bot's guard calls on_halt: {cause}")
 
     def _tell(self, line: str) -> None:
         self.console.print(f"{self.chronicle.today}  {line}", soft_wrap=True, markup=False)
@@ -222,7 +246,8 @@ def _bot(
     )
 
 
-def _read_arguments(prices: Prices, arguments: Sequence[str] | None) -> Plan:
+def read_arguments(prices: Prices, arguments: Sequence[str] | None) -> Plan:
+    """The plan of a command line; argparse ends the process where it makes no sense."""
     parser = argparse.ArgumentParser(prog="python -m examples.demo", description=__doc__)
     parser.add_argument("--from", dest="first", type=date.fromisoformat, metavar="DATE")
     parser.add_argument("--days", type=int, help="trade this many recorded days only")
@@ -230,6 +255,7 @@ def _read_arguments(prices: Prices, arguments: Sequence[str] | None) -> Plan:
     parser.add_argument("--seed", type=int, default=2008, help="what the venue makes of orders")
     parser.add_argument("--kill-on", type=date.fromisoformat, default=date(2008, 9, 15))
     parser.add_argument("--kill-weeks", type=int, default=2, help="until its reset")
+    parser.add_argument("--pace", type=int, help="days a second at most, to try things by hand")
     parser.add_argument("--picture", type=Path, default=PICTURE)
     given = parser.parse_args(arguments)
     default = date(2008, 9, 2) if given.fast else date(2007, 1, 3)
@@ -246,6 +272,7 @@ def _read_arguments(prices: Prices, arguments: Sequence[str] | None) -> Plan:
         ),
         picture=given.picture.absolute(),
         is_live=not given.fast and sys.stdout.isatty(),
+        days_per_second_max=given.pace,
     )
 
 

@@ -7,6 +7,7 @@ Rules:
 - The approval stays here until the order has ended: all its reports go through it.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
@@ -31,6 +32,10 @@ GUARD: Final = "GUARD"
 _SIDES: Final = {Side.BUY: haltline.Side.BUY, Side.SELL: haltline.Side.SELL}
 
 
+class ReportLostError(Exception):
+    """The sidecar did not take a report. A live bot goes on (the guard retries); a replay ends."""
+
+
 class GuardedSafety:
     """Four checkpoints through one `haltline.Guard`, built with `driven_clock=True`."""
 
@@ -40,7 +45,7 @@ class GuardedSafety:
         clock: SessionClock,
         on_status: Callable[[status_pb2.Status], None],
     ) -> None:
-        self.drift_count = 0
+        self.drift: Counter[str] = Counter()
         self._guard = guard
         self._clock = clock
         self._on_status = on_status
@@ -120,7 +125,9 @@ class GuardedSafety:
             as_of_venue_time=snapshot.venue_time if is_complete else None,
         )
         if isinstance(outcome.answer, account_pb2.ReportAccountResponse):
-            self.drift_count += len(outcome.answer.drift)
+            self.drift.update(
+                account_pb2.DriftKind.Name(drift.kind) for drift in outcome.answer.drift
+            )
         self._hear(outcome)
 
     def refresh(self) -> status_pb2.Status:
@@ -148,7 +155,7 @@ class GuardedSafety:
     def _hear(self, outcome: haltline.ReportOutcome) -> None:
         """Look everything up where an answer speaks of another state than the last one."""
         if not isinstance(outcome.answer, _REPORT_ANSWERS):
-            raise TypeError(f"a report was not acknowledged: {outcome.fault}")
+            raise ReportLostError(f"a report was not acknowledged: {outcome.fault}")
         short: short_status_pb2.ShortStatus = outcome.answer.status
         if (short.trading_mode, short.circuit_breaker_state) != self._last_heard:
             self.refresh()

@@ -54,6 +54,7 @@ class People:
         self._refresh = refresh
         self._orders_today = 0
         self._has_killed = False
+        self._breaker_week = (0, 0)  # the last one in which the operator tried to close it
 
     def after_open(self, day: date) -> None:
         """The account of the day is told, no order is sent yet: the operator reads the status."""
@@ -63,7 +64,7 @@ class People:
             self._end_kill(kill)
         trip = _last(self._chronicle.trips)
         if trip and trip.closed_on is None and _week(day) > _week(trip.opened_on):
-            self._close_breaker(trip)
+            self._close_breaker(trip, _week(day))
 
     def before_order(self, day: date) -> None:
         """The bot has an order in hand: from the second of a day on, somebody may kill."""
@@ -85,8 +86,11 @@ class People:
         self._type(self._witness, WITNESS, *words, WITNESS)
         self._type(self._operator, OPERATOR, *words, OPERATOR)
 
-    def _close_breaker(self, trip: Trip) -> None:
-        """Ask plainly; where a drawdown still stands, accept the loss that the refusal names."""
+    def _close_breaker(self, trip: Trip, week: tuple[int, int]) -> None:
+        """Once a week: ask plainly; where a drawdown stands, accept the loss the refusal names."""
+        if week == self._breaker_week:
+            return
+        self._breaker_week = week
         words = ("reset", "breaker", "--reason", "a new week", "--by", OPERATOR)
         refusal = self._type(self._operator, OPERATOR, *words)
         named = _REBASE_FLAG.search(refusal)

@@ -58,7 +58,7 @@ def save_plot(story: Story, path: Path) -> None:
         _tidy(axes)
     _date_axis(events, story.guarded.equity_by_day)
     _write_title(figure, story)
-    figure.subplots_adjust(left=0.135, right=0.975, top=0.87, bottom=0.05, hspace=0.09)
+    figure.subplots_adjust(left=0.135, right=0.93, top=0.87, bottom=0.05, hspace=0.09)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=DOTS_PER_INCH)
 
@@ -68,7 +68,19 @@ def _draw_equity(axes: Axes, story: Story) -> None:
         (story.unguarded.equity_by_day, UNGUARDED, 1.4),
         (story.guarded.equity_by_day, GUARDED, 1.8),
     ):
-        axes.plot(_days(curve), _thousands(curve), color=colour, linewidth=width, zorder=3)
+        days, thousands = _days(curve), _thousands(curve)
+        axes.plot(days, thousands, color=colour, linewidth=width, zorder=3)
+        axes.annotate(
+            f"${thousands[-1]:.1f}k",
+            xy=(days[-1], thousands[-1]),
+            xytext=(6, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=10,
+            fontweight="bold",
+            color=colour,
+            annotation_clip=False,
+        )
     thousands_on = dict(
         zip(
             _days(story.guarded.equity_by_day), _thousands(story.guarded.equity_by_day), strict=True
@@ -76,8 +88,19 @@ def _draw_equity(axes: Axes, story: Story) -> None:
     )
     trips = [_at(trip.opened_on) for trip in story.chronicle.trips]
     kills = [_at(kill.activated_on) for kill in story.chronicle.kills]
-    _mark(axes, trips, [thousands_on[day] for day in trips], colour=TRIP, shape="v", area=42)
+    _mark(axes, trips, [thousands_on[day] for day in trips], colour=TRIP, shape="v", area=36)
     _mark(axes, kills, [thousands_on[day] for day in kills], colour=KILL, shape="X", area=95)
+    for kill in story.chronicle.kills:
+        axes.annotate(
+            f"{kill.by} kills, {kill.activated_on:%d %b %Y}",
+            xy=(_at(kill.ended_on or kill.activated_on), 0.97),
+            xycoords=axes.get_xaxis_transform(),
+            xytext=(5, 0),
+            textcoords="offset points",
+            va="top",
+            fontsize=9.5,
+            color=KILL,
+        )
     start = float(story.start_equity) / 1000
     axes.axhline(start, color=INK, linewidth=0.8, linestyle=":", zorder=2)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _at: f"${value:,.0f}k"))
@@ -167,7 +190,7 @@ def _shade_stops(axes: Axes, story: Story) -> None:
 
 def _date_axis(axes: Axes, curve: EquityByDay) -> None:
     days = _days(curve)
-    axes.set_xlim(days[0], days[-1])
+    axes.set_xlim(_at(curve[0][0].replace(day=1)), days[-1])  # the first month's tick is its name
     locator = dates.AutoDateLocator(minticks=6, maxticks=14)  # type: ignore[no-untyped-call]
     formatter = dates.ConciseDateFormatter(locator)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)

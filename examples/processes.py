@@ -22,6 +22,7 @@ SECRET_VARIABLES: Final = ("KILL_SWITCH_SECRET", "KILL_SWITCH_RESET_SECRET")
 START_SECONDS_MAX: Final = 30
 STOP_SECONDS_MAX: Final = 10
 COMMAND_SECONDS_MAX: Final = 30
+REFUSAL_BEGINS: Final = "haltline: "
 
 
 class SidecarFailedError(Exception):
@@ -45,6 +46,10 @@ class Transcript:
     def first_line(self) -> str:
         """What it said first."""
         return self.output.strip().split("\n", 1)[0]
+
+
+class CommandBrokenError(Exception):
+    """A command neither did what was asked nor refused it in words of its own."""
 
 
 class Sidecar:
@@ -139,7 +144,11 @@ class Terminal:
         self._secret = secret
 
     def haltline(self, *words: str) -> Transcript:
-        """Type `haltline WORDS…` and wait for it to end."""
+        """Type `haltline WORDS…` and wait for it to end.
+
+        Raises:
+            CommandBrokenError: it failed without saying so as `haltline: …`.
+        """
         done = subprocess.run(  # noqa: S603 - our own command line
             [sys.executable, "-m", "sidecar", *words, "--target", self._target],
             cwd=ROOT,
@@ -150,11 +159,11 @@ class Terminal:
             timeout=COMMAND_SECONDS_MAX,
             check=False,
         )
-        return Transcript(
-            command=shlex.join(("haltline", *words)),
-            exit_code=done.returncode,
-            output=done.stdout + done.stderr,
-        )
+        command = shlex.join(("haltline", *words))
+        output = done.stdout + done.stderr
+        if done.returncode and not done.stderr.startswith(REFUSAL_BEGINS):
+            raise CommandBrokenError(f"{command} ended with {done.returncode}: {output}")
+        return Transcript(command=command, exit_code=done.returncode, output=output)
 
 
 class _Alarm:

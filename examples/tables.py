@@ -4,6 +4,7 @@ Rules: every figure is counted in the run that just ended; a layer that never st
 said to have failed the demonstration.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -21,6 +22,8 @@ LAYERS: Final = {
     POSITION_LIMITS: "3 Position limits",
 }
 
+EQUITY_DRIFT: Final = ("DRIFT_KIND_EQUITY", "DRIFT_KIND_EQUITY_HELD")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Story:
@@ -30,7 +33,7 @@ class Story:
     guarded: Tally
     unguarded: Tally
     chronicle: Chronicle
-    drift_count: int
+    drift: Counter[str]  # by kind
     halt_causes: tuple[str, ...]  # one entry a call of on_halt
 
     @property
@@ -45,14 +48,14 @@ def tables(story: Story) -> Iterable[Table]:
     if story.chronicle.trips:
         yield _trips(story.chronicle.trips)
     if story.chronicle.kills:
-        yield _kills(story)
+        yield _kills(story.chronicle)
     yield _outcome(story)
 
 
 def _orders(tally: Tally) -> Table:
     table = _table("Orders", "Orders", "Layer", "Code")
     table.add_row(f"{tally.asked:,}", "asked", "")
-    table.add_row(f"{tally.approved:,}", "approved", "")
+    table.add_row(f"{tally.approved:,}", "approved", f"{tally.fitted:,} at a smaller quantity")
     table.add_row(f"{tally.denied:,}", "denied", "", end_section=True)
     for layer in (*LAYERS, *sorted(set(tally.denied_by_layer) - set(LAYERS))):
         count = tally.denied_by_layer[layer]
@@ -79,12 +82,15 @@ def _trips(trips: list[Trip]) -> Table:
     return table
 
 
-def _kills(story: Story) -> Table:
+def _kills(chronicle: Chronicle) -> Table:
     table = _table("Kill switch", "Day", "Who", "What was typed", "Answer")
-    for kill in story.chronicle.kills:
-        ended = f"until {kill.ended_on}" if kill.ended_on else "still in force"
-        table.add_row(str(kill.activated_on), kill.by, f"{kill.mode} {ended}", kill.reason)
-    for act in story.chronicle.acts:
+    table.caption = "\n".join(
+        f"{kill.mode} from {kill.activated_on} "
+        + (f"to {kill.ended_on}" if kill.ended_on else "on, still in force")
+        + f", orders approved meanwhile: {kill.approved_meanwhile}"
+        for kill in chronicle.kills
+    )
+    for act in chronicle.acts:
         if "kill" in act.command.lower():
             answer = f"{'ok' if act.is_ok else 'refused'}: {act.answer}"
             table.add_row(str(act.day), act.by, act.command, answer)
@@ -106,7 +112,9 @@ def _outcome(story: Story) -> Table:
             f"Venue: {name}", *(f"{run.outcomes[name]:,}" for run in (guarded, unguarded))
         )
     table.add_row("Guard called on_halt", f"{len(story.halt_causes):,} times", "")
-    table.add_row("Drift found in account reports", f"{story.drift_count:,}", "")
+    equity_drift = sum(story.drift[kind] for kind in EQUITY_DRIFT)
+    table.add_row("Drift: positions and orders", f"{story.drift.total() - equity_drift:,}", "")
+    table.add_row("Drift: equity", f"{equity_drift:,}", "")
     return table
 
 
