@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from sidecar.core.commands import Side
-from sidecar.core.facts import Facts
+from sidecar.core.facts import Base, Facts
 from sidecar.core.numbers import ONE, ZERO, floor_to_step
 from sidecar.core.order_rules import daily_used, quantity_limit
 from sidecar.core.position_limits import room
@@ -30,7 +30,7 @@ def find_approvable(facts: Facts, regimes: Regimes) -> Decimal:
     """Return the largest approvable multiple of the quantity step; 0 where none is."""
     best = ZERO
     if regimes.reducing and facts.is_opposite:
-        best = _reducing_quantity(facts)
+        best = max(_reducing_quantity(facts, base) for base in (facts.exit_base, facts.other_base))
     unit = facts.unit_notional
     if unit is None or not (regimes.not_raising or regimes.raising):
         return best
@@ -51,12 +51,12 @@ def _capped(quantity: Decimal, cap: Decimal | None) -> Decimal:
     return quantity if cap is None else min(quantity, cap)
 
 
-def _reducing_quantity(facts: Facts) -> Decimal:
+def _reducing_quantity(facts: Facts, base: Base) -> Decimal:
     size = abs(facts.position)
-    if facts.base_quantity + facts.floor_quantity > size:
+    if base.quantity + base.floor_quantity > size:
         return ZERO
     step = facts.rules.quantity_step
-    quantity = floor_to_step(size - facts.base_quantity, ONE, step)
+    quantity = floor_to_step(size - base.quantity, ONE, step)
     limit, _ = quantity_limit(facts)
     if limit is not None:
         quantity = min(quantity, floor_to_step(limit, ONE, step))
@@ -86,14 +86,14 @@ def _within(facts: Facts, unit: Decimal, growth: Decimal) -> Decimal:
 
     Two ways to stay within: the side only closes (adds nothing), or its notional fits.
     """
-    step = facts.rules.quantity_step
+    step, base = facts.rules.quantity_step, facts.other_base
     is_buy = facts.order.side is Side.BUY
     marked = facts.marked if is_buy else -facts.marked
     closable = -facts.position if is_buy else facts.position
     free = ZERO
-    if closable > ZERO and facts.base_quantity + facts.floor_quantity <= closable:
-        free = floor_to_step(closable - facts.base_quantity, ONE, step)
-    allowed = facts.exposure_before + growth - marked - facts.base_notional
-    if allowed < facts.floor_notional:
+    if closable > ZERO and base.quantity + base.floor_quantity <= closable:
+        free = floor_to_step(closable - base.quantity, ONE, step)
+    allowed = facts.exposure_before + growth - marked - base.notional
+    if allowed < base.floor_notional:
         return free
     return max(free, floor_to_step(allowed, unit, step))

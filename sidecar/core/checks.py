@@ -177,7 +177,7 @@ def _emit(turn: Turn, order: CheckOrder, judgement: Judgement, own: OrderRecord 
             limit_price=order.limit_price,
             stop_price=order.stop_price,
             replaces_order_id=order.replaces_order_id,
-            cluster=facts.cluster,
+            cluster=facts.base.cluster,
             good_till=order.good_till,
             price=price,
             expires_at=turn.now + turn.state.thresholds.approvals.valid_ns,

@@ -6,8 +6,9 @@ Rules:
 - Exposure before and after is the book's worst case; `is_raising` compares the two (S4.5).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
+from typing import Final
 
 from sidecar.core.commands import CheckOrder, Side
 from sidecar.core.exposure import order_price, worst_case
@@ -15,6 +16,31 @@ from sidecar.core.numbers import ZERO
 from sidecar.core.reservations import CLUSTER_MEMBERS_MAX, side_without
 from sidecar.core.state import Book, OrderRecord, State, SymbolState
 from sidecar.core.thresholds import DEFAULT_SYMBOL_RULES, SymbolRules, Thresholds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Base:
+    """What works on the order's side already: the order adds max(floor, itself) to the base.
+
+    The base leaves out the orders set aside; the floor is the rest of the cluster it would join.
+    """
+
+    cluster: str | None = None
+    quantity: Decimal = ZERO
+    notional: Decimal = ZERO
+    floor_quantity: Decimal = ZERO
+    floor_notional: Decimal = ZERO
+
+    def quantity_with(self, quantity: Decimal) -> Decimal:
+        """Return what works with an order of `quantity`."""
+        return self.quantity + max(self.floor_quantity, quantity)
+
+    def notional_with(self, notional: Decimal) -> Decimal:
+        """Return the notional that works with an order of `notional`."""
+        return self.notional + max(self.floor_notional, notional)
+
+
+NOTHING: Final = Base()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -35,18 +61,15 @@ class Facts:
     price: Decimal | None
     unit_notional: Decimal | None
     equity: Decimal | None
-    # What works on the order's side without the orders set aside, and in the cluster it joins.
-    cluster: str | None = None
-    base_quantity: Decimal = ZERO
-    base_notional: Decimal = ZERO
-    floor_quantity: Decimal = ZERO
-    floor_notional: Decimal = ZERO
+    # What the order adds to: as it joins, as an exit of its group would, as any other order would.
+    base: Base = NOTHING
+    exit_base: Base = NOTHING
+    other_base: Base = NOTHING
     is_opposite: bool = False
     is_reducing: bool = False
     exposure_before: Decimal = ZERO
     exposure_after: Decimal | None = None
     marked: Decimal = ZERO
-    aside: tuple[str, ...] = field(default_factory=tuple)
 
     @property
     def is_raising(self) -> bool:
@@ -128,57 +151,71 @@ def _find_replaced(state: State, order: CheckOrder) -> OrderRecord | None:
 
 
 def _weigh(facts: Facts) -> None:
-    """Set the cluster, the base it adds to, whether it reduces, and the exposures."""
+    """Set what the order adds to, whether it reduces, and the exposures before and after."""
     order, own = facts.order, facts.own
     own_ids = (order.order_id,) if own is not None and own.is_open else ()
-    facts.aside = own_ids
-    if facts.replaced is not None:
-        facts.aside = (*own_ids, facts.replaced.order_id)
     if own is not None and own.is_open:
-        _take_base(facts, own.cluster)
-    elif order.one_cancels_other_group is not None:
-        _take_base(facts, _group_cluster(facts))
-        if not facts.is_reducing:
-            _take_base(facts, _replace_cluster(facts))
+        facts.exit_base = facts.other_base = _base(facts, own_ids, own.cluster)
     else:
-        _take_base(facts, _replace_cluster(facts))
+        facts.exit_base = facts.other_base = _base(facts, (), _replace_cluster(facts))
+        group = _group_cluster(facts)
+        if group is not None:
+            facts.exit_base = _base(facts, (), group)
+    facts.base = facts.other_base
+    for base in (facts.exit_base, facts.other_base):
+        if facts.is_opposite and base.quantity_with(order.quantity) <= abs(facts.position):
+            facts.is_reducing = True
+            facts.base = base
+            break
     facts.exposure_before = _exposure_without(facts, own_ids)
     if facts.unit_notional is not None:
         facts.exposure_after = exposure_with(facts, order.quantity)
 
 
 def _group_cluster(facts: Facts) -> str | None:
+    """Return the cluster of the order's one-cancels-other group, None where none has room."""
+    if facts.order.one_cancels_other_group is None:
+        return None
     key = f"oco:{facts.order.side}:{facts.order.one_cancels_other_group}"
     members = facts.book.clusters.get(key, []) if facts.book is not None else []
     return key if len(members) < CLUSTER_MEMBERS_MAX else None
 
 
 def _replace_cluster(facts: Facts) -> str | None:
+    """Return the cluster of the order and the one it replaces.
+
+    None where the old one is of a group and the new one is not, because both could happen.
+    """
     old = facts.replaced
     if old is None or facts.book is None:
         return None
     key = old.cluster or f"replace:{old.order_id}"
-    if not key.startswith("replace:"):
-        # The old order is one of a group; the new one is not, so both could happen.
-        facts.aside = facts.aside[:-1]
-        facts.replaced = None
-        return None
-    if len(facts.book.clusters.get(key, [])) >= CLUSTER_MEMBERS_MAX:
-        facts.aside = facts.aside[:-1]
-        facts.replaced = None
+    members = facts.book.clusters.get(key, [])
+    if not key.startswith("replace:") or len(members) >= CLUSTER_MEMBERS_MAX:
         return None
     return key
 
 
-def _take_base(facts: Facts, cluster: str | None) -> None:
-    facts.cluster = cluster
-    if facts.book is not None:
-        base = side_without(facts.state, facts.book, facts.order.side, facts.aside, cluster)
-        facts.base_quantity, facts.base_notional = base[0], base[1]
-        facts.floor_quantity, facts.floor_notional = base[2], base[3]
-    if facts.is_opposite:
-        outstanding = facts.base_quantity + max(facts.floor_quantity, facts.order.quantity)
-        facts.is_reducing = outstanding <= abs(facts.position)
+def _base(facts: Facts, own_ids: tuple[str, ...], cluster: str | None) -> Base:
+    """Return what works on the order's side without itself and what it replaces.
+
+    What it replaces is set aside only where the two count once: in the same cluster.
+    """
+    if facts.book is None:
+        return Base(cluster=cluster)
+    aside, old = own_ids, facts.replaced
+    if old is not None and cluster is not None:
+        joins = old.cluster is None and cluster == f"replace:{old.order_id}"
+        if joins or old.cluster == cluster:
+            aside = (*own_ids, old.order_id)
+    held = side_without(facts.state, facts.book, facts.order.side, aside, cluster)
+    return Base(
+        cluster=cluster,
+        quantity=held[0],
+        notional=held[1],
+        floor_quantity=held[2],
+        floor_notional=held[3],
+    )
 
 
 def _exposure_without(facts: Facts, own_ids: tuple[str, ...]) -> Decimal:
@@ -195,11 +232,8 @@ def _exposure_without(facts: Facts, own_ids: tuple[str, ...]) -> Decimal:
 def exposure_with(facts: Facts, quantity: Decimal) -> Decimal:
     """Return the book's worst case with the order at `quantity`. Needs a price."""
     notional = quantity * (facts.unit_notional or ZERO)
-    return _worst(
-        facts,
-        facts.base_quantity + max(facts.floor_quantity, quantity),
-        facts.base_notional + max(facts.floor_notional, notional),
-    )
+    base = facts.base
+    return _worst(facts, base.quantity_with(quantity), base.notional_with(notional))
 
 
 def _worst(facts: Facts, quantity: Decimal, notional: Decimal) -> Decimal:

@@ -38,9 +38,12 @@ class Turn:
     events: list[Event] = field(default_factory=list)
 
     def emit(self, event: Event) -> None:
-        """Apply an event at once and keep it for the journal."""
-        apply_event(self.state, event)
+        """Apply an event at once and keep it for the journal.
+
+        Kept first: where applying fails half-way, the turn must not look as if nothing happened.
+        """
         self.events.append(event)
+        apply_event(self.state, event)
 
     def emit_all(self, events: list[Event]) -> None:
         """Apply and keep several."""

@@ -174,6 +174,12 @@ class Desk:
         outcome = engine.configure(self.state, thresholds, config_hash, self.conditions)
         self._finish(outcome)
 
+    def record_events(self, *events: Event) -> None:
+        """Journal events of the world below the core (a recovery, a jump of the clock)."""
+        self._journal(events)
+        engine.replay(self.state, self.sequence, self.now, events)
+        self._look()
+
     # -- orders ---------------------------------------------------------------------------------
 
     def new_id(self, prefix: str) -> str:
