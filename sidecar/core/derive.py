@@ -9,12 +9,13 @@ from collections import OrderedDict
 
 from sidecar.core.circuit_breaker import next_silence
 from sidecar.core.exposure import refresh
-from sidecar.core.numbers import ZERO
+from sidecar.core.numbers import ZERO, exact
 from sidecar.core.reservations import hold
 from sidecar.core.state import OrderRecord, State
 from sidecar.core.thresholds import DEFAULT_SYMBOL_RULES
 
 
+@exact
 def rebuild(state: State) -> None:
     """Recompute sums, indexes and schedules of the whole state."""
     _clear(state)

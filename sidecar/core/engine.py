@@ -67,7 +67,7 @@ from sidecar.core.events import (
     TradeReported,
 )
 from sidecar.core.judgement import Conditions
-from sidecar.core.numbers import ZERO, use_exact_arithmetic
+from sidecar.core.numbers import ZERO, exact
 from sidecar.core.state import State
 from sidecar.core.thresholds import Thresholds
 from sidecar.core.trades import (
@@ -83,12 +83,12 @@ REMEMBERED_IDS_MIN: Final = 1_000_000
 REMEMBERED_NS_MIN: Final = 7 * 86_400 * 1_000_000_000
 
 
+@exact
 def begin(state: State, sequence: int, now: int) -> None:
     """Open the record `sequence` at `now`: note expiries, forget what is past remembering.
 
     Called before the commands of a record and before its events in replay: both do the same.
     """
-    use_exact_arithmetic()
     state.last_sequence = sequence
     state.now = max(state.now, now)
     expiries = state.expiries
@@ -118,6 +118,7 @@ def _forget(state: State) -> None:
         del state.orders[oldest.key]
 
 
+@exact
 def replay(state: State, sequence: int, now: int, events: Sequence[Event]) -> None:
     """Fold one journal record into the state."""
     begin(state, sequence, now)
@@ -125,13 +126,13 @@ def replay(state: State, sequence: int, now: int, events: Sequence[Event]) -> No
         apply_event(state, event)
 
 
+@exact
 def execute(state: State, command: object, conditions: Conditions) -> Outcome:
     """Decide about a command and apply what follows. The caller has called `begin`.
 
     Raises CallRefused where there is no decision and nothing changed; an outcome may carry both
     events and a refusal (a conflicting report is counted).
     """
-    use_exact_arithmetic()
     handler = _HANDLERS[type(command)]
     return _guarded(Turn(state=state, now=state.now, conditions=conditions), handler, command)
 
@@ -152,11 +153,11 @@ def _guarded(turn: Turn, handler: Callable[[Turn, Any], Outcome], command: Any) 
         raise
 
 
+@exact
 def execute_all_or_none(
     state: State, orders: Sequence[CheckOrder], conditions: Conditions
 ) -> Outcome:
     """Decide about a batch that stands or falls together; the answer is a list of results."""
-    use_exact_arithmetic()
     turn = Turn(state=state, now=state.now, conditions=conditions)
     return _guarded(turn, handle_all_or_none, orders)
 
@@ -167,11 +168,11 @@ def next_due(state: State) -> int:
     return min(due, state.release_heap[0][0]) if state.release_heap else due
 
 
+@exact
 def configure(
     state: State, thresholds: Thresholds, config_hash: str, conditions: Conditions
 ) -> Outcome:
     """Put thresholds in force and start the period of now. The caller has called `begin`."""
-    use_exact_arithmetic()
     turn = Turn(state=state, now=state.now, conditions=conditions)
     if state.config_hash != config_hash or state.thresholds != thresholds:
         turn.emit(ConfigurationApplied(thresholds=thresholds, config_hash=config_hash))
@@ -199,6 +200,7 @@ def _period_events(state: State, period: Period) -> list[Event]:
     ]
 
 
+@exact
 def start_recovery(
     state: State,
     conditions: Conditions,
@@ -238,6 +240,7 @@ def note_clock_jump(state: State, jump_ns: int, conditions: Conditions) -> Outco
     return Outcome(events=turn.events)
 
 
+@exact
 def prepare(
     state: State, command: StartingCommand, conditions: Conditions
 ) -> tuple[list[Event], tuple[AnchorMove, ...]]:
@@ -245,7 +248,6 @@ def prepare(
 
     Raises CallRefused on a stale epoch, an unnamed standing drawdown, or a wrong rebase.
     """
-    use_exact_arithmetic()
     del conditions
     if isinstance(command, EaseKill):
         eased = kill_switch.prepare_ease(state, command)

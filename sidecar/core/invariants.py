@@ -9,13 +9,13 @@ from decimal import Decimal
 
 from sidecar.core import codec
 from sidecar.core.derive import rebuild
-from sidecar.core.numbers import ZERO, use_exact_arithmetic
+from sidecar.core.numbers import ZERO, exact
 from sidecar.core.state import State, from_plain, to_plain
 
 
+@exact
 def find_broken(state: State) -> list[str]:
     """Return every invariant that does not hold, with its number; empty where all do."""
-    use_exact_arithmetic()
     return [*_sums(state), *_orders(state), *_latches(state), *_rebuilt(state)]
 
 

@@ -8,6 +8,7 @@ Rules:
 """
 
 import re
+from collections.abc import Callable
 from decimal import (
     ROUND_CEILING,
     ROUND_HALF_EVEN,
@@ -22,7 +23,8 @@ from decimal import (
     getcontext,
     setcontext,
 )
-from typing import Final
+from functools import wraps
+from typing import Final, ParamSpec, TypeVar
 
 ZERO: Final = Decimal(0)
 ONE: Final = Decimal(1)
@@ -40,10 +42,29 @@ _UNITS: Final = Context(
 )
 
 
-def use_exact_arithmetic() -> None:
-    """Make the calling context exact. Cheap where it already is; at each entry of the core."""
-    if getcontext() is not _EXACT:
+_Parameters = ParamSpec("_Parameters")
+_Result = TypeVar("_Result")
+
+
+def exact(function: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
+    """Run a function of the core's front door in exact arithmetic.
+
+    The caller's own decimal context is put back afterwards: a bot or a test in the same thread
+    rounds as it did before.
+    """
+
+    @wraps(function)
+    def run(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> _Result:
+        before = getcontext()
+        if before is _EXACT:
+            return function(*args, **kwargs)
         setcontext(_EXACT)
+        try:
+            return function(*args, **kwargs)
+        finally:
+            setcontext(before)
+
+    return run
 
 
 def parse_decimal(text: str, digits_max: int = QUANTITY_DIGITS_MAX) -> Decimal | None:

@@ -34,7 +34,7 @@ from sidecar.core.circuit_breaker import CAUSE_OF_DRAWDOWN, find_silence
 from sidecar.core.commands import Drawdown
 from sidecar.core.judgement import Conditions
 from sidecar.core.kill_switch import advice_for, view_of
-from sidecar.core.numbers import ZERO, divide_units, round_up, use_exact_arithmetic
+from sidecar.core.numbers import ZERO, divide_units, exact, round_up
 from sidecar.core.position_limits import strategy_limit, symbol_limit
 from sidecar.core.state import State, SymbolState
 from sidecar.core.turn import trading_mode
@@ -44,9 +44,9 @@ _SHARE_STEP: Final = Decimal("0.000001")
 _SECOND_NS: Final = 1_000_000_000
 
 
+@exact
 def status(state: State, now: int, conditions: Conditions) -> StatusView:
     """Return everything the core knows that a person may ask."""
-    use_exact_arithmetic()
     return StatusView(
         now=now,
         mode=trading_mode(state, conditions),
@@ -69,11 +69,11 @@ def status(state: State, now: int, conditions: Conditions) -> StatusView:
     )
 
 
+@exact
 def list_orders(
     state: State, strategy: str | None, symbol: str | None, now: int
 ) -> list[OpenOrder]:
     """Return the orders that hold a reservation, oldest approval first."""
-    use_exact_arithmetic()
     found = []
     for order_id in state.open_orders:
         record = state.orders[order_id]
