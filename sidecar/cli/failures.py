@@ -73,7 +73,7 @@ WAY_OUT_OF_REASON: Final = {
 def from_fault(target: str, fault: CallFault) -> CommandFailed:
     """Return how a command ends whose call failed."""
     if not fault.is_from_sidecar and fault.code in _UNREACHABLE_CODES:
-        return unreachable(target, f"{fault.code}: {_innermost(fault.message)}".rstrip(": "))
+        return unreachable(target, f"{fault.code}: {innermost(fault.message)}".rstrip(": "))
     code = Exit.UNREACHABLE if fault.reason == "DRAINING" else _EXIT_OF_CODE.get(fault.code)
     message = fault.message or fault.code
     if fault.field_faults and fault.reason == "MALFORMED_REQUEST":
@@ -85,7 +85,7 @@ def from_fault(target: str, fault: CallFault) -> CommandFailed:
     return CommandFailed(code or Exit.DENIED, message, reason=fault.reason, way_out=way_out)
 
 
-def _innermost(message: str) -> str:
+def innermost(message: str) -> str:
     """Return the last cause that the transport names: `Connection refused`."""
     return message.rsplit("error: ", maxsplit=1)[-1]
 

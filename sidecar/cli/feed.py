@@ -16,6 +16,7 @@ from haltline.errors import read_rpc_error
 from haltline.v1 import status_pb2
 
 from sidecar.cli.connection import SUBSCRIBER, connect
+from sidecar.cli.failures import innermost
 
 RECONNECT_SECONDS: Final = 1.0
 MAX_SILENCE_SECONDS_UNTIL_KNOWN: Final = 5.0
@@ -105,7 +106,7 @@ class Feed:
                     self._take(frame)
         except grpc.RpcError as error:
             fault = read_rpc_error(error)
-            return f"{fault.code}: {fault.message}"
+            return f"{fault.code}: {innermost(fault.message)}"
         return "the sidecar ended the stream"
 
     def _take(self, frame: status_pb2.StreamStatusResponse) -> None:

@@ -30,4 +30,4 @@ def large(word: str) -> str:
     if any(glyph is None for glyph in glyphs):
         return word
     rows = [" ".join(glyph[row] for glyph in glyphs if glyph is not None) for row in (0, 1)]
-    return "\n".join(rows).replace(" ", "\N{NO-BREAK SPACE}")  # plain ones are cut at a line's end
+    return "\n".join(rows)

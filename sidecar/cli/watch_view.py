@@ -22,7 +22,7 @@ from sidecar.cli.feed import FeedView
 from sidecar.cli.letters import large
 from sidecar.cli.options import printable
 from sidecar.cli.status_text import is_killed, is_open, trading_mode
-from sidecar.cli.words import at, lasting, percent, scope_words, word
+from sidecar.cli.words import at, percent, scope_words, word
 
 _BAR_WIDTH: Final = 20
 _WIDE_COLUMNS: Final = 130
@@ -84,9 +84,9 @@ def _banner(view: FeedView, now: float) -> Panel:
 
 
 def _large(word: str, sentence: str, style: str) -> Panel:
-    text = Text(f"{large(word)}\n", style=style, justify="center")
-    text.append(sentence, style=style)
-    return Panel(Align.center(text), style=style)
+    letters = Text(large(word), style=style)  # not justified: that would cut their right edge
+    lines = Group(Align.center(letters), Align.center(Text(sentence, style=style)))
+    return Panel(lines, style=style)
 
 
 def _kill_panel(status: status_pb2.Status) -> Panel:
@@ -215,10 +215,9 @@ def _account_lines(status: status_pb2.Status) -> Iterator[Text]:
     if status.positions_state != status_pb2.POSITIONS_STATE_CONFIRMED:
         yield Text("POSITIONS NOT_CONFIRMED", style="bold magenta")
     reservations = status.reservations
-    text = f"{reservations.open_count} open orders"
+    text = f"Open orders {reservations.open_count}"
     if reservations.unreported_count:
-        age = lasting(reservations.oldest_unreported_age)
-        text += f", {reservations.unreported_count} never reported, oldest {age}"
+        text += f", {reservations.unreported_count} never reported"
     yield Text(text)
     for item in status.not_armed:
         yield Text(f"NOT_ARMED {printable(item.rule_id)}: {printable(item.why)}", style="magenta")
