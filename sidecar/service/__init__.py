@@ -6,7 +6,6 @@
 from sidecar.service.callers import Caller, Role
 from sidecar.service.facts import HealthPart, ServiceStatus, Settings, StartReport, StoreStatus
 from sidecar.service.service import Service
-from sidecar.service.status import stopped_status
 
 __all__ = [
     "Caller",
@@ -17,5 +16,4 @@ __all__ = [
     "Settings",
     "StartReport",
     "StoreStatus",
-    "stopped_status",
 ]

@@ -9,8 +9,9 @@ Rules:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from sidecar.clock import format_rfc3339
 from sidecar.core import engine
@@ -44,12 +45,49 @@ class Opened:
     notes: list[str]
 
 
-def open_state(store: Store) -> Opened:
-    """Return what the store remembers; never raises for what a disk can do."""
+class JournalReader(Protocol):
+    """What reading back needs of a store, one that is open or one that is only looked at."""
+
+    @property
+    def last_sequence(self) -> int:
+        """Sequence of the last record."""
+
+    def read(self, from_sequence: int) -> Iterator[tuple[int, bytes]]:
+        """Yield the records from `from_sequence` on, as `Store` says."""
+
+    def latest_snapshot(self) -> tuple[int, bytes] | None:
+        """Return the newest snapshot, as `Store` says."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateRead:
+    """The state after the last record that can be read, and why not further."""
+
+    state: State
+    damage: Damage | None
+    replayed_count: int
+    notes: tuple[str, ...]
+
+
+def read_state(reader: JournalReader) -> StateRead:
+    """Return what the journal says; never raises for what a disk can do (rules 1 and 2)."""
     notes: list[str] = []
-    state = _read_snapshot(store, notes)
+    state = _read_snapshot(reader, notes)
     snapshot_sequence = state.last_sequence
-    damage = _replay(store, state) or store.facts.damage
+    damage = _replay(reader, state)
+    return StateRead(
+        state=state,
+        damage=damage,
+        replayed_count=state.last_sequence - snapshot_sequence,
+        notes=tuple(notes),
+    )
+
+
+def open_state(store: Store) -> Opened:
+    """Return what the store remembers, and what its facts call for (S12.4)."""
+    read = read_state(store)
+    state = read.state
+    damage = read.damage or store.facts.damage
     kind = RecoveryKind.DAMAGED if damage is not None else classify(store.facts)
     summary = _summary(store, state)
     torn = store.facts.torn_tail_frames_count
@@ -57,7 +95,7 @@ def open_state(store: Store) -> Opened:
     opened = Opened(
         state=state,
         records_count=state.last_sequence,
-        replayed_count=state.last_sequence - snapshot_sequence,
+        replayed_count=read.replayed_count,
         last_at=state.now,
         recovery=RecoveryState(kind.value),
         detail=f"{detail}: {_why(store, kind)}",
@@ -65,7 +103,7 @@ def open_state(store: Store) -> Opened:
         denies_reducing=False,
         summary=summary,
         damage="",
-        notes=[*store.notes, *notes],
+        notes=[*store.notes, *read.notes],
     )
     if kind is RecoveryKind.RECONCILE:
         opened.way_out = WAY_OUT_RECONCILE
@@ -101,7 +139,7 @@ def _summary(store: Store, state: State) -> str:
     return f"recovered {state.last_sequence} records, last at {format_rfc3339(state.now)}"
 
 
-def _read_snapshot(store: Store, notes: list[str]) -> State:
+def _read_snapshot(store: JournalReader, notes: list[str]) -> State:
     found = store.latest_snapshot()
     if found is None:
         return State()
@@ -117,7 +155,7 @@ def _read_snapshot(store: Store, notes: list[str]) -> State:
     return state
 
 
-def _replay(store: Store, state: State) -> Damage | None:
+def _replay(store: JournalReader, state: State) -> Damage | None:
     """Fold the records after the state into it; return where that stopped, None at the end."""
     sequence = state.last_sequence
     try:

@@ -5,11 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from sidecar.clock import JUMP_NS_MAX, SECOND_NS, Clock
-from sidecar.core import views
-from sidecar.core.judgement import Conditions
-from sidecar.service.facts import HealthPart, ServiceStatus, StoreStatus
+from sidecar.service.facts import HealthPart, StoreStatus
 from sidecar.service.kill_file import KillFileLook
-from sidecar.service.opening import open_state
 from sidecar.store.store import Store
 
 WAY_OUT_POISONED: Final = "restart on a healthy disk; the start says what must be reconciled"
@@ -69,32 +66,3 @@ def health_parts(
 
 def _part(name: str, cause: str, *, is_needed: bool = True) -> HealthPart:
     return HealthPart(name=name, is_well=not cause, is_needed=is_needed, cause=cause)
-
-
-def stopped_status(store: Store) -> ServiceStatus:
-    """Return the status a stopped sidecar left in `store`, for people; nothing is written.
-
-    `started_at` is 0 and `instance_id` empty: nobody is running.
-    """
-    opened = open_state(store)
-    state = opened.state
-    damage = opened.damage
-    conditions = Conditions(damage=damage or None)
-    view = views.status(state, state.now, conditions)
-    facts = store_status(store, store.poisoned or "", store.free_bytes(), is_store_low=False)
-    return ServiceStatus(
-        view=view,
-        store=facts,
-        clock_kind=store.clock_kind,
-        clock_problem="",
-        kill_file_problem="",
-        can_prove_operators=False,
-        health=(_part("books", damage),),
-        config_hash=state.config_hash,
-        revision=0,
-        started_at=0,
-        version="",
-        instance_id="",
-        name="",
-        is_draining=False,
-    )

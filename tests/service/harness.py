@@ -30,6 +30,7 @@ from sidecar.core.thresholds import Thresholds
 from sidecar.service import Caller, Role, Service, Settings
 from sidecar.service.records import Record, decode_record
 from sidecar.store.memory_store import MemoryStore
+from sidecar.store.store import Store
 
 BOT: Final = Caller(role=Role.BOT, peer="unix:", name="momentum")
 OBSERVER: Final = Caller(role=Role.OBSERVER, peer="ipv4:10.0.0.9:1234")
@@ -40,7 +41,7 @@ WAIT_SECONDS: Final = 10.0
 
 
 def make_service(
-    store: MemoryStore,
+    store: Store,
     directory: Path,
     *,
     clock: Clock | None = None,
@@ -148,17 +149,17 @@ async def turns(count: int = 20) -> None:
         await asyncio.sleep(0)
 
 
-def records_of(store: MemoryStore) -> list[Record]:
+def records_of(store: Store) -> list[Record]:
     """Return the journal."""
     return [decode_record(payload) for _, payload in store.read(1)]
 
 
-def kinds_of(store: MemoryStore) -> list[str]:
+def kinds_of(store: Store) -> list[str]:
     """Return what the journal's records are about, in order."""
     return [record.kind for record in records_of(store)]
 
 
-def replayed(store: MemoryStore) -> list[Any]:
+def replayed(store: Store) -> list[Any]:
     """Return the state that the journal alone gives, without any snapshot."""
     state = State()
     for record in records_of(store):

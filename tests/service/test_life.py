@@ -15,7 +15,6 @@ from sidecar.core.commands import AcceptRecovery, EaseKill, KillMode
 from sidecar.core.denial import CallRefused, DenialCode
 from sidecar.core.state import to_plain
 from sidecar.core.thresholds import CircuitBreakerThresholds, OrderRules, Thresholds
-from sidecar.service import stopped_status
 from sidecar.service.opening import open_state
 from sidecar.service.records import decode_snapshot
 from sidecar.service.start_up import START_EQUITY_REPORT_ID
@@ -352,21 +351,6 @@ async def test_a_killed_sidecar_is_healthy(tmp_path: Path) -> None:
         await service.trigger_kill(a_kill(), BOT)
         assert service.is_ready
         assert all(part.is_well for part in service.health())
-
-
-async def test_a_stopped_sidecar_leaves_its_status_behind(tmp_path: Path) -> None:
-    """`haltline safety` reads a stopped sidecar's directory (contract.md)."""
-    store = MemoryStore()
-    async with running(store, tmp_path) as service:
-        await service.report_account(holding(service), BOT)
-        await service.trigger_kill(a_kill(), BOT)
-        live = service.status()
-    left = stopped_status(store.reopen())
-    assert left.view.activations == live.view.activations
-    assert left.view.account == live.view.account
-    assert left.view.mode is TradingMode.HALTED
-    assert left.config_hash == "hash-1"
-    assert left.instance_id == ""
 
 
 # Time alone.
