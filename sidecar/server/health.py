@@ -107,8 +107,10 @@ class HealthBoard:
             self._was_ready = is_ready
             if is_ready:
                 LOG.info("health: SERVING again")
+            elif self._service.is_draining:
+                LOG.info("health: NOT_SERVING, because the sidecar is stopping")
             else:
-                LOG.warning("health: NOT_SERVING (%s)", self._causes() or "stopping")
+                LOG.warning("health: NOT_SERVING (%s)", self._causes())
         return is_ready
 
     def _causes(self) -> str:

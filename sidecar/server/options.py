@@ -44,7 +44,9 @@ class ServerOptions:
 
     `tls` serves TLS on every TCP address; Unix sockets stay plain. `loopback_role` is what plain
     callers of this machine are believed to be. `config_toml` is what GetConfig answers.
-    `status_interval_seconds` is the shortest time between two UPDATE frames, but for a stop.
+    `heartbeat_seconds` is the `max_silence` a status stream promises; a reader treats three of them
+    without a frame as a stop (S14). `status_interval_seconds` is the shortest time between two
+    UPDATE frames, but for a stop.
     """
 
     tls: TlsFiles | None = None

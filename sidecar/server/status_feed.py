@@ -5,7 +5,7 @@ Rules:
 2. At most one UPDATE in `status_interval_seconds`; a stop is published at once.
 3. A reader has one frame on its way; the next is made when that was taken, of the newest status.
    So a slow reader costs one frame of memory, and `conflated` says that it missed some.
-4. Silence is never longer than a heartbeat; closing says GOING_AWAY first.
+4. Silence is never longer than the `max_silence` each frame names; closing says GOING_AWAY first.
 
 The story: a stalled reader exerts no back-pressure before a hundred thousand small frames, so what
 is not held back here piles up in the transport.
@@ -30,6 +30,8 @@ from sidecar.wire import FrameHeader, SidecarFacts, frame, status_field, status_
 
 LOG: Final = logging.getLogger(__name__)
 SNAPSHOT_AGE_SECONDS_MAX: Final = 1.0
+_HEARTBEAT_SHARE: Final = 0.9
+"""A heartbeat leaves when this much of `max_silence` has passed, so that it arrives within it."""
 _SECOND_NS: Final = 1_000_000_000
 
 Write = Callable[[bytes], Awaitable[None]]
@@ -155,7 +157,7 @@ class StatusFeed:
 
     async def _wait_newer(self, seen_number: int, heard_at: float) -> bool:
         """Return at the next publication or when a heartbeat is due; False where streams end."""
-        due = heard_at + self._options.heartbeat_seconds
+        due = heard_at + _HEARTBEAT_SHARE * self._options.heartbeat_seconds
         while not (self._is_closing or self._has_failed):
             left = due - time.monotonic()
             if self._newest.number > seen_number or left <= 0:
