@@ -21,6 +21,7 @@ def apply_account_reported(state: State, event: AccountReported) -> None:
         account.drift_at = state.now
     if event.positions_complete:
         account.positions_confirmed = True
+        account.positions_as_of = event.as_of_venue_time
     recovery = state.recovery
     is_whole = event.positions_complete and event.open_orders_complete
     if recovery.way_out and is_whole and (event.as_of_sequence or 0) >= recovery.sequence:

@@ -97,6 +97,7 @@ def handle_account(turn: Turn, report: ReportAccount) -> Outcome:
             open_orders_complete=report.open_orders_complete,
             as_of_sequence=report.as_of_sequence,
             drift=tuple(drift),
+            as_of_venue_time=report.as_of_venue_time,
         )
     )
     turn.follow()

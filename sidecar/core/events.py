@@ -139,6 +139,7 @@ class AccountReported:
     open_orders_complete: bool
     as_of_sequence: int | None
     drift: tuple[Drift, ...] = ()
+    as_of_venue_time: int | None = None
 
 
 @dataclass(slots=True, kw_only=True)

@@ -179,6 +179,7 @@ class AccountState:
     positions_confirmed: bool = False
     drift: list[Drift] = field(default_factory=list)
     drift_at: int | None = None
+    positions_as_of: int | None = None
     holdings: Decimal = field(default=ZERO, metadata=DERIVED)
 
     @property
@@ -317,6 +318,8 @@ class State:
         if book is None:
             self.strategy_of(strategy)
             book = symbol_state.books[strategy] = Book(strategy=strategy, symbol=symbol)
+            # A complete report says of every book it does not name that it was flat.
+            book.as_of_venue_time = self.account.positions_as_of
             self.book_list.append(book)
         return book
 

@@ -72,7 +72,9 @@ def moving_quantity(state: State, record: OrderRecord | None, report: ReportTrad
     quantity = report.fill_quantity or ZERO
     symbol = state.symbols.get(report.symbol)
     book = symbol.books.get(report.strategy) if symbol is not None else None
-    covered_until = book.as_of_venue_time if book is not None else None
+    covered_until = state.account.positions_as_of
+    if book is not None:
+        covered_until = book.as_of_venue_time
     is_timed = covered_until is not None and report.venue_time is not None
     if is_timed and (report.venue_time or 0) <= (covered_until or 0):
         return ZERO

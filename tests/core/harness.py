@@ -7,7 +7,7 @@ Rules:
 - `assert_replays` folds the journal into a fresh state and a snapshot into another: all are equal.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from hashlib import sha256
 from typing import Any, Final, TypedDict, Unpack
@@ -115,6 +115,7 @@ class Desk:
         self.journal: list[bytes] = []
         self.events: list[Event] = []
         self._ids = 0
+        self._time = 0
         self.configure(Thresholds(**rules))
         if equity is not None or marks:
             self.account(equity=equity, marks=marks)
@@ -123,6 +124,7 @@ class Desk:
 
     def _begin(self) -> None:
         engine.begin(self.state, self.sequence + 1, self.now)
+        self._time = self.state.now
 
     def _journal(self, events: Sequence[Event]) -> None:
         self.events = list(events)
@@ -130,7 +132,7 @@ class Desk:
             self.state.last_sequence = self.sequence
             return
         self.sequence += 1
-        record = [self.sequence, self.state.now, [encode_event(event) for event in events]]
+        record = [self.sequence, self._time, [encode_event(event) for event in events]]
         self.journal.append(orjson.dumps(record))
 
     def _look(self) -> None:
@@ -167,12 +169,17 @@ class Desk:
         """Let time pass; what falls due is done with the next command, as in the service."""
         self.now += round(seconds * SECOND)
 
+    def turn(self, decide: Callable[[State, Conditions], Outcome]) -> None:
+        """Take a turn of the start itself as one record: `engine.assume_flat` and its like."""
+        self._begin()
+        self._finish(decide(self.state, self.conditions))
+
     def configure(self, thresholds: Thresholds) -> None:
         """Put thresholds in force."""
-        self._begin()
         config_hash = sha256(repr(thresholds).encode()).hexdigest()
-        outcome = engine.configure(self.state, thresholds, config_hash, self.conditions)
-        self._finish(outcome)
+        self.turn(
+            lambda state, conditions: engine.configure(state, thresholds, config_hash, conditions)
+        )
 
     def record_events(self, *events: Event) -> None:
         """Journal events of the world below the core (a recovery, a jump of the clock)."""
