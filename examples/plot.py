@@ -191,8 +191,8 @@ def _shade_stops(axes: Axes, story: Story) -> None:
 def _date_axis(axes: Axes, curve: EquityByDay) -> None:
     days = _days(curve)
     axes.set_xlim(_at(curve[0][0].replace(day=1)), days[-1])  # the first month's tick is its name
-    locator = dates.AutoDateLocator(minticks=6, maxticks=14)  # type: ignore[no-untyped-call]
-    formatter = dates.ConciseDateFormatter(locator)  # type: ignore[no-untyped-call]
+    locator = dates.AutoDateLocator(minticks=6, maxticks=14)  # type: ignore[no-untyped-call]  # matplotlib gives it no types
+    formatter = dates.ConciseDateFormatter(locator)  # type: ignore[no-untyped-call]  # matplotlib gives it no types
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(formatter)
 

@@ -85,7 +85,7 @@ def _trips(trips: list[Trip]) -> Table:
 def _kills(chronicle: Chronicle) -> Table:
     table = _table("Kill switch", "Day", "Who", "What was typed", "Answer")
     table.caption = "\n".join(
-        f"{kill.mode} from {kill.activated_on} "
+        f"{kill.mode} by {kill.by} from {kill.activated_on} "
         + (f"to {kill.ended_on}" if kill.ended_on else "on, still in force")
         + f", orders approved meanwhile: {kill.approved_meanwhile}"
         for kill in chronicle.kills

@@ -1,7 +1,10 @@
 """The demonstration end to end, scaled down to the autumn of 2008, with a real sidecar process."""
 
 import io
+import os
 import re
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from datetime import date
@@ -14,7 +17,7 @@ from rich.console import Console
 from examples import demo
 from examples.market import load_prices
 from examples.plot import save_plot
-from examples.processes import CommandBrokenError, Sidecar, SidecarFailedError, Terminal
+from examples.processes import ROOT, CommandBrokenError, Sidecar, SidecarFailedError, Terminal
 from examples.tables import Story, tables
 
 PRICES = load_prices()
@@ -183,3 +186,25 @@ def test_command_that_breaks_is_not_taken_for_a_refusal(directory: Path) -> None
     """A command that ends badly without words of its own raises: nobody may read it as a denial."""
     with pytest.raises(CommandBrokenError):
         Terminal(f"unix:{directory}/nobody", secret=None).haltline("no-such-command")
+
+
+def test_terminated_demo_takes_its_sidecar_along(directory: Path) -> None:
+    """SIGTERM in the middle of a run ends sidecar and data directory too, with exit code 130."""
+    home = directory / "s"
+    home.mkdir()
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "examples.demo", "--fast", "--pace", "1"],
+        cwd=ROOT,
+        env=os.environ | {"TMPDIR": str(home)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout
+    with process.stdout as lines:
+        assert next(lines).startswith("ready ")
+        (data,) = home.iterdir()
+        process.terminate()
+        assert "interrupted" in lines.read()
+    assert process.wait(timeout=20) == demo.INTERRUPTED
+    assert not data.exists()
