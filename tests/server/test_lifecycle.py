@@ -99,6 +99,7 @@ async def test_a_drain_refuses_orders_but_takes_a_stop(sidecar: Sidecar) -> None
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
     assert call_error_of(caught.value).reason == "DRAINING"
     again = asyncio.ensure_future(bot.TriggerKill(a_kill()))
+    await sidecar.service.wait_changed(sidecar.service.revision, WAIT_SECONDS)
     sidecar.store.release_syncs()
     assert (await asyncio.wait_for(kill, WAIT_SECONDS)).durable
     assert (await asyncio.wait_for(again, WAIT_SECONDS)).already_active
