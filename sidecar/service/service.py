@@ -51,6 +51,7 @@ from sidecar.core.denial import CallRefused
 from sidecar.core.thresholds import Thresholds
 from sidecar.core.turn import Outcome
 from sidecar.service.callers import (
+    START_ACTOR,
     Actor,
     Caller,
     require_bot,
@@ -156,7 +157,7 @@ class Service:
             assume_flat(writer)
         self._watch.beat()
         if opened.replayed_count >= REPLAYED_COUNT_FOR_SNAPSHOT:
-            await self._write_snapshot(notes)
+            await self._write_snapshot("Snapshot", notes)
         await self._try_sync(writer.state.last_sequence)
         self._beating = asyncio.get_running_loop().create_task(self._keep_beating())
         return StartReport(
@@ -177,20 +178,19 @@ class Service:
         """
         self.begin_draining()
         if self._is_stopped:
-            return not self._writer.problem
+            return self._is_well
         self._is_stopped = True
         if self._beating is not None:
             self._beating.cancel()
             await asyncio.wait((self._beating,))
         while self._tasks:
             await asyncio.wait(self._tasks)
-        is_well = not self._writer.problem and self._writer.conditions.damage is None
-        state = self._writer.state
-        is_small = len(state.orders) <= ORDERS_COUNT_FOR_SNAPSHOT_AT_STOP_MAX
-        if is_well and is_small and state.last_sequence > self._snapshot_sequence:
-            await self._write_snapshot([])
-        self._store.close(clean=is_well)
-        return is_well
+        writer = self._writer
+        is_small = len(writer.state.orders) <= ORDERS_COUNT_FOR_SNAPSHOT_AT_STOP_MAX
+        if self._is_well and is_small and writer.state.last_sequence > self._snapshot_sequence:
+            await self._write_snapshot("Stop", [])
+        self._store.close(clean=self._is_well)
+        return self._is_well
 
     def begin_draining(self) -> None:
         """Say in every status and health answer from now on that this sidecar is stopping."""
@@ -406,6 +406,10 @@ class Service:
 
     # How it is done.
 
+    @property
+    def _is_well(self) -> bool:
+        return not self._writer.problem and self._writer.conditions.damage is None
+
     def _store_status(self) -> StoreStatus:
         watch, writer = self._watch, self._writer
         is_store_low = writer.conditions.store_low
@@ -442,8 +446,9 @@ class Service:
             LOG.warning("recovery is over, but the store could not note it: %s", error)
             self._writer.refresh_conditions()
 
-    async def _write_snapshot(self, notes: list[str]) -> None:
+    async def _write_snapshot(self, kind: str, notes: list[str]) -> None:
         """Keep the state as of now, so that the next start is short; failing costs only time."""
+        self._writer.mark(kind, START_ACTOR)
         sequence = self._writer.state.last_sequence
         try:
             await self._store.write_snapshot(sequence, encode_snapshot(self._writer.state))

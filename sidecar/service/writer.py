@@ -124,6 +124,18 @@ class Writer:
         self._now = self._clock.now()
         return self._write_turn(kind, actor, decide)
 
+    def mark(self, kind: str, actor: Actor) -> None:
+        """Write a record without events: the state right behind it is exactly its replay.
+
+        Looking at the clock moves `now` and lets approvals expire without leaving a record, so a
+        snapshot is taken behind a mark.
+        """
+        self.catch_up()
+        sequence = self.state.last_sequence + 1
+        engine.begin(self.state, sequence, self._now)
+        self._encode(sequence, self.state.now, kind, actor, ())
+        self.flush()
+
     def open_turn(self) -> tuple[int, int]:
         """Begin a turn whose events are decided now and applied later; its sequence and time."""
         self.catch_up()

@@ -64,9 +64,9 @@ async def test_a_restart_knows_what_was_decided(tmp_path: Path) -> None:
         await service.trigger_kill(a_kill(KillMode.REDUCE_ONLY), BOT)
         before = service.status().view
     again = store.reopen()
+    text = f"recovered {again.last_sequence} records, last at 2023-11-14T22:13:20Z"
     service = make_service(again, tmp_path, clock=clock)
     report = await service.start()
-    text = f"recovered {before.last_sequence} records, last at 2023-11-14T22:13:20Z"
     assert report.summary == text
     after = service.status().view
     assert after.limits == before.limits
