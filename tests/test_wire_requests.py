@@ -256,6 +256,20 @@ def test_a_replacement_needs_its_quantity() -> None:
     assert fields_of(caught.value) == ["new_quantity", "order_done"]
 
 
+def test_texts_for_people_are_cut_and_marked() -> None:
+    """An over-long text is cut at its bound and marked; the report is taken (reports.proto)."""
+    report = wire.read_report_trade(a_fill(note="n" * 1_000_000))
+    assert (len(report.note), report.note[-4:]) == (512, " ...")
+    error = wire.read_report_api_error(
+        reports_pb2.ReportApiErrorRequest(
+            report_id="e", api="a" * 129, code="c" * 128, message="m" * 513
+        )
+    )
+    assert (len(error.api), error.api[-4:]) == (128, " ...")
+    assert error.error_code == "c" * 128
+    assert len(error.message) == 512
+
+
 def test_an_account_report_names_faults_by_their_place() -> None:
     """A fault deep in a list is named with its index: `positions[1].quantity` (S8.2)."""
     message = account_pb2.ReportAccountRequest(

@@ -10,6 +10,7 @@ from typing import Final
 from haltline.v1 import errors_pb2, order_pb2
 
 from sidecar.core.denial import CallRefused, ErrorCode, FieldFault
+from sidecar.wire.pieces import cut
 
 # The canonical numbers of google.rpc.Code; gRPC's own enum has the same.
 CODE_NUMBERS: Final = {
@@ -52,11 +53,6 @@ def call_error(refused: CallRefused, bound: FaultsBound = IN_MESSAGE) -> errors_
 def stream_error(request_id: int, refused: CallRefused) -> order_pb2.CheckOrderStreamResponse:
     """Return the answer to an order on a stream on which there is no decision."""
     return order_pb2.CheckOrderStreamResponse(request_id=request_id, error=call_error(refused))
-
-
-def cut(text: str, length_max: int) -> str:
-    """Return `text`, cut and marked where it is over-long."""
-    return text if len(text) <= length_max else text[: length_max - 4] + " ..."
 
 
 def _violations(faults: tuple[FieldFault, ...], bytes_max: int) -> list[errors_pb2.FieldViolation]:

@@ -52,6 +52,11 @@ def read_text(form: Form, field: str, text: str, length_max: int) -> str:
     return text
 
 
+def cut(text: str, length_max: int) -> str:
+    """Return `text`, cut to `length_max` characters and marked where it is over-long."""
+    return text if len(text) <= length_max else text[: length_max - 4] + " ..."
+
+
 def timestamp(at_ns: int) -> Timestamp:
     """Return the message of a time."""
     seconds, nanos = divmod(at_ns, SECOND_NS)

@@ -2,7 +2,8 @@
 
 Rules:
 1. A field that contradicts the kind of report is a fault (S7.4): `forms.check_report_fields`.
-2. Texts for people are passed on whole; the core cuts and marks them.
+2. Texts for people are cut and marked, never refused: one of 4 MiB would not fit into a record of
+   the journal, and what cannot be remembered stops everything.
 """
 
 from typing import Final
@@ -12,10 +13,12 @@ from haltline.v1 import reports_pb2
 from sidecar.core.commands import ReportApiError, ReportKind, ReportTrade
 from sidecar.core.denial import CallRefused
 from sidecar.core.forms import Form, check_report_fields
-from sidecar.wire.pieces import read_time, read_word
+from sidecar.wire.pieces import cut, read_time, read_word
 from sidecar.wire.tables import REPORT_KINDS, SIDES
 
 BATCH_COUNT_MAX: Final = 256
+TEXT_LENGTH_MAX: Final = 512
+WORD_LENGTH_MAX: Final = 128
 
 _OPTIONAL_FIELDS: Final = (
     "fill_quantity",
@@ -62,7 +65,7 @@ def read_report_trade(message: reports_pb2.ReportTradeRequest) -> ReportTrade:
         venue_time=read_time(form, "venue_time", message.venue_time)
         if message.HasField("venue_time")
         else None,
-        note=message.note,
+        note=cut(message.note, TEXT_LENGTH_MAX),
     )
     if message.kind in REPORT_KINDS:
         _check_kind(form, report, given)
@@ -102,9 +105,9 @@ def read_report_api_error(message: reports_pb2.ReportApiErrorRequest) -> ReportA
     form = Form()
     report = ReportApiError(
         report_id=form.name("report_id", message.report_id),
-        api=message.api,
-        error_code=message.code,
-        message=message.message,
+        api=cut(message.api, WORD_LENGTH_MAX),
+        error_code=cut(message.code, WORD_LENGTH_MAX),
+        message=cut(message.message, TEXT_LENGTH_MAX),
     )
     form.finish()
     return report
