@@ -60,10 +60,14 @@ def refresh(state: State, book: Book) -> None:
 
 def can_open(book: Book) -> bool:
     """Say whether a reservation of this book could open a position (S6.4)."""
-    position = book.position
-    if book.buy_quantity > ZERO and (position >= ZERO or book.buy_quantity > -position):
+    return opens(book.position, book.buy_quantity, book.sell_quantity)
+
+
+def opens(position: Decimal, buy_quantity: Decimal, sell_quantity: Decimal) -> bool:
+    """Say whether what works on either side can do more than close."""
+    if buy_quantity > ZERO and (position >= ZERO or buy_quantity > -position):
         return True
-    return book.sell_quantity > ZERO and (position <= ZERO or book.sell_quantity > position)
+    return sell_quantity > ZERO and (position <= ZERO or sell_quantity > position)
 
 
 def _count(state: State, symbol: SymbolState, book: Book, *, is_counted: bool) -> None:

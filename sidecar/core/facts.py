@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Final
 
 from sidecar.core.commands import CheckOrder, Side
-from sidecar.core.exposure import order_price, worst_case
+from sidecar.core.exposure import opens, order_price, worst_case
 from sidecar.core.numbers import ZERO
 from sidecar.core.reservations import CLUSTER_MEMBERS_MAX, side_without
 from sidecar.core.state import Book, OrderRecord, State, SymbolState
@@ -243,3 +243,15 @@ def _worst(facts: Facts, quantity: Decimal, notional: Decimal) -> Decimal:
         return worst_case(facts.position, facts.marked, quantity, notional, *other)
     other = (book.buy_quantity, book.buy_notional) if book is not None else (ZERO, ZERO)
     return worst_case(facts.position, facts.marked, *other, quantity, notional)
+
+
+def could_open_without_own(facts: Facts) -> bool:
+    """Say whether the book could open a position without this order's own reservation (S6.4)."""
+    book = facts.book
+    if book is None:
+        return False
+    own_ids = (facts.order.order_id,)
+    quantity = side_without(facts.state, book, facts.order.side, own_ids, None)[0]
+    if facts.order.side is Side.BUY:
+        return opens(facts.position, quantity, book.sell_quantity)
+    return opens(facts.position, book.buy_quantity, quantity)

@@ -28,6 +28,7 @@ from sidecar.core.position_limits import (
     check_exposures,
     check_orders_held,
     check_position_count,
+    count_without_own,
 )
 from sidecar.core.reservations import find_blocking
 from sidecar.core.state import OrderRecord, State
@@ -73,15 +74,17 @@ _ALWAYS_ZERO: Final = frozenset(
         DenialCode.DUPLICATE_ORDER,
     }
 )
-_EXPOSURE_CODES: Final = frozenset(
+_PORTFOLIO_CODES: Final = frozenset(
     {
-        DenialCode.SYMBOL_EXPOSURE,
-        DenialCode.STRATEGY_EXPOSURE,
         DenialCode.PORTFOLIO_EXPOSURE,
         DenialCode.POSITION_COUNT,
         DenialCode.TOO_MANY_ORDERS,
     }
 )
+_EXPOSURE_CODES: Final = _PORTFOLIO_CODES | {
+    DenialCode.SYMBOL_EXPOSURE,
+    DenialCode.STRATEGY_EXPOSURE,
+}
 
 
 def judge(
@@ -222,8 +225,8 @@ def _close_regimes(facts: Facts, regimes: Regimes) -> list[Violation]:
     held = check_orders_held(facts)
     if inputs or held is not None or any(found.code in _ALWAYS_ZERO for found in rules):
         regimes.not_raising = regimes.raising = False
-    if facts.state.position_count >= facts.thresholds.position_limits.max_positions and (
-        adds_symbol(facts)
+    if adds_symbol(facts) and (
+        count_without_own(facts) >= facts.thresholds.position_limits.max_positions
     ):
         regimes.raising = False
     extra = [found for found in (count, held) if found is not None]
@@ -239,5 +242,8 @@ def _find_blocking(facts: Facts, violations: list[Violation]) -> tuple[str, ...]
         return ()
     if not facts.state.open_orders:
         return ()
-    blocking = find_blocking(facts.state, facts.book, order.symbol, order.strategy)
+    is_anywhere = any(violation.code in _PORTFOLIO_CODES for violation in violations)
+    blocking = find_blocking(
+        facts.state, facts.book, order.symbol, order.strategy, is_anywhere=is_anywhere
+    )
     return tuple(order_id for order_id in blocking if order_id != order.order_id)

@@ -10,7 +10,7 @@ Rules:
 from decimal import Decimal
 
 from sidecar.core.denial import DenialCode, Violation
-from sidecar.core.facts import Facts
+from sidecar.core.facts import Facts, could_open_without_own
 from sidecar.core.numbers import ZERO, format_decimal
 from sidecar.core.reservations import ORDERS_HELD_MAX
 from sidecar.core.state import State
@@ -97,14 +97,32 @@ def check_exposures(facts: Facts) -> list[Violation]:
 
 def adds_symbol(facts: Facts) -> bool:
     """Say whether the order would add a symbol to those that have a position or could open one."""
-    return facts.symbol is None or facts.symbol.counted_books == 0
+    symbol, book = facts.symbol, facts.book
+    if symbol is None or book is None or not _is_own_held(facts):
+        return symbol is None or symbol.counted_books == 0
+    if symbol.counted_books > int(book.is_counted):
+        return False
+    is_dust = abs(facts.marked) <= facts.thresholds.account.dust_notional
+    return is_dust and not could_open_without_own(facts)
+
+
+def count_without_own(facts: Facts) -> int:
+    """Return how many symbols count while the order's own reservation is set aside."""
+    is_own = _is_own_held(facts) and facts.book is not None and facts.book.is_counted
+    return facts.state.position_count - int(is_own and adds_symbol(facts))
+
+
+def _is_own_held(facts: Facts) -> bool:
+    return facts.own is not None and facts.own.is_open
 
 
 def check_position_count(facts: Facts) -> Violation | None:
     """Deny an order that adds a symbol beyond the number allowed."""
     limit = facts.thresholds.position_limits.max_positions
-    count = facts.state.position_count
-    if count < limit or not facts.is_raising or not adds_symbol(facts):
+    if facts.state.position_count < limit or not facts.is_raising or not adds_symbol(facts):
+        return None
+    count = count_without_own(facts)
+    if count < limit:
         return None
     return Violation(
         code=DenialCode.POSITION_COUNT,
@@ -119,7 +137,7 @@ def check_position_count(facts: Facts) -> Violation | None:
 
 def check_orders_held(facts: Facts) -> Violation | None:
     """Deny beyond the number of reservations the sidecar can hold."""
-    count = len(facts.state.open_orders)
+    count = len(facts.state.open_orders) - int(_is_own_held(facts))
     if count < ORDERS_HELD_MAX:
         return None
     return Violation(

@@ -9,6 +9,7 @@ Rules:
 
 from decimal import Decimal
 from heapq import heappush
+from itertools import islice
 from typing import Final
 
 from sidecar.core.commands import Side
@@ -19,6 +20,7 @@ from sidecar.core.state import Book, OrderRecord, State, Timed
 CLUSTER_MEMBERS_MAX: Final = 16
 ORDERS_HELD_MAX: Final = 200_000
 BLOCKING_ORDERS_MAX: Final = 16
+_BLOCKING_LOOKED_AT_MAX: Final = 4 * BLOCKING_ORDERS_MAX
 
 
 def hold(state: State, record: OrderRecord, remaining: Decimal, price: Decimal) -> None:
@@ -169,17 +171,22 @@ def schedule_release(state: State, record: OrderRecord) -> None:
         heappush(state.release_heap, (due, record.order_id))
 
 
-def find_blocking(state: State, book: Book | None, symbol: str, strategy: str) -> tuple[str, ...]:
-    """Return up to 16 orders whose reservations stand in the way: own book first (S4.6)."""
-    found: dict[str, None] = {}
-    for order_id in book.orders if book is not None else ():
-        found[order_id] = None
-        if len(found) == BLOCKING_ORDERS_MAX:
-            return tuple(found)
-    for looked_at, order_id in enumerate(state.open_orders):
-        record = state.orders[order_id]
-        if record.symbol == symbol or record.strategy == strategy:
+def find_blocking(
+    state: State, book: Book | None, symbol: str, strategy: str, *, is_anywhere: bool
+) -> tuple[str, ...]:
+    """Return up to 16 orders whose reservations stand in the way: own book first (S4.6).
+
+    `is_anywhere`: the limit is the portfolio's, so any reservation stands in its way. Looks at a
+    bounded number of orders, however many are held.
+    """
+    found: dict[str, None] = dict.fromkeys(islice(book.orders, BLOCKING_ORDERS_MAX) if book else ())
+    looked_at = list(islice(state.open_orders, _BLOCKING_LOOKED_AT_MAX))
+    known = state.symbols.get(symbol)
+    for other in islice(known.books.values(), BLOCKING_ORDERS_MAX) if known is not None else ():
+        found |= dict.fromkeys(islice(other.orders, BLOCKING_ORDERS_MAX))
+    for order_id in looked_at:
+        if state.orders[order_id].strategy == strategy:
             found[order_id] = None
-        if len(found) == BLOCKING_ORDERS_MAX or looked_at == 4 * BLOCKING_ORDERS_MAX:
-            break
-    return tuple(found)
+    if is_anywhere:
+        found |= dict.fromkeys(looked_at)
+    return tuple(islice(found, BLOCKING_ORDERS_MAX))
