@@ -37,6 +37,7 @@ from haltline.settings import (
     STREAM_RETRY_LAST_SECONDS,
     GuardSettings,
 )
+from haltline.times import SECOND_NS
 from haltline.v1 import (
     kill_switch_pb2,
     reservations_pb2,
@@ -278,10 +279,12 @@ class Guard(
         return self._end_attempt(entry, answer, fault, asked_at)
 
     def _flush(self) -> None:
-        """Try once more, for a bounded time, to deliver what waits."""
-        give_up_at = self._hasten()
-        while self._now() < give_up_at:
-            entry = self._take_due()
+        """Try once more, for a bounded time, to deliver what waits; what is in flight ends first."""
+        give_up_at = self._give_up_at()
+        while (left_ns := give_up_at - self._now()) > 0:
+            with self._lock:
+                self._lock.wait_for(self._can_take_any, left_ns / SECOND_NS)
+            entry = self._take_any()
             if entry is None or self._attempt(entry)[0] is Delivery.UNANSWERED:
                 return
 

@@ -180,15 +180,20 @@ class GuardSteps(GuardCalls[OrderT, BatchT, DecisionT, ReportT, KillT]):
         settings = self._settings
         return settings.kill_timeout_seconds if is_kill else settings.report_timeout_seconds
 
-    def _take_due(self) -> Pending | None:
-        with self._lock:
-            return self.core.outbox.take_due(self._now())
+    def _give_up_at(self) -> int:
+        """Return the moment by which a closing guard stops delivering."""
+        return self._now() + int(self._settings.close_timeout_seconds * SECOND_NS)
 
-    def _hasten(self) -> int:
-        """Make everything that waits due; return the moment by which a closing guard gives up."""
+    def _take_any(self) -> Pending | None:
+        """Return the oldest report that is not in flight, however long it was to wait."""
         with self._lock:
             self.core.outbox.hasten(self._now())
-        return self._now() + int(self._settings.close_timeout_seconds * SECOND_NS)
+            return self.core.outbox.take_due(self._now())
+
+    def _can_take_any(self) -> bool:
+        """Whether a report waits that is not in flight, or none does at all."""
+        outbox = self.core.outbox
+        return outbox.next_due_at() is not None or not outbox.unreported
 
     # The status, and silence.
 

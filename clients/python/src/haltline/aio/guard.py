@@ -237,21 +237,26 @@ class Guard(
         named, decisions = self._prepare_batch(orders)
         is_asked = decisions is None and bool(named)
         if decisions is None:
-            request, questions = self._batch_questions(named, all_or_none=all_or_none)
-            try:
-                answer, fault = await self._call(
-                    "CheckOrders", request, self._check_seconds(within)
-                )
-            except BaseException:
-                self._abandon(named)
-                raise
-            decisions = self._read_batch(questions, answer, fault) if named else []
+            decisions = (
+                await self._check_batch(named, within, all_or_none=all_or_none) if named else []
+            )
         return Approvals(
             [
                 Approval(self, self._life(order, decision, is_asked=is_asked))
                 for order, decision in zip(named, decisions, strict=True)
             ]
         )
+
+    async def _check_batch(
+        self, orders: list[Order], within: float | None, *, all_or_none: bool
+    ) -> list[Decision]:
+        request, questions = self._batch_questions(orders, all_or_none=all_or_none)
+        try:
+            answer, fault = await self._call("CheckOrders", request, self._check_seconds(within))
+        except BaseException:
+            self._abandon(orders)
+            raise
+        return self._read_batch(questions, answer, fault)
 
     async def _check(
         self,
@@ -311,13 +316,11 @@ class Guard(
         return task
 
     async def _flush(self) -> None:
-        """Try once more, for a bounded time, to deliver what waits."""
-        give_up_at = self._hasten()
-        own = {task for task in self._deliveries if task is not asyncio.current_task()}
-        if own:
-            await asyncio.wait(own, timeout=self._settings.close_timeout_seconds)
-        while self._now() < give_up_at:
-            entry = self._take_due()
+        """Try once more, for a bounded time, to deliver what waits; what is in flight ends first."""
+        give_up_at = self._give_up_at()
+        while (left_ns := give_up_at - self._now()) > 0:
+            await self._wait_for(self._can_take_any, left_ns / SECOND_NS)
+            entry = self._take_any()
             if entry is None or (await self._attempt(entry))[0] is Delivery.UNANSWERED:
                 return
 
