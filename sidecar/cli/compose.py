@@ -69,12 +69,14 @@ async def run(plan: Plan) -> int:
         settings=_settings(plan),
     )
     is_clean = False
-    try:
-        await _serve(plan, service, store)
-    except AddressError as error:
-        raise CommandFailed(Exit.DENIED, str(error), reason="ADDRESS") from error
-    finally:
-        is_clean = await service.stop()
+    stopping = asyncio.Event()
+    with _signals_set(stopping):
+        try:
+            await _serve(plan, service, store, stopping)
+        except AddressError as error:
+            raise CommandFailed(Exit.DENIED, str(error), reason="ADDRESS") from error
+        finally:
+            is_clean = await service.stop()
     if is_clean:
         LOG.info("stopped; everything is durable")
         return Exit.OK
@@ -98,8 +100,8 @@ def _judge_addresses(plan: Plan) -> None:
         raise CommandFailed(Exit.USAGE, str(error), reason="ADDRESS") from error
 
 
-async def _serve(plan: Plan, service: Service, store: Store) -> None:
-    """Start, say so, wait for the signal, drain."""
+async def _serve(plan: Plan, service: Service, store: Store, stopping: asyncio.Event) -> None:
+    """Start, say so, wait until `stopping` is set, drain."""
     report = await service.start()
     server = Server(
         service=service,
@@ -122,7 +124,7 @@ async def _serve(plan: Plan, service: Service, store: Store) -> None:
         http_address = None if http is None else http.address
         status = service.status()
         print(ready_line(plan.name, server.addresses, http_address, report, status), flush=True)  # noqa: T201 - the one line that scripts wait for
-        await _signal()
+        await stopping.wait()
         LOG.info("draining")
     finally:
         await server.drain()
@@ -130,15 +132,9 @@ async def _serve(plan: Plan, service: Service, store: Store) -> None:
             await http.drain()
 
 
-async def _signal() -> None:
-    """Return at the first SIGTERM or SIGINT."""
-    stopping = asyncio.Event()
-    with _handlers(stopping):
-        await stopping.wait()
-
-
 @contextlib.contextmanager
-def _handlers(stopping: asyncio.Event) -> Iterator[None]:
+def _signals_set(stopping: asyncio.Event) -> Iterator[None]:
+    """Have SIGTERM and SIGINT set the event, from before the start: none is ever lost."""
     loop = asyncio.get_running_loop()
     numbers = (signal.SIGTERM, signal.SIGINT)
     for number in numbers:

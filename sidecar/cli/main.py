@@ -13,6 +13,7 @@ from typing import Final
 
 import click
 
+from sidecar import __version__
 from sidecar.cli.failures import CommandFailed, Exit
 
 _MODULE_OF_COMMAND: Final = {
@@ -49,6 +50,7 @@ class Commands(click.Group):
 
 
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="haltline")
 def haltline() -> None:
     """Trading safety: kill switch, circuit breaker and position limits, asked before every order.
 

@@ -1,10 +1,14 @@
 """The commands against a running sidecar: what they print, and how they end."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from tests.cli.running import RunningSidecar, haltline
+from sidecar import __version__
+from tests.cli.running import ROOT, RunningSidecar, haltline, running
 
 BUY = ("--strategy", "momentum", "--symbol", "AAPL", "--side", "buy", "--price", "100")
 WHO = ("--by", "bob", "--reason", "looked at it")
@@ -330,3 +334,69 @@ def test_a_refusal_is_json_too(module_sidecar: RunningSidecar) -> None:
     assert error["exit_code"] == 1
     assert error["reason"] == "ORDER_UNKNOWN"
     assert error["way_out"]
+
+
+def test_config_defaults_prints_a_file_that_checks(tmp_path: Path) -> None:
+    """What is printed can be saved, checked and changed."""
+    file = tmp_path / "haltline.toml"
+    file.write_text(haltline("config", "defaults").out, "utf-8")
+    assert haltline("config", "check", str(file)).code == 0
+
+
+def test_config_defaults_prints_the_reference_page() -> None:
+    """With --markdown it is docs/configuration.md, to the byte."""
+    page = Path(__file__).parents[2] / "docs" / "configuration.md"
+    assert haltline("config", "defaults", "--markdown").out == page.read_text("utf-8")
+
+
+@pytest.mark.usefixtures("operator")
+def test_an_operator_confirms_a_jump_of_equity_at_once(tmp_path: Path) -> None:
+    """A rise beyond the bound waits and is shown so; signed with --confirm it counts (S8.3)."""
+    file = tmp_path / "haltline.toml"
+    file.write_text("[account]\nequity_jump_ratio_max = 0.25\n", "utf-8")
+    with running(tmp_path / "d", "--config", str(file), "--equity", "1000") as sidecar:
+        assert "equity 1000\n" in haltline("account", *sidecar.at, "--equity", "5000").out
+        assert "Equity 5000 waits for its confirmation" in haltline("safety", *sidecar.at).out
+        ran = haltline("account", *sidecar.at, "--equity", "5000", "--confirm")
+        assert "equity 5000\n" in ran.out
+
+
+@pytest.mark.parametrize("typed", ["new secret of enough letters", "old secret of enough letters"])
+def test_while_rotating_both_secrets_start_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, typed: str
+) -> None:
+    """The sidecar takes either; an operator whose variable holds two signs with the first (S11)."""
+    both = "new secret of enough letters,old secret of enough letters"
+    monkeypatch.setenv("KILL_SWITCH_SECRET", f"{typed},{both.split(',', maxsplit=1)[0]}")
+    with running(tmp_path / "d", secret=both) as sidecar:
+        haltline("kill", *sidecar.at)
+        assert haltline("reset", "kill", *sidecar.at, *WHO).code == 0
+
+
+@pytest.mark.parametrize("option", [(), ("--json",)])
+def test_watch_prints_a_line_for_each_change_where_there_is_no_terminal(
+    sidecar: RunningSidecar, option: tuple[str, ...]
+) -> None:
+    """A pipe gets lines: NORMAL, then HALTED when somebody stops."""
+    watching = subprocess.Popen(
+        [sys.executable, "-m", "sidecar", "watch", *sidecar.at, *option],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert watching.stdout is not None
+        assert "NORMAL" in watching.stdout.readline()
+        haltline("kill", *sidecar.at)
+        line = watching.stdout.readline()
+        while "HALTED" not in line:
+            assert line
+            line = watching.stdout.readline()
+    finally:
+        watching.kill()
+        watching.communicate()
+
+
+def test_the_version_is_the_packages() -> None:
+    """`haltline --version` names it."""
+    assert __version__ in haltline("--version").out
