@@ -225,12 +225,23 @@ def apply_breaker_reset(state: State) -> None:
     breaker.order_failures = 0
     breaker.api_errors.times.clear()
     breaker.failed_trades.times.clear()
-    breaker.warned = []
+    breaker.warned = _drawdown_warnings(state)
     breaker.last_reset_at = state.now
     state.last_start_at = state.now
     for strategy in state.strategies.values():
         # The silence that was reset does not trip again at once.
         strategy.heard_at = state.now
+    state.silence_due = next_silence(state, state.now)
+
+
+def _drawdown_warnings(state: State) -> list[str]:
+    """Return the warnings that a reset leaves: a drawdown it did not move was crossed once."""
+    share = state.thresholds.circuit_breaker.warning_ratio
+    return [
+        cause
+        for drawdown, cause in CAUSE_OF_DRAWDOWN.items()
+        if cause in state.breaker.warned and reaches(state, drawdown, share)
+    ]
 
 
 def apply_warning_changed(state: State, event: WarningChanged) -> None:

@@ -11,7 +11,7 @@ from decimal import Decimal
 
 from sidecar.core.commands import OrderType, Side
 from sidecar.core.numbers import ONE, ZERO
-from sidecar.core.state import Book, State, SymbolState
+from sidecar.core.state import Book, State, StrategyState, SymbolState
 
 
 def worst_case(
@@ -49,6 +49,8 @@ def refresh(state: State, book: Book) -> None:
     )
     change = exposure - book.exposure
     if change:
+        if strategy.exposure == ZERO:
+            _watch_silence(state, strategy)
         book.exposure = exposure
         symbol.exposure += change
         strategy.exposure += change
@@ -56,6 +58,13 @@ def refresh(state: State, book: Book) -> None:
     is_counted = abs(marked) > state.thresholds.account.dust_notional or can_open(book)
     if is_counted is not book.is_counted:
         _count(state, symbol, book, is_counted=is_counted)
+
+
+def _watch_silence(state: State, strategy: StrategyState) -> None:
+    """Note when to look whether a strategy that came to hold something is still heard (S9)."""
+    silence = state.thresholds.circuit_breaker.bot_silence_ns
+    if silence is not None:
+        state.silence_due = min(state.silence_due, strategy.heard_at + silence)
 
 
 def can_open(book: Book) -> bool:

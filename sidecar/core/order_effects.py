@@ -43,7 +43,6 @@ def apply_order_approved(state: State, event: OrderApproved) -> None:
     else:
         record.cluster = event.cluster
         hold(state, record, event.quantity, event.price)
-    _schedule_silence(state, strategy)
 
 
 def _fill_in(state: State, record: OrderRecord, event: OrderApproved) -> None:
@@ -128,9 +127,3 @@ def apply_orders_withdrawn(state: State, event: OrdersWithdrawn) -> None:
         state.ended.pop()
         state.expiries.pop(order_id, None)
         del state.orders[order_id]
-
-
-def _schedule_silence(state: State, strategy: StrategyState) -> None:
-    silence = state.thresholds.circuit_breaker.bot_silence_ns
-    if silence is not None:
-        state.silence_due = min(state.silence_due, strategy.heard_at + silence)
