@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from haltline import Guard, GuardSettings, GuardStatus
+
 from tests.client.scripted_sidecar import ScriptedSidecar
 from tests.client.two_shells import GuardOnLoop
-
-from haltline import Guard, GuardSettings, GuardStatus
 
 WAIT_SECONDS = 20
 PATIENT = GuardSettings(check_timeout_seconds=5, report_timeout_seconds=5, kill_timeout_seconds=5)

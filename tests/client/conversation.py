@@ -11,7 +11,6 @@ from typing import Any
 
 from google.protobuf import json_format
 from google.protobuf.message import Message
-
 from haltline.answers import Question, read_answer, read_fault
 from haltline.errors import CallFault, NotSendable
 from haltline.guard_core import GuardCore
@@ -113,12 +112,12 @@ class Conversation:
         asked.life = self.core.life(asked.order, decision, is_asked=True)
 
     def _send(self, expected: str, step: Mapping[str, Any]) -> None:
+        reason = "SENT"
         try:
             self.core.mark_sent(self._life(step), self._now)
         except NotSendable as refusal:
-            assert refusal.reason == expected, str(refusal)
-        else:
-            assert expected == "SENT"
+            reason = refusal.reason
+        assert reason == expected
 
     def _tell(self, kind: str, step: Mapping[str, Any]) -> None:
         self._life(step).report(
@@ -155,7 +154,9 @@ class Conversation:
         return asked.life
 
     def _frame(self, name: str, changed: Mapping[str, Any]) -> status_pb2.StreamStatusResponse:
-        return self._message(status_pb2.StreamStatusResponse(), name, changed)
+        frame = status_pb2.StreamStatusResponse()
+        self._message(frame, name, changed)
+        return frame
 
     def _message(self, message: Any, name: str, changed: Mapping[str, Any]) -> Any:
         fields = copy.deepcopy(self._templates[name]) | dict(changed)

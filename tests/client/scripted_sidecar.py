@@ -10,11 +10,10 @@ Rules:
 import threading
 from collections.abc import Callable, Iterator
 from concurrent import futures
-from typing import Any
+from typing import Any, final
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
-
 from haltline.v1 import (
     account_pb2,
     circuit_breaker_pb2,
@@ -162,7 +161,8 @@ class Script:
             store_id=self.store_id,
         )
 
-    say_CheckOrder = approve
+    def say_CheckOrder(self, request: order_pb2.CheckOrderRequest) -> Any:
+        return self.approve(request)
 
     def say_CheckOrders(self, request: order_pb2.CheckOrdersRequest) -> Any:
         return order_pb2.CheckOrdersResponse(
@@ -220,7 +220,7 @@ class Script:
         return status_pb2.GetStatusResponse(status=self.status)
 
     def _say_operator(self, name: str) -> Answer:
-        return lambda request: OPERATOR_ANSWERS[name](
+        return lambda _request: OPERATOR_ANSWERS[name](
             store_id=self.store_id, status=self.short_status()
         )
 
@@ -290,6 +290,7 @@ class StatusFeed:
         return frame
 
 
+@final
 class ScriptedSidecar(Script):
     """The synchronous one; `with ScriptedSidecar(path) as sidecar`, on a Unix socket."""
 
@@ -357,8 +358,7 @@ def _servicer(kind: Any, sidecar: ScriptedSidecar) -> Any:
                 return sidecar.answer(name, request, context.invocation_metadata())
             except Refusal as refusal:
                 context.set_trailing_metadata(refusal.metadata())
-                context.abort(refusal.code, refusal.message)
-                return None
+                return context.abort(refusal.code, refusal.message)
 
         return handle
 
@@ -369,7 +369,7 @@ def _servicer(kind: Any, sidecar: ScriptedSidecar) -> Any:
             except Refusal as refusal:
                 context.abort(refusal.code, refusal.message)
 
-    def stream_status(_self: Any, request: Any, context: Any) -> Iterator[Any]:
+    def stream_status(_self: Any, _request: Any, context: Any) -> Iterator[Any]:
         yield from sidecar.stream_status(context)
 
     methods = {name: unary(name) for name in vars(kind) if name[0].isupper()}

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.client.conversation import Conversation
-
 from haltline import proof
+
+from tests.client.conversation import Conversation
 
 CONFORMANCE = Path(__file__).resolve().parents[2] / "clients" / "conformance"
 GUARD = json.loads((CONFORMANCE / "guard.json").read_text(encoding="utf-8"))

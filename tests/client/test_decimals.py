@@ -4,10 +4,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from haltline.decimals import decimal_text, name_text, optional_decimal_text, read_decimal
 from hypothesis import given
 from hypothesis import strategies as st
-
-from haltline.decimals import decimal_text, name_text, optional_decimal_text, read_decimal
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from typing import Any
 
 import grpc
 import pytest
-
 from haltline.errors import ERROR_METADATA_KEY, CallFault, FieldFault, read_rpc_error
 from haltline.v1 import errors_pb2
 

@@ -1,13 +1,9 @@
-"""Whatever is heard in whatever order, nothing is sent that a simpler model would not send (S15)."""
+"""Whatever is heard in whatever order, nothing is sent that a simple model would not send (S15)."""
 
 from dataclasses import dataclass, field
 from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
-from hypothesis import given
-from hypothesis import strategies as st
-from tests.client.scripted_sidecar import OTHER_STORE, STORE, Script
-
 from haltline.answers import Question, read_answer
 from haltline.errors import NotSendable
 from haltline.guard_core import GuardCore
@@ -15,6 +11,10 @@ from haltline.order import Order
 from haltline.order_life import OrderLife
 from haltline.v1 import order_pb2, status_pb2
 from haltline.words import Side
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.client.scripted_sidecar import OTHER_STORE, STORE, Script
 
 SECOND_NS = 1_000_000_000
 
@@ -76,7 +76,7 @@ def fresh_core() -> GuardCore:
 
 @given(st.lists(EVENTS, max_size=40))
 def test_nothing_is_sent_that_must_not_be(events: list[tuple[str, Any]]) -> None:
-    """An order goes out exactly when it is approved, fresh, unmoved, heard, of the store, unsent."""
+    """An order goes out exactly when it is approved, fresh, unmoved, heard and unsent."""
     core, model, sequence = fresh_core(), Model(), 1
     core.view.open_stream()
     snapshot = status_pb2.StreamStatusResponse(

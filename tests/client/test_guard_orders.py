@@ -9,8 +9,6 @@ from typing import Any
 
 import grpc
 import pytest
-from tests.client.scripted_sidecar import OTHER_STORE, Refusal, ScriptedSidecar
-
 from haltline import (
     AlreadySent,
     DenialCode,
@@ -22,9 +20,11 @@ from haltline import (
     Side,
     StaleApproval,
 )
-from haltline.v1 import denial_pb2, order_pb2, reports_pb2
+from haltline.v1 import denial_pb2, errors_pb2, order_pb2, reports_pb2
 
-BUY = {"quantity": "10", "limit_price": "100"}
+from tests.client.scripted_sidecar import OTHER_STORE, Refusal, ScriptedSidecar
+
+BUY: Any = {"quantity": "10", "limit_price": "100"}
 
 
 def deny(request: order_pb2.CheckOrderRequest) -> order_pb2.CheckOrderResponse:
@@ -170,7 +170,7 @@ def test_leaving_unsent_reports_canceled(guard: Any, sidecar: ScriptedSidecar) -
 def test_leaving_by_an_exception_after_sending_reports_failed(
     guard: Any, sidecar: ScriptedSidecar
 ) -> None:
-    """The order may live at the venue: FAILED without order_done, and the exception goes on (S15)."""
+    """The order may live at the venue: FAILED without order_done; the exception goes on (S15)."""
 
     def lose() -> None:
         raise ConnectionError("the venue is gone")
@@ -220,10 +220,15 @@ def test_after_the_block_a_live_order_is_still_reported_about(
 @pytest.mark.parametrize("end", ["canceled", "expired", "rejected"])
 def test_every_end_has_its_report(guard: Any, sidecar: ScriptedSidecar, end: str) -> None:
     """CANCELED, EXPIRED and REJECTED end the order; leaving says nothing more (S7.4)."""
-    with pytest.raises(RuntimeError), guard.order("AAPL", Side.BUY, **BUY) as approval:
-        approval.mark_sent()
-        getattr(approval, f"report_{end}")()
-        raise RuntimeError
+
+    def trade() -> None:
+        with guard.order("AAPL", Side.BUY, **BUY) as approval:
+            approval.mark_sent()
+            getattr(approval, f"report_{end}")()
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        trade()
     assert sidecar.reports() == [(f"{end}-1", end.upper())]
 
 
@@ -324,7 +329,8 @@ def test_checks_over_a_stream_are_the_same(
         )
         assert guard.order("AAPL", Side.BUY, **BUY).decision.reason is DenialReason.SIDECAR
         sidecar.on["CheckOrderStream"] = lambda request: order_pb2.CheckOrderStreamResponse(
-            request_id=request.request_id, error={"code": 3, "reason": "INVALID_FIELD"}
+            request_id=request.request_id,
+            error=errors_pb2.CallError(code=3, reason="INVALID_FIELD"),
         )
         assert guard.order("AAPL", Side.BUY, **BUY).decision.reason is DenialReason.CALL_ERROR
         sidecar.on["CheckOrderStream"] = lambda request: order_pb2.CheckOrderStreamResponse(

@@ -4,14 +4,11 @@ Every test runs against a real gRPC server, once with the synchronous guard, onc
 """
 
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 import grpc
 import pytest
-from tests.client.conftest import Told
-from tests.client.scripted_sidecar import OTHER_STORE, STORE, Refusal, ScriptedSidecar
-
 from haltline import (
     CallFailed,
     DenialReason,
@@ -25,8 +22,11 @@ from haltline import (
 )
 from haltline.v1 import account_pb2, reports_pb2, reservations_pb2
 
-BUY = {"quantity": "10", "limit_price": "100"}
-NOON = datetime(2026, 11, 20, 12, tzinfo=timezone.utc)
+from tests.client.conftest import Told
+from tests.client.scripted_sidecar import OTHER_STORE, STORE, Refusal, ScriptedSidecar
+
+BUY: Any = {"quantity": "10", "limit_price": "100"}
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
 def unavailable(_request: Any) -> Any:
@@ -154,14 +154,14 @@ def test_an_account_is_reported_whole(guard: Any, sidecar: ScriptedSidecar) -> N
         marks={"AAPL": "100.5"},
     )
     (report,) = sidecar.of("ReportAccount")
-    assert report == account_pb2.ReportAccountRequest(
-        report_id=report.report_id,
-        equity="100000",
-        positions=[
+    expected: Any = {
+        "report_id": report.report_id,
+        "equity": "100000",
+        "positions": [
             {"strategy": "momentum", "symbol": "AAPL", "quantity": "-5", "average_price": "99"}
         ],
-        positions_complete=True,
-        open_orders=[
+        "positions_complete": True,
+        "open_orders": [
             {
                 "order_id": "o-1",
                 "strategy": "momentum",
@@ -172,12 +172,13 @@ def test_an_account_is_reported_whole(guard: Any, sidecar: ScriptedSidecar) -> N
                 "limit_price": "101",
             }
         ],
-        open_orders_complete=True,
-        as_of_sequence=10,
-        as_of_venue_time={"seconds": int(NOON.timestamp())},
-        cash_flows=[{"flow_id": "deposit-1", "amount": "500"}],
-        marks=[{"symbol": "AAPL", "price": "100.5"}],
-    )
+        "open_orders_complete": True,
+        "as_of_sequence": 10,
+        "as_of_venue_time": {"seconds": int(NOON.timestamp())},
+        "cash_flows": [{"flow_id": "deposit-1", "amount": "500"}],
+        "marks": [{"symbol": "AAPL", "price": "100.5"}],
+    }
+    assert report == account_pb2.ReportAccountRequest(**expected)
     assert guard.last_sequence == sidecar.sequence
 
 

@@ -4,14 +4,11 @@ Every test runs against a real gRPC server, once with the synchronous guard, onc
 """
 
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 import grpc
 import pytest
-from tests.client.conftest import PATIENT, Told
-from tests.client.scripted_sidecar import OTHER_STORE, STORE, Refusal, ScriptedSidecar
-
 from haltline import (
     CallFailed,
     DenialReason,
@@ -25,7 +22,10 @@ from haltline import (
 )
 from haltline.v1 import kill_switch_pb2, order_pb2, status_pb2
 
-BUY = {"quantity": "10", "limit_price": "100"}
+from tests.client.conftest import PATIENT, Told
+from tests.client.scripted_sidecar import OTHER_STORE, STORE, Refusal, ScriptedSidecar
+
+BUY: Any = {"quantity": "10", "limit_price": "100"}
 
 
 def test_a_kill_is_told_once_and_its_reset_once(
@@ -43,6 +43,7 @@ def test_a_kill_is_told_once_and_its_reset_once(
     sidecar.feed.publish(sidecar.tripped_status())
     assert told.next() == "CIRCUIT_BREAKER"
     assert told.is_quiet()
+    assert told.statuses[0].sidecar is not None
     assert told.statuses[0].sidecar.kill_switch.activations
 
 
@@ -53,7 +54,7 @@ def test_silence_is_told_and_the_stream_is_opened_anew(
     approval = guard.order("AAPL", Side.BUY, **BUY)
     sidecar.feed.is_silent = True
     assert told.next() == "LOST"
-    with pytest.raises(StaleApproval, match="SILENT|EXPIRED"):
+    with pytest.raises(StaleApproval, match=r"SILENT|EXPIRED"):
         approval.mark_sent()
     sidecar.feed.is_silent = False
     sidecar.feed.wait_opened(2)
@@ -72,8 +73,9 @@ def test_during_silence_an_answer_is_a_sign_of_life(
     assert told.next() == "RESUMED"
 
 
+@pytest.mark.usefixtures("guard")
 def test_a_gap_in_the_stream_is_a_loss_and_a_new_stream(
-    guard: Any, sidecar: ScriptedSidecar, told: Told
+    sidecar: ScriptedSidecar, told: Told
 ) -> None:
     """Lost frames mean that trading has stopped, until everything was heard again (S14)."""
     sidecar.feed.skip_sequence = True
@@ -95,9 +97,8 @@ def test_a_sidecar_that_goes_away_and_comes_back(
         assert approval
 
 
-def test_a_restart_of_the_sidecar_is_survived(
-    guard: Any, sidecar: ScriptedSidecar, told: Told
-) -> None:
+@pytest.mark.usefixtures("guard")
+def test_a_restart_of_the_sidecar_is_survived(sidecar: ScriptedSidecar, told: Told) -> None:
     """The guard finds the sidecar again by itself (S15)."""
     sidecar.stop()
     assert told.next() == "LOST"
@@ -159,7 +160,7 @@ def test_a_driven_guard_says_what_time_it_is(
     sidecar.clock = status_pb2.CLOCK_MODE_DRIVEN
     sidecar.status = sidecar.normal_status()
     with make_guard(driven_clock=True) as guard:
-        guard.set_time(datetime(2008, 9, 15, 13, 30, tzinfo=timezone.utc))
+        guard.set_time(datetime(2008, 9, 15, 13, 30, tzinfo=UTC))
         guard.report_account(equity="100000", marks={"AAPL": "100"})
         guard.set_time(0)
         guard.order("AAPL", Side.BUY, **BUY)
@@ -187,7 +188,7 @@ def test_a_stop_known_by_its_epoch_alone_is_looked_into(
     assert sidecar.of("GetStatus")
 
 
-def test_a_kill_is_acknowledged(guard: Any, sidecar: ScriptedSidecar, told: Told) -> None:
+def test_a_kill_is_acknowledged(guard: Any, sidecar: ScriptedSidecar) -> None:
     """Anybody may stop; every argument travels, and the answer comes back (S10.1)."""
     answer = guard.kill(
         "the model is wrong",
@@ -204,7 +205,7 @@ def test_a_kill_is_acknowledged(guard: Any, sidecar: ScriptedSidecar, told: Told
         reason="the model is wrong",
         triggered_by="alice",
         mode=kill_switch_pb2.KILL_MODE_REDUCE_ONLY,
-        scope={"strategy": "momentum"},
+        scope=kill_switch_pb2.KillScope(strategy="momentum"),
         requested_action=kill_switch_pb2.REQUESTED_ACTION_CANCEL_OPEN_ORDERS,
     )
     assert symbol.scope.symbol == "AAPL"

@@ -1,17 +1,22 @@
 """An order in the bot's words becomes the contract's request."""
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-
+from google.protobuf.timestamp_pb2 import Timestamp
 from haltline import Order, OrderType, Side
 from haltline.v1 import order_pb2
 
 
 def order(**fields: Any) -> Order:
     """Return an order with these fields."""
-    named = {"order_id": "o-1", "strategy": "momentum", "symbol": "AAPL", "side": Side.BUY}
+    named: dict[str, Any] = {
+        "order_id": "o-1",
+        "strategy": "momentum",
+        "symbol": "AAPL",
+        "side": Side.BUY,
+    }
     return Order(**(named | {"quantity": "10"} | fields))
 
 
@@ -32,7 +37,7 @@ def test_the_order_type_follows_from_the_prices(prices: Any, order_type: int) ->
 
 def test_absent_fields_are_absent_on_the_wire() -> None:
     """An order that says nothing of prices, times and groups sends none."""
-    request = order().request()
+    request: Any = order().request()
     absent = ("limit_price", "stop_price", "reference_price", "good_till", "replaces_order_id")
     assert not any(request.HasField(field) for field in (*absent, "one_cancels_other_group"))
     assert not request.dry_run
@@ -45,7 +50,7 @@ def test_every_field_arrives() -> None:
         limit_price="99.5",
         reference_price=100,
         reduce_only=True,
-        good_till=datetime(2030, 1, 2, tzinfo=timezone.utc),
+        good_till=datetime(2030, 1, 2, tzinfo=UTC),
         replaces_order_id="o-0",
         one_cancels_other_group="exit",
     ).request(dry_run=True)
@@ -60,7 +65,7 @@ def test_every_field_arrives() -> None:
         reference_price="100",
         reduce_only=True,
         dry_run=True,
-        good_till={"seconds": 1_893_542_400},
+        good_till=Timestamp(seconds=1_893_542_400),
         replaces_order_id="o-0",
         one_cancels_other_group="exit",
     )

@@ -3,12 +3,11 @@
 from typing import Any
 
 import pytest
+from haltline.errors import CallFault, ReportsFull
+from haltline.outbox import RETRY_FIRST_NS, RETRY_LAST_NS, Delivery, Outbox, Pending
+from haltline.v1 import account_pb2, kill_switch_pb2, reports_pb2
 from hypothesis import given
 from hypothesis import strategies as st
-
-from haltline.errors import CallFault, ReportsFull
-from haltline.outbox import RETRY_FIRST_NS, RETRY_LAST_NS, Delivery, Outbox
-from haltline.v1 import account_pb2, kill_switch_pb2, reports_pb2
 
 SILENCE = CallFault(code="DEADLINE_EXCEEDED", reason="", message="")
 
@@ -166,9 +165,10 @@ def test_when_the_sidecar_is_back_everything_is_due() -> None:
 
 @given(st.lists(st.sampled_from(["add", "take", "ack", "silence", "refuse"]), max_size=60))
 def test_no_report_is_lost(steps: list[str]) -> None:
-    """Every report is waiting, acknowledged or refused, whatever happens, and in its order (S7.2)."""
+    """Every report is waiting, acknowledged or refused, whatever happens, in its order (S7.2)."""
     box = Outbox(capacity=5, jitter=lambda: 0.5)
-    flying, ended = [], set()
+    flying: list[Pending] = []
+    ended: set[str] = set()
     made = now = 0
     for step in steps:
         now += RETRY_LAST_NS
@@ -181,6 +181,6 @@ def test_no_report_is_lost(steps: list[str]) -> None:
             entry = flying.pop()
             fault = {"ack": None, "refuse": said("ALREADY_EXISTS"), "silence": SILENCE}[step]
             if box.settle(entry, fault, now) is not Delivery.UNANSWERED:
-                ended.add(entry.report.report_id)
+                ended.add(getattr(entry.report, "report_id", ""))
     waiting = [fact.report_id for fact in box.unreported]
     assert waiting == [f"r{number}" for number in range(made) if f"r{number}" not in ended]

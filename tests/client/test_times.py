@@ -1,11 +1,10 @@
 """Moments and lengths between Python and the contract."""
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
-
 from haltline.times import instant_ns, read_duration_ns, read_instant, rfc3339, timestamp
 
 
@@ -51,4 +50,4 @@ def test_a_duration_that_is_not_positive_is_none(
 def test_a_timestamp_beyond_datetime_is_none() -> None:
     """`expires_at` is for people: a malformed one is merely not shown."""
     assert read_instant(Timestamp(seconds=2**62)) is None
-    assert read_instant(Timestamp(seconds=1)) == datetime(1970, 1, 1, 0, 0, 1, tzinfo=timezone.utc)
+    assert read_instant(Timestamp(seconds=1)) == datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)

@@ -4,7 +4,6 @@ import enum
 
 import pytest
 from google.protobuf.descriptor import EnumDescriptor
-
 from haltline import words
 from haltline.v1 import (
     account_pb2,

@@ -10,11 +10,13 @@ import asyncio
 import inspect
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any
+from typing import Any, Self, TypeVar, final
 
 from haltline import aio
 
 WAIT_SECONDS = 30
+
+SelfT = TypeVar("SelfT", bound="OnLoop")
 
 
 class Loop:
@@ -71,10 +73,10 @@ class OnLoop:
     def __iter__(self) -> Iterator[Any]:
         return (self._wrap(item) for item in self._inner)
 
-    def __enter__(self) -> "OnLoop":
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
         self._loop.run(lambda: self._inner.close(by_exception=kind is not None))
 
     def _wrap(self, value: Any) -> Any:
@@ -82,6 +84,7 @@ class OnLoop:
         return OnLoop(self._loop, value) if isinstance(value, mine) or _reports(value) else value
 
 
+@final
 class GuardOnLoop(OnLoop):
     """`aio.Guard` with the manners of `Guard`."""
 
@@ -97,7 +100,7 @@ class GuardOnLoop(OnLoop):
             raise
         return self
 
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
         try:
             self._loop.run(self._inner.close)
         finally:

@@ -22,6 +22,7 @@ REASON_OF_CODE = {
     "DEADLINE_EXCEEDED": DenialReason.NO_ANSWER,
     "CANCELLED": DenialReason.NO_ANSWER,
     "UNAVAILABLE": DenialReason.UNAVAILABLE,
+    "INTERNAL": DenialReason.MALFORMED_ANSWER,  # how gRPC ends a call whose answer is no message
 }
 
 

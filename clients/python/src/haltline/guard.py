@@ -279,7 +279,7 @@ class Guard(
         return self._end_attempt(entry, answer, fault, asked_at)
 
     def _flush(self) -> None:
-        """Try once more, for a bounded time, to deliver what waits; what is in flight ends first."""
+        """Try once more, for a bounded time, to deliver what waits and is not in flight."""
         give_up_at = self._give_up_at()
         while (left_ns := give_up_at - self._now()) > 0:
             with self._lock:

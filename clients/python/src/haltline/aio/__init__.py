@@ -7,8 +7,8 @@ async with aio.Guard("unix:/run/haltline.sock", strategy="momentum") as guard:
             await approval.report_filled(quantity=fill.quantity, price=fill.price)
 """
 
-from haltline.aio.approval import Approval, Approvals, Asking
+from haltline.aio.approval import Approval, Approvals, Asking, Reporting
 from haltline.aio.guard import Guard
 from haltline.aio.operators import Operator
 
-__all__ = ["Approval", "Approvals", "Asking", "Guard", "Operator"]
+__all__ = ["Approval", "Approvals", "Asking", "Guard", "Operator", "Reporting"]

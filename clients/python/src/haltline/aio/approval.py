@@ -51,11 +51,22 @@ class Asking(Generic[AnswerT]):
 
 
 @final
-class Approval(ApprovalCalls[asyncio.Task[ReportOutcome]]):
-    """The word on one order. Left unsent it reports CANCELED, left by an exception FAILED.
+class Reporting(Generic[ResultT]):
+    """A report on its way, whether or not anybody awaits it.
 
-    A report is on its way as soon as its method was called; awaiting it tells what became of it.
+    Awaiting tells what became of it. Cancelling whoever awaits does not unmake it.
     """
+
+    def __init__(self, delivery: Coroutine[Any, Any, ResultT]) -> None:
+        self.task = asyncio.create_task(delivery)
+
+    def __await__(self) -> Generator[Any, None, ResultT]:
+        return asyncio.shield(self.task).__await__()
+
+
+@final
+class Approval(ApprovalCalls[Reporting[ReportOutcome]]):
+    """The word on one order. Left unsent it reports CANCELED, left by an exception FAILED."""
 
     def __init__(self, guard: "Guard", life: OrderLife) -> None:
         super().__init__(guard, life)

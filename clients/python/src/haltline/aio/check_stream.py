@@ -72,6 +72,8 @@ class CheckStream:
         fault: CallFault = ENDED
         try:
             async for answer in call:
+                if answer is None:  # what the library makes of bytes that are no message
+                    break
                 waiting = self._waiting.pop(answer.request_id, None)
                 if waiting is not None and not waiting.done():
                     waiting.set_result((answer, ENDED))

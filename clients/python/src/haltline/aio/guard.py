@@ -17,7 +17,7 @@ from typing import Any, TypeVar, final
 import grpc
 import grpc.aio
 
-from haltline.aio.approval import Approval, Approvals, Asking
+from haltline.aio.approval import Approval, Approvals, Asking, Reporting
 from haltline.aio.check_stream import CheckStream
 from haltline.decision import Decision
 from haltline.errors import (
@@ -46,6 +46,9 @@ from haltline.v1 import kill_switch_pb2, reservations_pb2, safety_service_pb2_gr
 
 ResultT = TypeVar("ResultT")
 
+# What grpc.aio makes of bytes that are no message is None.
+NO_MESSAGE = CallFault(code="INTERNAL", reason="", message="the answer is no message")
+
 _CALL_ERRORS = (grpc.RpcError, grpc.aio.UsageError)
 
 
@@ -55,8 +58,8 @@ class Guard(
         Asking[Approval],
         Asking[Approvals],
         asyncio.Task[Decision],
-        asyncio.Task[ReportOutcome],
-        asyncio.Task[kill_switch_pb2.TriggerKillResponse],
+        Reporting[ReportOutcome],
+        Reporting[kill_switch_pb2.TriggerKillResponse],
     ]
 ):
     """Stands between one strategy and its venue; `haltline.Guard` says what the arguments mean.
@@ -106,6 +109,8 @@ class Guard(
             self._check_stream = CheckStream(self._stub)
         loops = (self._read(), self._keep(), self._call_back())
         self._tasks = [asyncio.create_task(loop) for loop in loops]
+        for task in self._tasks:
+            task.add_done_callback(_tell_end)
         await self._wait_for(self._knows_whom, settings.connect_timeout_seconds)
         return self
 
@@ -188,7 +193,7 @@ class Guard(
 
     # Reports.
 
-    def deliver(self, report: Report) -> asyncio.Task[ReportOutcome]:
+    def deliver(self, report: Report) -> Reporting[ReportOutcome]:
         """Deliver a report, or keep it and go on trying; awaiting it raises as in `haltline`."""
         return self._start(self._deliver(self._add_report(report)))
 
@@ -204,7 +209,7 @@ class Guard(
 
     def _kill(
         self, request: kill_switch_pb2.TriggerKillRequest
-    ) -> asyncio.Task[kill_switch_pb2.TriggerKillResponse]:
+    ) -> Reporting[kill_switch_pb2.TriggerKillResponse]:
         return self._start(self._deliver_kill(self._add_report(request)))
 
     # Below: calls.
@@ -280,7 +285,7 @@ class Guard(
             answer = await rpc(request, timeout=seconds, metadata=self.core.metadata())
         except _CALL_ERRORS as error:
             return None, read_rpc_error(error)
-        return answer, NO_FAULT
+        return answer, NO_FAULT if answer is not None else NO_MESSAGE
 
     async def _attempt(self, entry: Pending) -> tuple[Delivery, ReportOutcome]:
         """Try once to deliver; the entry is settled whatever happens."""
@@ -308,15 +313,21 @@ class Guard(
             return outcome.answer
         raise KillNotAcknowledged("TriggerKill", outcome.fault or NO_FAULT)
 
-    def _start(self, delivery: Coroutine[Any, Any, ResultT]) -> asyncio.Task[ResultT]:
+    def _start(self, delivery: Coroutine[Any, Any, ResultT]) -> Reporting[ResultT]:
         """Run a delivery, whether or not anybody awaits it."""
-        task = asyncio.create_task(delivery)
-        self._deliveries.add(task)
-        task.add_done_callback(self._deliveries.discard)
-        return task
+        reporting = Reporting(delivery)
+        self._deliveries.add(reporting.task)
+        reporting.task.add_done_callback(self._end_delivery)
+        return reporting
+
+    def _end_delivery(self, task: asyncio.Task[Any]) -> None:
+        """A delivery is over; a refusal was logged, and is raised only where somebody awaits it."""
+        self._deliveries.discard(task)
+        if not task.cancelled():
+            task.exception()
 
     async def _flush(self) -> None:
-        """Try once more, for a bounded time, to deliver what waits; what is in flight ends first."""
+        """Try once more, for a bounded time, to deliver what waits and is not in flight."""
         give_up_at = self._give_up_at()
         while (left_ns := give_up_at - self._now()) > 0:
             await self._wait_for(self._can_take_any, left_ns / SECOND_NS)
@@ -340,7 +351,7 @@ class Guard(
         self._stream = stream = self._stub.StreamStatus(self._begin_stream())
         try:
             async for frame in stream:
-                if not self._hear_frame(frame):
+                if frame is None or not self._hear_frame(frame):
                     break
                 is_of_use = True
         except _CALL_ERRORS as error:
@@ -413,6 +424,12 @@ class Guard(
             if left is not None and left <= 0:
                 return
             await self._wait_change(left)
+
+
+def _tell_end(task: asyncio.Task[None]) -> None:
+    """A task of the guard ends with it; one that ended by itself is a fault of ours."""
+    if not task.cancelled() and task.exception() is not None:
+        LOGGER.critical("a task of the guard has ended", exc_info=task.exception())
 
 
 def open_channel(target: str, credentials: grpc.ChannelCredentials | None) -> Any:  # noqa: ANN401 -- grpc.aio.Channel, which its stubs leave untyped
