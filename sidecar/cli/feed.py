@@ -1,7 +1,8 @@
 """Follows StreamStatus in a thread and keeps the newest state for whoever draws it.
 
 Rules:
-- Silence longer than the stream's own `max_silence` is LOST; it is judged on the monotonic clock.
+- Silence longer than three times the stream's own `max_silence` is LOST (S14); it is judged on the
+  monotonic clock.
 - A stream that ends is asked for anew after a pause; each attempt starts from a snapshot.
 - A gap in the frames' numbers ends the stream: what was missed is read anew (S14).
 """
@@ -20,6 +21,7 @@ from sidecar.cli.failures import innermost
 
 RECONNECT_SECONDS: Final = 1.0
 MAX_SILENCE_SECONDS_UNTIL_KNOWN: Final = 5.0
+SILENCES_MAX: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +116,7 @@ class Feed:
         self._set(
             frames_count=self.view().frames_count + 1,
             heard_at=time.monotonic(),
-            max_silence_seconds=silence or MAX_SILENCE_SECONDS_UNTIL_KNOWN,
+            max_silence_seconds=SILENCES_MAX * silence or MAX_SILENCE_SECONDS_UNTIL_KNOWN,
             is_connected=True,
             problem="",
             is_going_away=frame.kind == status_pb2.FRAME_KIND_GOING_AWAY,

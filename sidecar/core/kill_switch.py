@@ -25,7 +25,8 @@ from sidecar.core.events import KillActivated, KillEased, KillRepeated, KillRese
 from sidecar.core.numbers import is_name
 from sidecar.core.state import KillActivation, State
 
-TEXT_LENGTH_MAX: Final = 1_000
+REASON_LENGTH_MAX: Final = 512
+TRIGGERED_BY_LENGTH_MAX: Final = 128
 SCOPES_MAX: Final = 1_000
 ADVICE_FLATTEN: Final = "flatten by hand, or EaseKill"
 _STRICTNESS: Final = {KillMode.REDUCE_ONLY: 1, KillMode.HALT: 2}
@@ -56,7 +57,8 @@ def decide_trigger(state: State, command: TriggerKill) -> KillActivated | KillRe
     scope = _read_scope(state, command)
     action = _read_action(command.requested_action)
     mode = _read_mode(command.mode, action)
-    reason, triggered_by = _read_text(command.reason), _read_text(command.triggered_by)
+    reason = _read_text(command.reason, REASON_LENGTH_MAX)
+    triggered_by = _read_text(command.triggered_by, TRIGGERED_BY_LENGTH_MAX)
     active = state.activations.get(scope_key(scope))
     if active is not None and _STRICTNESS[mode] <= _STRICTNESS[active.mode]:
         return KillRepeated(scope=scope, reason=reason, triggered_by=triggered_by)
@@ -93,12 +95,12 @@ def _read_scope(state: State, command: TriggerKill) -> KillScope:
     return scope
 
 
-def _read_text(text: str) -> str:
+def _read_text(text: str, length_max: int) -> str:
     if not text.strip():
         return "not given"
-    if len(text) <= TEXT_LENGTH_MAX:
+    if len(text) <= length_max:
         return text
-    return f"{text[:TEXT_LENGTH_MAX]} [cut from {len(text)} characters]"
+    return f"{text[:length_max]} [cut from {len(text)} characters]"
 
 
 def _is_known(state: State, scope: KillScope) -> bool:

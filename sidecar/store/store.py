@@ -25,7 +25,7 @@ ClockKind = Literal["wall", "driven"]
 
 SYNC_DELAY_SECONDS_MAX = 0.05
 """A write announced by `request_sync` is power-durable after about this long (S12.1)."""
-RECORD_BYTES_MAX = 4 * 1024 * 1024
+RECORD_BYTES_MAX = 64 * 1024 * 1024
 NONCES_COUNT_MAX = 100_000
 SNAPSHOTS_KEPT_COUNT = 2
 

@@ -230,3 +230,29 @@ async def test_an_unexpected_exception_is_internal_and_logged(
     assert caught.value.code() is grpc.StatusCode.INTERNAL
     assert "inside" not in (caught.value.details() or "")
     assert "the inside of the sidecar" in caplog.text
+
+
+async def test_the_largest_account_report_fits_into_a_record(sidecar: Sidecar) -> None:
+    """What the message bound lets through is journalled, and the store stays well (S12.1)."""
+    bot = sidecar.safety()
+    seen = await bot.GetStatus(haltline_status_pb2.GetStatusRequest(subscriber="test"))
+    strategy = "s" * 128
+    report = account_pb2.ReportAccountRequest(
+        report_id="a-large",
+        positions_complete=True,
+        as_of_sequence=seen.status.last_sequence,
+        positions=[
+            account_pb2.AccountPosition(
+                strategy=strategy,
+                symbol=f"{at:0128d}",
+                quantity="1234567890.123456789",
+                average_price="1.000000001",
+            )
+            for at in range(9_000)
+        ],
+    )
+    report.as_of_venue_time.GetCurrentTime()
+    assert report.ByteSize() > 2_500_000
+    answer = await bot.ReportAccount(report, timeout=60)
+    assert len(answer.drift) == 9_000
+    assert sidecar.service.is_ready

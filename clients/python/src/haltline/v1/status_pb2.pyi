@@ -175,6 +175,12 @@ class _ReportFlagEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._Enu
     """A fill after the order was over or released."""
     REPORT_FLAG_GROUP_FILLED_TWICE: _ReportFlag.ValueType  # 7
     """A second order of a one-cancels-other group was filled."""
+    REPORT_FLAG_AFTER_END: _ReportFlag.ValueType  # 8
+    """ACCEPTED or REPLACED after the order was over: changed no reservation."""
+    REPORT_FLAG_OLDER_REPLACE: _ReportFlag.ValueType  # 9
+    """A REPLACED with an earlier venue_time than one already applied: changed no reservation."""
+    REPORT_FLAG_COVERED_BY_ACCOUNT_REPORT: _ReportFlag.ValueType  # 10
+    """A fill that an account report already held: counted, but moved no position."""
 
 class ReportFlag(_ReportFlag, metaclass=_ReportFlagEnumTypeWrapper):
     """ReportFlag is something odd about reports that were applied (CONFLICTING: that were not)."""
@@ -195,6 +201,12 @@ REPORT_FLAG_FILLED_AFTER_END: ReportFlag.ValueType  # 6
 """A fill after the order was over or released."""
 REPORT_FLAG_GROUP_FILLED_TWICE: ReportFlag.ValueType  # 7
 """A second order of a one-cancels-other group was filled."""
+REPORT_FLAG_AFTER_END: ReportFlag.ValueType  # 8
+"""ACCEPTED or REPLACED after the order was over: changed no reservation."""
+REPORT_FLAG_OLDER_REPLACE: ReportFlag.ValueType  # 9
+"""A REPLACED with an earlier venue_time than one already applied: changed no reservation."""
+REPORT_FLAG_COVERED_BY_ACCOUNT_REPORT: ReportFlag.ValueType  # 10
+"""A fill that an account report already held: counted, but moved no position."""
 global___ReportFlag = ReportFlag
 
 @typing.final
