@@ -390,7 +390,7 @@ def _handle_kill(turn: Turn, command: TriggerKill) -> Outcome:
         activation=kill_switch.view_of(active),
         scope_known=active.scope_known,
         durable=turn.conditions.store_problem is None,
-        advice=kill_switch.advice_for(state),
+        advice=kill_switch.advice_on(state, command, active),
         sequence=state.last_sequence,
     )
     return Outcome(answer=answer, events=turn.events)

@@ -96,6 +96,8 @@ def _read_scope(state: State, command: TriggerKill) -> KillScope:
 
 
 def _read_text(text: str, length_max: int) -> str:
+    # JSON can carry half a character (a lone surrogate), which no journal can.
+    text = text.encode("utf-8", "replace").decode()
     if not text.strip():
         return "not given"
     if len(text) <= length_max:
@@ -198,6 +200,14 @@ def advice_for(state: State) -> str:
         if wants_flat and activation.mode is KillMode.HALT:
             return ADVICE_FLATTEN
     return ""
+
+
+def advice_on(state: State, command: TriggerKill, active: KillActivation) -> str:
+    """Return what the person who triggered should do, also where the trigger was an attempt."""
+    wants_flat = _read_action(command.requested_action) is RequestedAction.FLATTEN
+    if wants_flat and active.mode is KillMode.HALT:
+        return ADVICE_FLATTEN
+    return advice_for(state)
 
 
 def view_of(activation: KillActivation) -> Activation:
