@@ -26,6 +26,7 @@ from sidecar.core.events import (
     OrderApproved,
     OrderDenied,
     OrdersWithdrawn,
+    ReservationReleased,
 )
 from sidecar.core.judgement import Judgement, judge
 from sidecar.core.numbers import ZERO
@@ -68,6 +69,9 @@ def handle_check(turn: Turn, order: CheckOrder) -> Outcome:
 def _check_replaced(state: State, order: CheckOrder) -> None:
     if order.replaces_order_id is None:
         return
+    if order.replaces_order_id == order.order_id:
+        text = "names the order itself; leave it out, or name the order to be replaced"
+        raise malformed([FieldFault("replaces_order_id", text)])
     old = state.orders.get(order.replaces_order_id)
     if old is None or not old.is_open:
         return
@@ -253,26 +257,35 @@ def find_batch_faults(orders: Sequence[CheckOrder | CallRefused]) -> None:
 def handle_all_or_none(turn: Turn, orders: Sequence[CheckOrder]) -> Outcome:
     """Approve every order or none: each sees the reservations of those before it."""
     results: list[BatchResult] = []
-    fresh: list[str] = []
     guilty: OrderDecision | None = None
+    held = frozenset(order.order_id for order in orders if order.order_id in turn.state.open_orders)
+    known = frozenset(order.order_id for order in orders if order.order_id in turn.state.orders)
     for order in orders:
-        was_known = order.order_id in turn.state.orders
         try:
             decision = handle_check(turn, order).answer
         except CallRefused as refused:
-            if turn.events:
-                turn.emit(OrdersWithdrawn(order_ids=tuple(fresh)))
+            _withdraw(turn, known, held)
             return Outcome(events=turn.events, refused=refused)
         results.append(BatchResult(order=order, decision=decision))
         if not decision.is_approved:
             guilty = guilty or decision
-        elif not was_known and not order.dry_run:
-            fresh.append(order.order_id)
     if guilty is None:
         return Outcome(answer=results, events=turn.events)
-    if fresh:
-        turn.emit(OrdersWithdrawn(order_ids=tuple(fresh)))
+    _withdraw(turn, known, held)
     return Outcome(answer=[_fall_with(result, guilty) for result in results], events=turn.events)
+
+
+def _withdraw(turn: Turn, known: frozenset[str], held: frozenset[str]) -> None:
+    """Undo what the batch approved: `known` ids were there before it, `held` ones reserved."""
+    approved = [event.order_id for event in turn.events if isinstance(event, OrderApproved)]
+    if not approved:
+        return
+    lapsed = tuple(order_id for order_id in approved if order_id in known)
+    fresh = tuple(order_id for order_id in approved if order_id not in known)
+    turn.emit(OrdersWithdrawn(order_ids=fresh, lapsed_ids=lapsed))
+    for order_id in lapsed:
+        if order_id not in held:
+            turn.emit(ReservationReleased(order_id=order_id, why="its all-or-none batch fell"))
 
 
 def _fall_with(result: BatchResult, guilty: OrderDecision) -> BatchResult:

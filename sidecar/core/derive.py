@@ -10,7 +10,7 @@ from collections import OrderedDict
 from sidecar.core.circuit_breaker import next_silence
 from sidecar.core.exposure import refresh
 from sidecar.core.numbers import ZERO, exact
-from sidecar.core.reservations import hold
+from sidecar.core.reservations import index_held
 from sidecar.core.state import OrderRecord, State
 from sidecar.core.thresholds import DEFAULT_SYMBOL_RULES
 
@@ -30,21 +30,21 @@ def rebuild(state: State) -> None:
     for book in state.book_list:
         refresh(state, book)
     held = [record for record in state.orders.values() if record.is_open]
-    for record in sorted(held, key=_approval_order):
+    for record in sorted(held, key=_held_number):
         remaining, price = record.remaining, record.price
-        hold(state, record, remaining, price)
+        index_held(state, record, remaining, price)
     waiting = [
         record
         for record in state.orders.values()
         if record.expires_at is not None and record.expired_sequence is None
     ]
-    for record in sorted(waiting, key=_approval_order):
+    for record in sorted(waiting, key=_held_number):
         state.expiries[record.order_id] = record.expires_at or 0
     state.silence_due = next_silence(state, state.now)
 
 
-def _approval_order(record: OrderRecord) -> int:
-    return record.approved_sequence
+def _held_number(record: OrderRecord) -> int:
+    return record.held_number
 
 
 def _clear(state: State) -> None:

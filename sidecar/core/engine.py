@@ -68,6 +68,7 @@ from sidecar.core.events import (
 )
 from sidecar.core.judgement import Conditions
 from sidecar.core.numbers import ZERO, exact
+from sidecar.core.reservations import group_fill_key
 from sidecar.core.state import State
 from sidecar.core.thresholds import Thresholds
 from sidecar.core.trades import (
@@ -101,10 +102,21 @@ def begin(state: State, sequence: int, now: int) -> None:
         if record is not None:
             record.expired_sequence = sequence
     if len(state.orders) > REMEMBERED_IDS_MIN:
-        _forget(state)
+        _forget_orders(state)
+    if len(state.reports) > REMEMBERED_IDS_MIN:
+        _forget_reports(state)
 
 
-def _forget(state: State) -> None:
+def _forget_reports(state: State) -> None:
+    """Forget report ids beyond a million that are older than seven days (S7.2)."""
+    while len(state.reports) > REMEMBERED_IDS_MIN:
+        key = next(iter(state.reports))
+        if state.reports[key].at > state.now - REMEMBERED_NS_MIN:
+            return
+        del state.reports[key]
+
+
+def _forget_orders(state: State) -> None:
     """Forget ended ids beyond a million that are older than seven days (S7.2)."""
     while state.ended and len(state.orders) - len(state.open_orders) > REMEMBERED_IDS_MIN:
         oldest = state.ended[0]
@@ -115,6 +127,8 @@ def _forget(state: State) -> None:
         if record is None or record.is_open or record.touched_at > oldest.at:
             continue
         state.forgotten_before = max(state.forgotten_before or 0, oldest.at)
+        if state.group_fills.get(group_fill_key(record)) == record.order_id:
+            del state.group_fills[group_fill_key(record)]
         del state.orders[oldest.key]
 
 

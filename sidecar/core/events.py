@@ -97,9 +97,13 @@ class OrderDenied:
 
 @dataclass(slots=True, kw_only=True)
 class OrdersWithdrawn:
-    """Approvals of an all-or-none batch that fell together: never given out."""
+    """Approvals of an all-or-none batch that fell together: never given out.
+
+    `lapsed_ids` were approved before the batch and renewed in it: they lapse, and are known still.
+    """
 
     order_ids: tuple[str, ...]
+    lapsed_ids: tuple[str, ...] = ()
 
 
 @dataclass(slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from sidecar.core.events import OrderApproved, OrderDenied, OrdersWithdrawn
 from sidecar.core.numbers import ZERO
 from sidecar.core.order_rules import duplicate_text
-from sidecar.core.reservations import end, hold, join_replaced, schedule_release, set_remaining
+from sidecar.core.reservations import end, hold, join_replaced, renew
 from sidecar.core.state import DuplicateMemory, OrderRecord, State, StrategyState, Timed
 
 
@@ -35,11 +35,7 @@ def apply_order_approved(state: State, event: OrderApproved) -> None:
             if event.cluster is not None and event.cluster.startswith("replace:"):
                 join_replaced(state, old, event.cluster)
     if record.is_open:
-        book.orders.move_to_end(record.order_id)
-        state.open_orders.move_to_end(record.order_id)
-        state.unreported.move_to_end(record.order_id)
-        set_remaining(state, record, event.quantity, event.price)
-        schedule_release(state, record)
+        renew(state, record, event.quantity, event.price)
     else:
         record.cluster = event.cluster
         hold(state, record, event.quantity, event.price)
@@ -127,3 +123,11 @@ def apply_orders_withdrawn(state: State, event: OrdersWithdrawn) -> None:
         state.ended.pop()
         state.expiries.pop(order_id, None)
         del state.orders[order_id]
+    for order_id in event.lapsed_ids:
+        # A renewal was answered with a denial: the order keeps what it had reserved before, and
+        # is judged anew when it is asked again.
+        record = state.orders[order_id]
+        state.decisions_approved -= 1
+        state.decisions_denied += 1
+        record.expires_at, record.expired_sequence = state.now, state.last_sequence
+        state.expiries.pop(order_id, None)

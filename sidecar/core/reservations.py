@@ -25,6 +25,31 @@ _BLOCKING_LOOKED_AT_MAX: Final = 4 * BLOCKING_ORDERS_MAX
 
 def hold(state: State, record: OrderRecord, remaining: Decimal, price: Decimal) -> None:
     """Reserve `remaining` at `price` for a record that holds nothing yet."""
+    _number(state, record)
+    if record.cluster not in state.book_of(record.strategy, record.symbol).clusters:
+        # A name used again after its group ended is another group.
+        state.group_fills.pop(group_fill_key(record), None)
+    index_held(state, record, remaining, price)
+
+
+def _number(state: State, record: OrderRecord) -> None:
+    """Give the record its place: reservations are held, and rebuilt, in the order of these."""
+    state.held_count += 1
+    record.held_number = state.held_count
+
+
+def renew(state: State, record: OrderRecord, remaining: Decimal, price: Decimal) -> None:
+    """Reserve `remaining` at `price` in place of what the record holds, as the youngest."""
+    _number(state, record)
+    state.book_of(record.strategy, record.symbol).orders.move_to_end(record.order_id)
+    state.open_orders.move_to_end(record.order_id)
+    state.unreported.move_to_end(record.order_id)
+    set_remaining(state, record, remaining, price)
+    schedule_release(state, record)
+
+
+def index_held(state: State, record: OrderRecord, remaining: Decimal, price: Decimal) -> None:
+    """Put a reservation into the sums and indexes, under the number it has."""
     book = state.book_of(record.strategy, record.symbol)
     record.is_open = True
     record.remaining = ZERO
@@ -69,20 +94,19 @@ def end(state: State, record: OrderRecord) -> None:
         del state.open_orders[record.order_id]
         state.unreported.pop(record.order_id, None)
         if record.cluster is not None:
-            _leave_cluster(state, book, record)
+            _leave_cluster(book, record)
         record.is_open = False
     if not record.was_ended:
         record.was_ended = True
     state.ended.append(Timed(at=state.now, key=record.order_id))
 
 
-def _leave_cluster(state: State, book: Book, record: OrderRecord) -> None:
+def _leave_cluster(book: Book, record: OrderRecord) -> None:
     key = record.cluster or ""
     members = book.clusters[key]
     members.remove(record.order_id)
     if not members:
         del book.clusters[key]
-        state.group_fills.pop(group_fill_key(record), None)
 
 
 def group_fill_key(record: OrderRecord) -> str:

@@ -86,6 +86,8 @@ class OrderRecord:
     daily_notional: Decimal = ZERO
     daily_day: str = ""
     touched_at: int = 0
+    held_number: int = 0
+    carries_replaced: bool = False
 
     @property
     def is_reported(self) -> bool:
@@ -287,6 +289,7 @@ class State:
     group_fills: dict[str, str] = field(default_factory=dict)
     decisions_approved: int = 0
     decisions_denied: int = 0
+    held_count: int = 0
     portfolio_exposure: Decimal = field(default=ZERO, metadata=DERIVED)
     position_count: int = field(default=0, metadata=DERIVED)
     open_orders: "OrderedDict[str, None]" = field(default_factory=OrderedDict, metadata=DERIVED)

@@ -40,6 +40,7 @@ CONTENT_FIELDS: Final = (
     "venue_time",
 )
 _ENDING: Final = (ReportKind.CANCELED, ReportKind.EXPIRED, ReportKind.REJECTED)
+_REPLACED_IN_A_ROW_MAX: Final = 16
 _HEALTHY: Final = (ReportKind.ACCEPTED, ReportKind.FILLED)
 
 
@@ -116,12 +117,15 @@ def _fill_flags(state: State, record: OrderRecord, report: ReportTrade) -> list[
     if record.was_ended:
         flags.append("FILLED_AFTER_END")
     first = state.group_fills.get(group_fill_key(record)) if record.cluster is not None else None
-    is_group = record.cluster is not None and record.cluster.startswith("oco:")
-    if is_group and first is not None and first != record.order_id:
+    if _is_of_group(record) and first is not None and first != record.order_id:
         flags.append("GROUP_FILLED_TWICE")
     if moving_quantity(state, record, report) < quantity:
         flags.append("COVERED_BY_ACCOUNT_REPORT")
     return flags
+
+
+def _is_of_group(record: OrderRecord) -> bool:
+    return record.cluster is not None and record.cluster.startswith("oco:")
 
 
 def _is_older_replace(record: OrderRecord, report: ReportTrade) -> bool:
@@ -217,19 +221,45 @@ def _mark_ended(state: State, record: OrderRecord) -> None:
 
 
 def _fill_reservation(state: State, record: OrderRecord, report: ReportTrade) -> None:
-    quantity = report.fill_quantity or ZERO
+    outside = _count_filled(record, report.fill_quantity or ZERO)
+    if _is_of_group(record):
+        state.group_fills.setdefault(group_fill_key(record), record.order_id)
+    _follow_filled(state, record)
+    if report.order_done:
+        _mark_ended(state, record)
+    _carry_to_successors(state, record, outside)
+
+
+def _count_filled(record: OrderRecord, quantity: Decimal) -> Decimal:
+    """Count a fill once: return the part that no listed quantity held already."""
     outside = quantity - _inside(record.reported_filled, quantity, record.listed_filled)
     record.reported_filled += quantity
     record.filled += outside
-    if record.cluster is not None:
-        state.group_fills.setdefault(group_fill_key(record), record.order_id)
-    if record.is_open:
-        remaining = max(ZERO, record.whole_quantity - record.filled)
-        set_remaining(state, record, remaining, record.price)
-        if remaining == ZERO or report.order_done:
-            end(state, record)
-    elif report.order_done:
-        _mark_ended(state, record)
+    return outside
+
+
+def _follow_filled(state: State, record: OrderRecord) -> None:
+    """Reserve what is left of an open order; filled reaching approved ends it."""
+    if not record.is_open:
+        return
+    remaining = max(ZERO, record.whole_quantity - record.filled)
+    set_remaining(state, record, remaining, record.price)
+    if remaining == ZERO:
+        end(state, record)
+
+
+def _carry_to_successors(state: State, record: OrderRecord, quantity: Decimal) -> None:
+    """Count a late fill of a replaced order in the order that runs on under the new id.
+
+    The new order's whole quantity holds what the old one filled, whichever report came first.
+    """
+    for _ in range(_REPLACED_IN_A_ROW_MAX):
+        successor = state.orders.get(record.replaced_by or "")
+        if successor is None or not successor.carries_replaced or not quantity:
+            return
+        quantity = _count_filled(successor, quantity)
+        _follow_filled(state, successor)
+        record = successor
 
 
 def _limit_price_for(
@@ -273,11 +303,13 @@ def _replace(state: State, record: OrderRecord, report: ReportTrade) -> None:
     whole = report.new_quantity
     old = state.orders.get(record.replaces_order_id or "")
     successor = _open_successor(state, record)
-    if old is not None and old.is_open and old.replaced_by == record.order_id:
+    is_new_id = old is not None and old.replaced_by == record.order_id
+    if old is not None and is_new_id and not record.carries_replaced:
         # The venue runs the order on under its new id; the whole order's quantity counts what
-        # the old id had filled.
+        # the old id had filled, also what is reported later.
         if whole is not None:
-            record.filled += old.filled
+            record.carries_replaced = True
+            _count_filled(record, old.filled)
         _mark_ended(state, old)
     elif successor is not None:
         # The venue changed the order in place: the approval under the new id is used up.
