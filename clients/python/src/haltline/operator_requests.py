@@ -104,12 +104,19 @@ def reset_breaker(
 
 
 def reset_all(
-    *, reset_by: str, reason: str, expected_epoch: int | None, rebase: Iterable[DrawdownKind]
+    *,
+    reset_by: str,
+    reason: str,
+    strategy: str,
+    symbol: str,
+    expected_epoch: int | None,
+    rebase: Iterable[DrawdownKind],
 ) -> OperatorCall[operator_pb2.ResetAllResponse]:
-    """End every kill and close the breaker, or neither."""
+    """End kills and close the breaker, or neither."""
     request = operator_pb2.ResetAllRequest(
         reset_by=reset_by,
         reason=reason,
+        scope=_scope(strategy, symbol),
         expected_epoch=expected_epoch,
         rebase=[number(kind) for kind in rebase],
     )

@@ -120,13 +120,20 @@ class Operator:
         *,
         reset_by: str,
         reason: str,
+        strategy: str = "",
+        symbol: str = "",
         expected_epoch: int | None = None,
         rebase: Iterable[DrawdownKind] = (),
     ) -> operator_pb2.ResetAllResponse:
-        """End every kill and close the breaker in one step, or neither."""
+        """End kills, as `reset_kill`, and close the breaker in one step, or neither."""
         return self._prove_and_send(
             requests.reset_all(
-                reset_by=reset_by, reason=reason, expected_epoch=expected_epoch, rebase=rebase
+                reset_by=reset_by,
+                reason=reason,
+                strategy=strategy,
+                symbol=symbol,
+                expected_epoch=expected_epoch,
+                rebase=rebase,
             )
         )
 
