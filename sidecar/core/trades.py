@@ -288,7 +288,10 @@ def _reserve_stranger(state: State, record: OrderRecord, report: ReportTrade) ->
     record.limit_price = report.new_limit_price
     record.approved_at = state.now
     record.approved_sequence = state.last_sequence
-    hold(state, record, max(ZERO, report.new_quantity - record.filled), price)
+    if record.filled >= record.whole_quantity:
+        _mark_ended(state, record)
+        return
+    hold(state, record, record.whole_quantity - record.filled, price)
 
 
 def _replace(state: State, record: OrderRecord, report: ReportTrade) -> None:
