@@ -121,6 +121,14 @@ def test_a_malformed_order_lists_all_its_faulty_fields() -> None:
     )
 
 
+@pytest.mark.parametrize("seconds", [9_000_000_000, 253_402_300_799, 2**62, -(2**62)])
+def test_a_time_that_fits_no_record_is_named(seconds: int) -> None:
+    """A time whose nanoseconds no record can hold is a fault; it once poisoned the store (S4.1)."""
+    with pytest.raises(CallRefused) as caught:
+        wire.read_order(an_order(good_till=Timestamp(seconds=seconds)))
+    assert fields_of(caught.value) == ["good_till"]
+
+
 @pytest.mark.parametrize(
     "text",
     ["NaN", "1e400", "", "12345678901234567890123456789", "0", "-0", "-1", "+1", " 1", "1_0"],

@@ -176,14 +176,19 @@ def side_without(
 
 
 def release_due_at(state: State, record: OrderRecord) -> int | None:
-    """Return when the reservation ends by itself, None where it does not (S7.5)."""
+    """Return when the reservation ends by itself, None where it does not (S7.5).
+
+    Never before its approval has expired: until then the order may still be sent, whatever
+    good_till a bot gave it. [a good_till in the past approved twelve orders into one room]
+    """
     rules = state.thresholds.approvals
+    sendable_until = record.expires_at or 0
     due: int | None = None
     if record.good_till is not None:
-        due = record.good_till + rules.release_grace_ns
+        due = max(record.good_till, sendable_until) + rules.release_grace_ns
     if rules.release_unreported_after_ns is not None:
         last = max(record.last_report_at or 0, record.approved_at)
-        silent = last + rules.release_unreported_after_ns
+        silent = max(last + rules.release_unreported_after_ns, sendable_until)
         due = silent if due is None else min(due, silent)
     return due
 

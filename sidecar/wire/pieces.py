@@ -1,7 +1,8 @@
 """The small things every message is made of: times, durations, decimals, words, texts.
 
 Rules:
-1. Times are nanoseconds since the epoch, from 1970 to 9999; durations nanoseconds.
+1. Times are nanoseconds since the epoch, from 1970 to 2255; durations nanoseconds. Later ones do
+   not fit the 64 bits of a record. [a good_till in the year 9999 poisoned the store]
 2. A reader notes a fault on the form and returns a placeholder: `finish` raises before it is used.
 """
 
@@ -20,16 +21,16 @@ from sidecar.core.numbers import format_decimal
 from sidecar.wire.tables import TRADING_MODE_NUMBERS
 
 SECOND_NS: Final = 1_000_000_000
-TIME_SECONDS_END: Final = 253_402_300_800  # the year 10000
+TIME_SECONDS_END: Final = 9_000_000_000  # in March 2255, where the clock ends too
 
 _Word = TypeVar("_Word")
 
 
 def read_time(form: Form, field: str, value: Timestamp) -> int:
-    """Return nanoseconds since the epoch; a fault outside 1970 to 9999."""
+    """Return nanoseconds since the epoch; a fault outside 1970 to 2255."""
     seconds, nanos = value.seconds, value.nanos
     if not (0 <= seconds < TIME_SECONDS_END and 0 <= nanos < SECOND_NS):
-        form.fault(field, f"must be a time from 1970 to 9999, was {seconds} s and {nanos} ns")
+        form.fault(field, f"must be a time from 1970 to 2255, was {seconds} s and {nanos} ns")
     return seconds * SECOND_NS + nanos
 
 
