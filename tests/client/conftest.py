@@ -2,6 +2,7 @@
 
 import queue
 from collections.abc import Callable, Iterator
+from datetime import timezone
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from haltline import Guard, GuardSettings, GuardStatus
 from tests.client.scripted_sidecar import ScriptedSidecar
 from tests.client.two_shells import GuardOnLoop
 
+UTC = timezone.utc  # noqa: UP017 -- the client is tested with Python 3.10 too
 WAIT_SECONDS = 20
 PATIENT = GuardSettings(check_timeout_seconds=5, report_timeout_seconds=5, kill_timeout_seconds=5)
 

@@ -2,7 +2,7 @@
 
 import signal
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from haltline import (
 )
 
 from tests.cli.running import SECRET, RunningSidecar, running
-from tests.client.conftest import Told
+from tests.client.conftest import UTC, Told
 from tests.client.two_shells import GuardOnLoop
 
 PATIENT = GuardSettings(

@@ -4,7 +4,7 @@ Every test runs against a real gRPC server, once with the synchronous guard, onc
 """
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import grpc
@@ -22,7 +22,7 @@ from haltline import (
 )
 from haltline.v1 import account_pb2, reports_pb2, reservations_pb2
 
-from tests.client.conftest import Told
+from tests.client.conftest import UTC, Told
 from tests.client.scripted_sidecar import OTHER_STORE, STORE, Refusal, ScriptedSidecar
 
 BUY: Any = {"quantity": "10", "limit_price": "100"}

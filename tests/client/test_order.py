@@ -1,12 +1,14 @@
 """An order in the bot's words becomes the contract's request."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from haltline import Order, OrderType, Side
 from haltline.v1 import order_pb2
+
+from tests.client.conftest import UTC
 
 
 def order(**fields: Any) -> Order:

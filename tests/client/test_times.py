@@ -1,11 +1,13 @@
 """Moments and lengths between Python and the contract."""
 
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from haltline.times import instant_ns, read_duration_ns, read_instant, rfc3339, timestamp
+
+from tests.client.conftest import UTC
 
 
 def test_an_instant_is_exact() -> None:

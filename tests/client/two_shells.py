@@ -10,13 +10,11 @@ import asyncio
 import inspect
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any, Self, TypeVar, final
+from typing import Any, final
 
 from haltline import aio
 
 WAIT_SECONDS = 30
-
-SelfT = TypeVar("SelfT", bound="OnLoop")
 
 
 class Loop:
@@ -73,7 +71,7 @@ class OnLoop:
     def __iter__(self) -> Iterator[Any]:
         return (self._wrap(item) for item in self._inner)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Any:
         return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:

@@ -6,7 +6,7 @@ Rules:
 - A duration from the wire that is malformed is None, and whoever reads it fails closed.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -15,7 +15,7 @@ SECOND_NS = 1_000_000_000
 
 Instant = datetime | int
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)  # noqa: UP017 -- Python 3.10 has no datetime.UTC
 _DURATION_SECONDS_MAX = 315_576_000_000  # the contract's own bound: 10,000 years
 _INSTANT_NS_MAX = 253_402_300_800 * SECOND_NS  # the year 9999 is the contract's last
 

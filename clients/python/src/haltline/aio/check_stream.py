@@ -41,7 +41,7 @@ class CheckStream:
         request = order_pb2.CheckOrderStreamRequest(request_id=request_id, order=order)
         try:
             return await asyncio.wait_for(self._ask(request, answered), max(seconds, 0))
-        except TimeoutError:
+        except asyncio.TimeoutError:  # noqa: UP041 -- in Python 3.10 it is a class of its own
             return None, NO_ANSWER
         finally:
             self._waiting.pop(request_id, None)
