@@ -234,6 +234,16 @@ def test_a_kill_without_answer_denies_here_and_goes_on(
         assert later.decision.reason in {DenialReason.KILL_PENDING, None}
 
 
+def test_a_kill_of_any_strategy_it_trades_for_is_told(
+    guard: Any, sidecar: ScriptedSidecar, told: Told
+) -> None:
+    """A guard that asked for another strategy too is stopped by a kill of that one (S10.1)."""
+    guard.order("AAPL", Side.BUY, **BUY, strategy="reversion")
+    scope = kill_switch_pb2.KillScope(strategy="reversion")
+    sidecar.feed.publish(sidecar.killed_status(scope))
+    assert told.next() == "KILL_SWITCH"
+
+
 def test_the_status_can_be_asked_for(guard: Any, sidecar: ScriptedSidecar) -> None:
     """`get_status` asks; where there is no answer it says so."""
     assert guard.get_status().store_id == STORE

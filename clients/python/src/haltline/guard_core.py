@@ -131,7 +131,9 @@ class GuardCore:
 
     def name(self, order: Order) -> Order:
         """Return the order with its id and strategy."""
-        return order.named(order.order_id or self.new_id(), self.strategy)
+        named = order.named(order.order_id or self.new_id(), self.strategy)
+        self.view.add_strategy(named.strategy)
+        return named
 
     def why_not_ask(self, order: Order) -> Denial | None:
         """Return why this order is not even asked about, or None."""

@@ -1,6 +1,7 @@
 """What a guard tells its bot about stops: why trading is stopped for it, and since which epoch."""
 
 import enum
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from haltline.v1 import kill_switch_pb2, status_pb2
@@ -73,13 +74,13 @@ class Resumed:
     status: GuardStatus
 
 
-def is_killed(status: status_pb2.Status, strategy: str) -> bool:
-    """Whether an activation stands that can stop orders of this strategy (in any symbol)."""
+def is_killed(status: status_pb2.Status, strategies: Collection[str]) -> bool:
+    """Whether an activation stands that can stop orders of these strategies (in any symbol)."""
     kill_switch = status.kill_switch
     if known(KillSwitchState, kill_switch.state) is KillSwitchState.INACTIVE:
         return False
     scopes = [activation.scope for activation in kill_switch.activations]
-    return not scopes or any(covers(scope, strategy) for scope in scopes)
+    return not scopes or any(covers(scope, strategies) for scope in scopes)
 
 
 def is_breaker_open(status: status_pb2.Status) -> bool:
@@ -89,7 +90,7 @@ def is_breaker_open(status: status_pb2.Status) -> bool:
 
 
 def stops_between(
-    older: status_pb2.Status, newer: status_pb2.Status, strategy: str
+    older: status_pb2.Status, newer: status_pb2.Status, strategies: Collection[str]
 ) -> list[HaltCause]:
     """Return the causes of the stops between two statuses of one store, as far as they touch us.
 
@@ -100,7 +101,7 @@ def stops_between(
         return []
     fresh = [kill for kill in newer.kill_switch.activations if kill.epoch > older.stop_epoch]
     stops = []
-    if any(covers(kill.scope, strategy) for kill in fresh):
+    if any(covers(kill.scope, strategies) for kill in fresh):
         stops.append(HaltCause.KILL_SWITCH)
     if newer.circuit_breaker.opened_at != older.circuit_breaker.opened_at:
         stops.append(HaltCause.CIRCUIT_BREAKER)
@@ -114,6 +115,6 @@ def trading_mode(status: status_pb2.Status) -> TradingMode:
     return known(TradingMode, status.trading_mode) or TradingMode.HALTED
 
 
-def covers(scope: kill_switch_pb2.KillScope, strategy: str) -> bool:
-    """Whether a kill of this scope can stop orders of the strategy; an unknown scope does."""
-    return scope.WhichOneof("scope") != "strategy" or scope.strategy == strategy
+def covers(scope: kill_switch_pb2.KillScope, strategies: Collection[str]) -> bool:
+    """Whether a kill of this scope can stop orders of the strategies; an unknown scope does."""
+    return scope.WhichOneof("scope") != "strategy" or scope.strategy in strategies

@@ -29,6 +29,7 @@ from haltline.times import SECOND_NS, read_duration_ns
 from haltline.v1 import status_pb2
 from haltline.words import ClockMode, FrameKind, TradingMode, known
 
+STRATEGIES_MAX = 1_000
 SILENCES_MAX = 3  # S14: three heartbeats
 MAX_SILENCE_DEFAULT_NS = SECOND_NS
 MAX_SILENCE_CAP_NS = 60 * SECOND_NS  # a sidecar cannot talk us out of noticing its silence
@@ -47,7 +48,7 @@ class SidecarView:
         expects_driven_clock: bool = False,
         store_id: str = "",
     ) -> None:
-        self.strategy = strategy
+        self.strategies = {strategy}
         self.store_id = store_id
         self.other_store_id = ""
         self.stop_epoch = 0
@@ -121,6 +122,11 @@ class SidecarView:
         if kind is FrameKind.GOING_AWAY:
             self._cut_at = now
         return True
+
+    def add_strategy(self, strategy: str) -> None:
+        """The guard also trades for this strategy: a kill of it is a stop of ours."""
+        if len(self.strategies) < STRATEGIES_MAX:
+            self.strategies.add(strategy)
 
     def accept_store(self, store_id: str, now: int) -> None:
         """From now on this is the store; what was known of another one says nothing about it."""
@@ -205,7 +211,7 @@ class SidecarView:
         causes = self._causes(now)
         fresh = [cause for cause in causes if cause not in self._announced]
         if self.status is not None and self._announced_status is not None:
-            stops = stops_between(self._announced_status, self.status, self.strategy)
+            stops = stops_between(self._announced_status, self.status, self.strategies)
             fresh += [cause for cause in stops if cause not in fresh]
         self._announced_status = self.status
         notices: list[Halted | Resumed] = [
@@ -223,7 +229,7 @@ class SidecarView:
     def _causes(self, now: int) -> tuple[HaltCause, ...]:
         """Return every cause that stands, gravest first."""
         status = self.status
-        is_kill = status is not None and is_killed(status, self.strategy)
+        is_kill = status is not None and is_killed(status, self.strategies)
         is_open = status is not None and is_breaker_open(status)
         is_stopped = status is not None and trading_mode(status) is not TradingMode.NORMAL
         stands = {
