@@ -111,7 +111,10 @@ def test_the_message_lists_every_fault_on_its_own_line() -> None:
         (
             "[position_limits]\nportfolio_ratio = '90%'",
             "position_limits.portfolio_ratio",
-            'must be a plain decimal of at most 12 digits, was "90%" (write a fraction: 5 % is 0.05)',
+            (
+                'must be a plain decimal of at most 12 digits, was "90%" '
+                "(write a fraction: 5 % is 0.05)"
+            ),
         ),
         (
             "[circuit_breaker]\nwhen_open = 'reduceonly'",
@@ -220,6 +223,26 @@ def test_a_contradiction_that_only_a_faulty_key_makes_is_not_reported() -> None:
     """While the daily ratio is unreadable, nothing is said about the weekly one against it."""
     text = "[circuit_breaker]\ndaily_drawdown_ratio = 'x'\nweekly_drawdown_ratio = 0.04"
     assert list(faults_of(text)) == ["circuit_breaker.daily_drawdown_ratio"]
+
+
+def test_a_faulty_ratio_hides_no_contradiction_of_the_others() -> None:
+    """Every fault is reported at once, also where one ratio of three is out of range (S6)."""
+    breaker = "[circuit_breaker]\ndaily_drawdown_ratio = -0.05\nweekly_drawdown_ratio = 0.3"
+    assert list(faults_of(breaker)) == [
+        "circuit_breaker.daily_drawdown_ratio",
+        "circuit_breaker.total_drawdown_ratio",
+    ]
+    limits = "[position_limits]\nper_symbol_ratio = 0.95\nper_strategy_ratio = 7"
+    assert sorted(faults_of(limits)) == [
+        "position_limits.per_strategy_ratio",
+        "position_limits.per_symbol_ratio",
+    ]
+
+
+def test_no_hint_offers_what_would_be_refused() -> None:
+    """-5 for a ratio gets no way out that is as wrong (S2.1)."""
+    faults = faults_of("[circuit_breaker]\ndaily_drawdown_ratio = -5")
+    assert "write" not in faults["circuit_breaker.daily_drawdown_ratio"]
 
 
 def test_broken_toml_is_one_fault_with_its_place() -> None:

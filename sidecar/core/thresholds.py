@@ -7,9 +7,11 @@ Rules:
 - The thresholds in force are part of the journalled state, so a replay never needs today's file.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
+from itertools import pairwise
 from typing import Final
 
 from sidecar.core.denial import FieldFault
@@ -152,24 +154,32 @@ def _fault(faults: list[FieldFault], key: str, rule: str, value: Decimal | int) 
     hint = ""
     if isinstance(value, Decimal) and ONE < value <= 100 and "<= 1" in rule:  # noqa: PLR2004 - a percentage mistaken for a fraction
         hint = f" (write {format_decimal(value / 100)} for {shown} %)"
-    if value < 0:
+    if value < 0 and not (value < -1 and "<= 1" in rule):
         hint = f" (write {shown.lstrip('-')})"
     faults.append(FieldFault(key, f"must be {rule}, was {shown}{hint}"))
 
 
+def _check_range(
+    section: str, values: object, names: Iterable[str], faults: list[FieldFault]
+) -> list[tuple[str, Decimal]]:
+    """Return the names and ratios that are in range: only those are compared with each other."""
+    in_range: list[tuple[str, Decimal]] = []
+    for name in names:
+        ratio: Decimal = getattr(values, name)
+        if ZERO < ratio <= ONE:
+            in_range.append((name, ratio))
+        else:
+            _fault(faults, f"{section}.{name}", "> 0 and <= 1", ratio)
+    return in_range
+
+
 def _check_breaker(breaker: CircuitBreakerThresholds, faults: list[FieldFault]) -> None:
     names = ("daily_drawdown_ratio", "weekly_drawdown_ratio", "total_drawdown_ratio")
-    ratios = [getattr(breaker, name) for name in names]
-    in_range = True
-    for name, ratio in zip(names, ratios, strict=True):
-        if not ZERO < ratio <= ONE:
-            in_range = False
-            _fault(faults, f"circuit_breaker.{name}", "> 0 and <= 1", ratio)
-    if in_range:
-        for at in (1, 2):
-            if not ratios[at - 1] < ratios[at]:
-                below = f"circuit_breaker.{names[at - 1]} = {format_decimal(ratios[at - 1])}"
-                _fault(faults, f"circuit_breaker.{names[at]}", f"above {below}", ratios[at])
+    in_range = _check_range("circuit_breaker", breaker, names, faults)
+    for (below, lower), (above, upper) in pairwise(in_range):
+        if not lower < upper:
+            rule = f"above circuit_breaker.{below} = {format_decimal(lower)}"
+            _fault(faults, f"circuit_breaker.{above}", rule, upper)
     for name in ("consecutive_losses", "api_errors", "order_failures", "failed_trades"):
         if getattr(breaker, name) < 1:
             _fault(faults, f"circuit_breaker.{name}", ">= 1", getattr(breaker, name))
@@ -183,17 +193,11 @@ def _check_breaker(breaker: CircuitBreakerThresholds, faults: list[FieldFault]) 
 
 def _check_limits(limits: PositionLimits, faults: list[FieldFault]) -> None:
     names = ("per_symbol_ratio", "per_strategy_ratio", "portfolio_ratio")
-    ratios = [getattr(limits, name) for name in names]
-    in_range = True
-    for name, ratio in zip(names, ratios, strict=True):
-        if not ZERO < ratio <= ONE:
-            in_range = False
-            _fault(faults, f"position_limits.{name}", "> 0 and <= 1", ratio)
-    if in_range:
-        for at in (0, 1):
-            if ratios[at] > ratios[at + 1]:
-                above = f"position_limits.{names[at + 1]} = {format_decimal(ratios[at + 1])}"
-                _fault(faults, f"position_limits.{names[at]}", f"<= {above}", ratios[at])
+    in_range = _check_range("position_limits", limits, names, faults)
+    for (below, lower), (above, upper) in pairwise(in_range):
+        if lower > upper:
+            rule = f"<= position_limits.{above} = {format_decimal(upper)}"
+            _fault(faults, f"position_limits.{below}", rule, lower)
     if limits.max_positions < 1:
         _fault(faults, "position_limits.max_positions", ">= 1", limits.max_positions)
 
@@ -251,11 +255,14 @@ def _check_positive(thresholds: Thresholds, faults: list[FieldFault]) -> None:
             if value is not None and value <= 0:
                 shown = Decimal(value) / SECOND_NS if "_ns" in name else value
                 _fault(faults, f"{section}.{_seconds(name)}", "> 0", shown)
-    not_negative: tuple[tuple[str, Decimal | int], ...] = (
+    not_negative: tuple[tuple[str, Decimal], ...] = (
         ("account.dust_notional", thresholds.account.dust_notional),
         ("account.market_slippage_ratio", thresholds.account.market_slippage_ratio),
-        ("account.mark_confirm_seconds", thresholds.account.mark_confirm_ns),
-        ("approvals.release_grace_seconds", thresholds.approvals.release_grace_ns),
+        ("account.mark_confirm_seconds", Decimal(thresholds.account.mark_confirm_ns) / SECOND_NS),
+        (
+            "approvals.release_grace_seconds",
+            Decimal(thresholds.approvals.release_grace_ns) / SECOND_NS,
+        ),
     )
     for key, value in not_negative:
         if value < 0:

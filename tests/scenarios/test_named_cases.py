@@ -1,4 +1,4 @@
-"""Cases that cross the modules, each named for what somebody tried (the issue's list, S1 to S12)."""
+"""Cases that cross the modules, each named for what somebody tried (the issue, S1 to S12)."""
 
 from sidecar.core.thresholds import SECOND_NS, ApprovalRules
 from tests.core.harness import NOON, Desk
