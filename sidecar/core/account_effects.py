@@ -5,7 +5,7 @@ from sidecar.core.answers import RecoveryState
 from sidecar.core.events import AccountReported, BookReplaced, ClockAccepted, OpenOrderListed
 from sidecar.core.exposure import move_position
 from sidecar.core.numbers import ZERO
-from sidecar.core.reservations import hold, set_remaining
+from sidecar.core.reservations import hold, schedule_release, set_remaining
 from sidecar.core.state import OrderRecord, RememberedReport, SlidingWindow, State
 from sidecar.core.trades import restart_trip
 
@@ -105,7 +105,10 @@ def apply_clock_accepted(state: State, event: ClockAccepted) -> None:
         _shift_order(record, shift)
     for order_id in state.expiries:
         state.expiries[order_id] += shift
-    state.release_heap = [(due + shift, order_id) for due, order_id in state.release_heap]
+    # A good-till time is the venue's and stays; what is due follows from it and the moved ones.
+    state.release_heap = []
+    for order_id in state.open_orders:
+        schedule_release(state, state.orders[order_id])
     state.silence_due = 0
     state.clock_jump_ns = 0
     state.now += shift

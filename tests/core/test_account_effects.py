@@ -275,6 +275,24 @@ def test_an_approval_keeps_its_remaining_life_through_an_accepted_clock() -> Non
     assert again.valid_for_ns == SECOND // 10
 
 
+@pytest.mark.parametrize("restarts", [False, True])
+def test_a_good_till_time_is_the_venues_and_does_not_move(restarts: bool) -> None:
+    """What it releases, it releases at the same instant with and without a restart (S7.5, S3)."""
+    desk = desk_with_mark()
+    order_id = desk.approve("BUY", 1, 100, good_till=NOON + 20 * SECOND)
+    shift = 5_000 * SECOND
+    desk.run(AcceptClock(accepted_by="ann", reason="ntp", wall=desk.now + shift))
+    desk.now += shift
+    if restarts:
+        desk.restart(from_snapshot=True)
+    desk.advance(69.999)  # ten seconds until the approval has expired, and sixty of grace
+    desk.tick()
+    assert desk.record(order_id).is_open
+    desk.advance(0.001)
+    desk.tick()
+    assert not desk.record(order_id).is_open
+
+
 def test_a_noted_clock_jump_is_shown_until_it_is_accepted() -> None:
     """Journalled CLOCK_JUMP and shown; an operator re-bases (S2.2)."""
     desk = desk_with_mark()
