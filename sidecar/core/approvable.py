@@ -13,7 +13,7 @@ from decimal import Decimal
 from sidecar.core.commands import Side
 from sidecar.core.facts import Base, Facts
 from sidecar.core.numbers import ONE, ZERO, floor_to_step
-from sidecar.core.order_rules import daily_used, quantity_limit
+from sidecar.core.order_rules import daily_used, quantity_limit, without_duplicates
 from sidecar.core.position_limits import room
 
 
@@ -36,14 +36,15 @@ def find_approvable(facts: Facts, regimes: Regimes) -> Decimal:
         return best
     cap = _rule_cap(facts, unit)
     if regimes.not_raising:
-        best = max(best, _capped(_within(facts, unit, ZERO), cap))
+        quiet = _capped(_within(facts, unit, ZERO), cap)
+        best = max(best, without_duplicates(facts, quiet))
     if regimes.raising:
         raising = _capped(_within(facts, unit, room(facts)), cap)
         daily = facts.thresholds.order_rules.max_daily_notional
         if daily is not None:
             left = floor_to_step(daily - daily_used(facts), unit, facts.rules.quantity_step)
             raising = min(raising, left)
-        best = max(best, raising)
+        best = max(best, without_duplicates(facts, raising))
     return best
 
 

@@ -11,10 +11,12 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Final
 
-from sidecar.core.commands import CheckOrder, Side
+from sidecar.core.commands import Side
 from sidecar.core.denial import DenialCode, Violation
 from sidecar.core.facts import Facts
 from sidecar.core.numbers import ONE, ZERO, format_decimal
+
+_DUPLICATES_STEPPED_OVER_MAX: Final = 16
 
 
 def check_equity_known(facts: Facts) -> Violation | None:
@@ -243,13 +245,31 @@ def duplicate_text(
     return " ".join([*names, format_decimal(quantity), *shown])
 
 
-def duplicate_key(order: CheckOrder) -> str:
-    """Return the key of an asked order."""
-    return duplicate_text(
+def _asked_before_at(facts: Facts, quantity: Decimal, window: int) -> int | None:
+    """Return when the order was asked at this quantity under another id, inside the window."""
+    order = facts.order
+    key = duplicate_text(
         (order.strategy, order.symbol, order.side),
-        order.quantity,
+        quantity,
         (order.limit_price, order.stop_price),
     )
+    memory = facts.state.duplicates.get(key)
+    if memory is None:
+        return None
+    at = memory.other_at if memory.order_id == order.order_id else memory.at
+    return at if at is not None and at > facts.now - window else None
+
+
+def without_duplicates(facts: Facts, quantity: Decimal) -> Decimal:
+    """Return the largest quantity up to this one that was not just asked; 0 after a few tries."""
+    window = facts.thresholds.order_rules.duplicate_window_ns
+    if window is None:
+        return quantity
+    for _ in range(_DUPLICATES_STEPPED_OVER_MAX):
+        if quantity <= ZERO or _asked_before_at(facts, quantity, window) is None:
+            return quantity
+        quantity -= facts.rules.quantity_step
+    return ZERO
 
 
 def check_duplicate(facts: Facts) -> Violation | None:
@@ -257,12 +277,8 @@ def check_duplicate(facts: Facts) -> Violation | None:
     window = facts.thresholds.order_rules.duplicate_window_ns
     if window is None:
         return None
-    memory = facts.state.duplicates.get(duplicate_key(facts.order))
-    if memory is None:
-        return None
-    is_own = memory.order_id == facts.order.order_id
-    at = memory.other_at if is_own else memory.at
-    if at is None or at <= facts.now - window:
+    at = _asked_before_at(facts, facts.order.quantity, window)
+    if at is None:
         return None
     seconds = format_decimal(Decimal(window) / NANOSECONDS)
     return Violation(

@@ -140,7 +140,8 @@ def is_over_approved(state: State, record: OrderRecord, report: ReportTrade) -> 
     """Say whether a REPLACED made the order larger than anything approved for it (S7.3)."""
     if report.new_quantity is None or not record.is_approved:
         return False
-    approved = record.quantity
+    # What a REPLACED made of it before was approved, or flagged, then.
+    approved = max(record.quantity, record.whole_quantity)
     successor = _open_successor(state, record)
     if successor is not None:
         approved = max(approved, successor.quantity)
@@ -306,12 +307,12 @@ def _replace(state: State, record: OrderRecord, report: ReportTrade) -> None:
     whole = report.new_quantity
     old = state.orders.get(record.replaces_order_id or "")
     successor = _open_successor(state, record)
-    is_new_id = old is not None and old.replaced_by == record.order_id
-    if old is not None and is_new_id and not record.carries_replaced:
+    if old is not None and _is_replacement(old, record) and not record.carries_replaced:
         # The venue runs the order on under its new id; the whole order's quantity counts what
         # the old id had filled, also what is reported later.
         if whole is not None:
             record.carries_replaced = True
+            old.replaced_by = record.order_id
             _count_filled(record, old.filled)
         _mark_ended(state, old)
     elif successor is not None:
@@ -323,6 +324,12 @@ def _replace(state: State, record: OrderRecord, report: ReportTrade) -> None:
     if whole is not None:
         record.whole_quantity = whole
     set_remaining(state, record, max(ZERO, record.whole_quantity - record.filled), price)
+
+
+def _is_replacement(old: OrderRecord, new: OrderRecord) -> bool:
+    """Say whether `new` was approved in place of `old`, be it the last that was or not."""
+    is_shared = new.cluster is not None and new.cluster == old.cluster
+    return is_shared or old.replaced_by == new.order_id
 
 
 def _apply_fill(state: State, event: TradeReported) -> None:

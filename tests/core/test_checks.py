@@ -312,6 +312,18 @@ def test_a_fallen_batch_leaves_the_order_it_would_have_replaced() -> None:
     desk.assert_replays()
 
 
+def test_a_fallen_batch_undoes_a_replacement_of_its_own_order() -> None:
+    """The second replaces the first of the same batch, the third is too large (S4.10)."""
+    desk = desk_with_mark()
+    first, *rest = batch(desk, 10, 20, 301)
+    rest[0].replaces_order_id = "b0"
+    desk.check_batch([first, *rest])
+    assert desk.state.orders == {}
+    assert desk.book().buy_quantity == 0
+    assert desk.book().clusters == {}
+    desk.assert_replays()
+
+
 def test_a_refusal_inside_a_batch_withdraws_what_was_approved_before_it() -> None:
     """An id of other content refuses the batch as a whole: nothing stays reserved (CheckOrders)."""
     desk = desk_with_mark()

@@ -284,6 +284,15 @@ def test_a_replay_and_a_dry_run_are_no_duplicates() -> None:
     assert desk.check("BUY", 1, 100, order_id="a").is_approved, "its own renewal"
 
 
+def test_the_approvable_quantity_is_not_itself_a_duplicate() -> None:
+    """300 would fit but were just asked: a step less would be approved (S4.6, S5)."""
+    desk = desk_with(duplicate_window_ns=5 * SECOND)
+    desk.report("CANCELED", desk.approve("BUY", 300, 100))
+    denied = desk.check("BUY", 301, 100)
+    assert denied.approvable_quantity == 300 - STEP
+    assert desk.check("BUY", denied.approvable_quantity, 100).is_approved
+
+
 def test_what_is_remembered_of_duplicates_is_bounded_by_the_window() -> None:
     """Nothing is remembered longer than the window, however many orders differ (S5)."""
     desk = desk_with(duplicate_window_ns=5 * SECOND)

@@ -184,6 +184,32 @@ def test_a_chain_of_replacements_carries_a_late_fill_to_its_end() -> None:
     desk.assert_replays()
 
 
+def test_the_first_of_two_replacements_may_be_the_one_that_happened() -> None:
+    """Two were approved in place of one order; REPLACED on the first ends the old one (S4.10)."""
+    desk = desk_with_mark()
+    desk.approve("BUY", 20, 100, order_id="old")
+    desk.approve("BUY", 8, 100, order_id="first", replaces="old")
+    desk.approve("BUY", 9, 100, order_id="second", replaces="old")
+    desk.fill("old", 2, 100)
+    desk.report("REPLACED", "first", new_quantity=8)
+    desk.report("REJECTED", "second")
+    assert not desk.record("old").is_open
+    assert desk.book().buy_quantity == 6
+    desk.fill("old", 1, 100)
+    assert desk.book().buy_quantity == 5
+    desk.assert_replays()
+
+
+def test_an_order_replaced_in_place_within_its_check_is_not_over_approved() -> None:
+    """10 checked to 12: REPLACED to 12 is approved, again to 12 too, to 13 is not (S7.3)."""
+    desk = desk_with_mark()
+    desk.approve("BUY", 10, 100, order_id="old")
+    desk.approve("BUY", 12, 100, order_id="new", replaces="old")
+    for quantity, flags in ((12, ()), (12, ()), (13, ("OVER_APPROVED",)), (11, ())):
+        assert desk.report("REPLACED", "old", new_quantity=quantity).flags == flags
+    assert desk.book().buy_quantity == 11
+
+
 def test_among_replaced_the_greatest_venue_time_wins_then_the_last_received() -> None:
     """An older REPLACED changes nothing; of equal times the last received counts (S7.3)."""
     desk = desk_with_mark()
