@@ -52,6 +52,7 @@ def test_silence_is_told_and_the_stream_is_opened_anew(
 ) -> None:
     """Three heartbeats without a word: LOST; the stream is asked for anew, and is back (S14)."""
     approval = guard.order("AAPL", Side.BUY, **BUY)
+    sidecar.feed.shorten_silence()
     sidecar.feed.is_silent = True
     assert told.next() == "LOST"
     with pytest.raises(StaleApproval, match=r"SILENT|EXPIRED"):
@@ -65,6 +66,7 @@ def test_during_silence_an_answer_is_a_sign_of_life(
     guard: Any, sidecar: ScriptedSidecar, told: Told
 ) -> None:
     """Any answer with a stop epoch will do, not only the stream (S15)."""
+    sidecar.feed.shorten_silence()
     sidecar.feed.is_refusing = True
     sidecar.feed.is_silent = True
     assert told.next() == "LOST"
@@ -100,6 +102,7 @@ def test_a_sidecar_that_goes_away_and_comes_back(
 @pytest.mark.usefixtures("guard")
 def test_a_restart_of_the_sidecar_is_survived(sidecar: ScriptedSidecar, told: Told) -> None:
     """The guard finds the sidecar again by itself (S15)."""
+    sidecar.feed.shorten_silence()
     sidecar.stop()
     assert told.next() == "LOST"
     sidecar.start()
@@ -172,6 +175,7 @@ def test_a_stop_known_by_its_epoch_alone_is_looked_into(
     guard: Any, sidecar: ScriptedSidecar, told: Told
 ) -> None:
     """An answer tells of a stop no frame has told of: the status is asked for (S15)."""
+    sidecar.feed.shorten_silence()
     sidecar.feed.is_refusing = True
     sidecar.feed.break_streams()
 
