@@ -218,6 +218,21 @@ def test_a_tick_before_anything_is_due_does_nothing() -> None:
     assert desk.sequence == sequence
 
 
+def test_a_look_too_early_leaves_no_trace() -> None:
+    """After a restart a release that was done is looked for again, and nothing happens (S3)."""
+    desk = Desk(marks={"X": 100}, approvals=ApprovalRules(release_unreported_after_ns=20 * SECOND))
+    desk.approve("BUY", 1, 100)
+    desk.advance(20)
+    desk.tick()
+    for _ in range(3):
+        desk.api_error()
+    desk.restart()
+    desk.advance(3_600)
+    sequence = desk.sequence
+    desk.tick()
+    assert desk.sequence == sequence
+
+
 def test_what_is_due_runs_before_the_command_that_meets_it() -> None:
     """A release frees the room that the next order asks for (S7.5)."""
     rules = ApprovalRules(release_unreported_after_ns=60 * SECOND)
