@@ -223,7 +223,9 @@ def _close_regimes(facts: Facts, regimes: Regimes) -> list[Violation]:
     limits = check_exposures(facts)
     count = check_position_count(facts)
     held = check_orders_held(facts)
-    if inputs or held is not None or any(found.code in _ALWAYS_ZERO for found in rules):
+    # A reducing order may repeat itself; at another quantity it would be no duplicate.
+    zeroing = _ALWAYS_ZERO - {DenialCode.DUPLICATE_ORDER} if was_reducing else _ALWAYS_ZERO
+    if inputs or held is not None or any(found.code in zeroing for found in rules):
         regimes.not_raising = regimes.raising = False
     if adds_symbol(facts) and (
         count_without_own(facts) >= facts.thresholds.position_limits.max_positions

@@ -45,6 +45,8 @@ order_rules = st.builds(
     max_order_notional_ratio=optional("0.05", "0.2"),
     price_collar_ratio=optional("0.05", "0.2"),
     max_daily_notional=optional("700", "2500"),
+    duplicate_window_ns=st.sampled_from([None, None, 3 * 10**9]),
+    max_orders_per_window=st.sampled_from([None, None, 6]),
 )
 symbol_rules = st.builds(
     SymbolRules,
@@ -115,8 +117,11 @@ def exits(draw: st.DrawFn, desk: Desk) -> dict[str, Any]:
 
 
 @st.composite
-def desks(draw: st.DrawFn, steps: int = 12) -> Desk:
-    """Draw a desk on which some orders were asked, filled, ended, and some marks moved."""
+def desks(draw: st.DrawFn, steps: int = 12, *, is_plain: bool = False) -> Desk:
+    """Draw a desk on which some orders were asked, filled, ended, and some marks moved.
+
+    `is_plain`: without groups, replacements and renewals.
+    """
     first_marks = {name: draw(marks) for name in SYMBOLS if draw(st.integers(0, 3))}
     desk = Desk(
         equity=draw(st.sampled_from(["1000", "10000", "30000"])),
@@ -128,11 +133,11 @@ def desks(draw: st.DrawFn, steps: int = 12) -> Desk:
         symbols={name: draw(symbol_rules) for name in SYMBOLS[:2]},
     )
     for _ in range(draw(st.integers(0, steps))):
-        step(draw, desk)
+        step(draw, desk, is_plain=is_plain)
     return desk
 
 
-def step(draw: st.DrawFn, desk: Desk) -> None:
+def step(draw: st.DrawFn, desk: Desk, *, is_plain: bool) -> None:
     """Let one thing happen."""
     held = list(desk.state.open_orders)
     kind = draw(st.sampled_from(["hold", "ask", "ask", "ask", "fill", "end", "mark", "time"]))
@@ -145,7 +150,7 @@ def step(draw: st.DrawFn, desk: Desk) -> None:
             strategy=draw(st.sampled_from(STRATEGIES)),
         )
     elif kind == "ask":
-        ask(draw, desk)
+        ask(draw, desk, is_plain=is_plain)
     elif kind == "fill" and held:
         order_id = draw(st.sampled_from(held))
         share = draw(st.sampled_from(["0.5", "1", "1.5"]))
@@ -160,8 +165,11 @@ def step(draw: st.DrawFn, desk: Desk) -> None:
         desk.advance(draw(st.sampled_from([1, 6])))
 
 
-def ask(draw: st.DrawFn, desk: Desk) -> None:
+def ask(draw: st.DrawFn, desk: Desk, *, is_plain: bool) -> None:
     """Ask about an order, perhaps one that was asked before or that replaces another."""
+    if is_plain:
+        desk.check(**(draw(orders()) | {"group": None, "replaces": None}))
+        return
     held = tuple(desk.state.open_orders)
     if held and not draw(st.integers(0, 4)):
         again(desk, draw(st.sampled_from(held)))
