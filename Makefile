@@ -14,7 +14,7 @@ PYTHON_DIRECTORIES := sidecar clients/python/src examples bench tests ops
 # The last released contract; `buf breaking` holds the contract in proto/ to it.
 CONTRACT_IMAGE := proto/released.binpb
 
-.PHONY: help setup demo test check lint types floors contract proto bench fmt lock toolchains clean
+.PHONY: help setup demo test check lint types floors contract proto bench test-client-protobuf fmt lock toolchains clean
 
 help: ## List these targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -68,6 +68,10 @@ proto: setup ## Generate the code of the contract anew.
 bench: setup ## Measure the decision and the call, as ratios of one run.
 	@echo "bench: measuring; keep the machine quiet"
 	@$(BIN)/python -m bench
+
+test-client-protobuf: ## Run the client's tests with each protobuf it promises: 4.25, 5, 6 and 7.
+	@echo "test-client-protobuf: making an environment for each protobuf in var/protobuf"
+	@ops/test-client-protobuf var/protobuf
 
 fmt: setup ## Format the Python and the contract, and mend what ruff can mend.
 	@$(BIN)/ruff check --fix --exit-zero --quiet
