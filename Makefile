@@ -17,7 +17,7 @@ CONTRACT_IMAGE := proto/released.binpb
 .PHONY: help setup demo test check lint types floors contract proto bench test-client-protobuf fmt lock toolchains clean
 
 help: ## List these targets.
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-20s %s\n", $$1, $$2}'
 
 setup: $(STAMP) ## Make .venv from the locked, hashed packages; does nothing while the lock is unchanged.
 
