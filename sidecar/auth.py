@@ -109,7 +109,7 @@ class Secrets:
 
     def __init__(self, values: Iterable[str] = (), warnings: Iterable[str] = ()) -> None:
         """Any of `values` proves an operator; none means resets are impossible."""
-        self._values = tuple(value.encode() for value in values)
+        self._values = tuple(value.encode("utf-8", "surrogateescape") for value in values)
         self.warnings = tuple(warnings)
 
     @classmethod

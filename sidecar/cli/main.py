@@ -61,7 +61,7 @@ def haltline() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit with its code. `arguments` are those of the process if absent."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    words = [_as_text(word) for word in (sys.argv[1:] if arguments is None else arguments)]
     try:
         haltline(words, prog_name="haltline", standalone_mode=False)
     except CommandFailed as failure:
@@ -73,6 +73,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         sys.exit(Exit.DENIED)
+    except OSError as problem:  # such as a full disk behind stdout; what was done stays done
+        click.echo(f"haltline: {problem}", err=True)
+        sys.exit(Exit.DENIED)
+
+
+def _as_text(word: str) -> str:
+    """Return `word` with U+FFFD for bytes that are no UTF-8: no name in Latin-1 stops a kill."""
+    return "".join("\ufffd" if "\ud800" <= char <= "\udfff" else char for char in word)
 
 
 def report(failure: CommandFailed, *, as_json: bool) -> None:

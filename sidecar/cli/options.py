@@ -20,6 +20,8 @@ from google.protobuf.message import Message
 from sidecar.cli.places import DEFAULT_NAME, data_directory, default_target
 
 TIMEOUT_SECONDS_DEFAULT: Final = 5.0
+COUNT: Final = click.IntRange(min=0, max=2**64 - 1)
+"""An epoch or a sequence, as the contract carries it."""
 Parameters = ParamSpec("Parameters")
 
 

@@ -22,7 +22,7 @@ from haltline.v1 import (
 )
 
 from sidecar.cli.connection import Connection, connect
-from sidecar.cli.options import Common, common_options, printable, to_plain
+from sidecar.cli.options import COUNT, Common, common_options, printable, to_plain
 from sidecar.cli.starting import by_option, reason_option, stands_now
 from sidecar.cli.tables import Column, table_text
 from sidecar.cli.words import at, lasting, word
@@ -137,7 +137,7 @@ def release(common: Common, *, order_id: str, by: str, reason: str) -> None:
 @click.option("--complete", is_flag=True, help="These positions and orders are all there are.")
 @click.option(
     "--as-of-sequence",
-    type=click.IntRange(min=0),
+    type=COUNT,
     help="Record last seen before the venue was asked; default: the newest one.",
 )
 @click.option("--confirm", is_flag=True, help="Sign it: a jump of equity counts at once.")

@@ -20,7 +20,7 @@ from haltline.v1 import (
 )
 
 from sidecar.cli.connection import Connection, connect
-from sidecar.cli.options import Common, common_options, to_plain
+from sidecar.cli.options import COUNT, Common, common_options, to_plain
 from sidecar.cli.stopping import read_scope
 from sidecar.cli.words import word
 
@@ -45,7 +45,7 @@ reason_option = click.option("--reason", required=True, help="Why it may start a
 strategy_option = click.option("--strategy", help="Only the kill of this strategy.")
 symbol_option = click.option("--symbol", help="Only the kill of this symbol.")
 epoch_option = click.option(
-    "--expected-epoch", type=click.IntRange(min=0), help="Default: the epoch read just before."
+    "--expected-epoch", type=COUNT, help="Default: the epoch read just before."
 )
 
 

@@ -2,9 +2,12 @@
 
 Rules:
 - Whatever is missing or misspelt stops more, never less: a person in a hurry may type nothing else.
+- Words that were not understood are told, and the exit code is then 2 although trading is stopped:
+  it may be another sidecar that was meant. Only an address that cannot be read stops nothing.
 - What was stopped is printed with its store, so that the wrong sidecar is noticed at once.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import click
@@ -37,7 +40,54 @@ def read_scope(strategy: str | None, symbol: str | None) -> kill_switch_pb2.Kill
     return None
 
 
-@click.command()
+class StopCommand(click.Command):
+    """A command that runs whatever its words are; `ctx.args` keeps those not understood."""
+
+    ignore_unknown_options = True
+    allow_extra_args = True
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take what can be understood. Raises click.UsageError where the address cannot be."""
+        words, lost = list(args), list[str]()
+        while True:
+            try:
+                super().parse_args(ctx, list(words))
+            except click.UsageError as problem:
+                option = _faulty_option(problem)
+                kept = _without(words, option)
+                if option in _ADDRESS_OPTIONS or len(kept) == len(words):
+                    raise
+                lost.append(f"{option} ({problem.format_message()})")
+                words = kept
+                continue
+            ctx.args = [*ctx.args, *lost]
+            return ctx.args
+
+
+_ADDRESS_OPTIONS: Final = ("--target", "--name", "--data-dir")
+
+
+def _faulty_option(problem: click.UsageError) -> str:
+    """Return the option a usage error is about, empty where it is about none."""
+    if isinstance(problem, click.BadOptionUsage):
+        return problem.option_name
+    if isinstance(problem, click.BadParameter) and problem.param is not None:
+        return problem.param.opts[0]
+    return ""
+
+
+def _without(words: Sequence[str], option: str) -> list[str]:
+    """Return `words` without an option and its value."""
+    kept: list[str] = []
+    is_value = False
+    for word_ in words:
+        if not is_value and word_ != option and not word_.startswith(f"{option}="):
+            kept.append(word_)
+        is_value = word_ == option and not is_value
+    return kept
+
+
+@click.command(cls=StopCommand)
 @common_options
 @click.option("--reason", default="", help="Why.")
 @click.option("--by", "triggered_by", default="", help="Who.")
@@ -61,8 +111,10 @@ def kill(
 ) -> None:
     """Stop trading now; needs no secret.
 
-    Exit code 0 when it is stopped, 1 when it is stopped but the disk refused to remember it.
+    Exit code 0 when it is stopped, 1 when it is stopped but the disk refused to remember it, 2 when
+    it is stopped but a word was not understood.
     """
+    not_understood = [printable(text) for text in click.get_current_context().args]
     is_one_scope = not (strategy and symbol)
     request = kill_switch_pb2.TriggerKillRequest(
         reason=reason,
@@ -80,8 +132,16 @@ def kill(
         failure.way_out += f"; to have it start HALTED: touch {common.directory}/KILL"
         raise
     common.print(_describe(answer, common.target), to_plain(answer))
+    if not_understood:
+        click.echo(
+            f"NOT UNDERSTOOD: {' '.join(not_understood)}; it is stopped all the same: "
+            "is it the sidecar you meant?",
+            err=True,
+        )
     if not answer.durable:
         raise SystemExit(Exit.DENIED)
+    if not_understood:
+        raise SystemExit(Exit.USAGE)
 
 
 def _read_mode(text: str) -> kill_switch_pb2.KillMode.ValueType:

@@ -32,7 +32,7 @@ class OperatorSecret:
             raise ValueError("secret: is empty; it is the sidecar's KILL_SWITCH_SECRET")
         if "," in secret:
             raise ValueError("secret: holds a comma; of two rotating secrets give one")
-        self._key = secret.encode()
+        self._key = secret.encode("utf-8", "surrogateescape")
 
     def __repr__(self) -> str:
         return "OperatorSecret(***)"
