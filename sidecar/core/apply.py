@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from sidecar.core import account, account_effects, circuit_breaker, kill_switch, trades
+from sidecar.core.commands import ReportApiError
 from sidecar.core.derive import rebuild
 from sidecar.core.events import (
     AccountReported,
@@ -83,10 +84,15 @@ def _conflict(state: State, event: ReportConflicted) -> None:
 def _api_error(state: State, event: ApiErrorReported) -> None:
     window = state.thresholds.circuit_breaker.api_errors_window_ns
     state.breaker.api_errors.add(state.now, window)
-    report = event.report
-    content = f"{report.api}\n{report.error_code}\n{report.message}"
-    key = f"ReportApiError {report.report_id}"
+    key = f"ReportApiError {event.report.report_id}"
+    content = api_error_content(event.report)
     state.reports[key] = RememberedReport(content=content, at=state.now)
+
+
+def api_error_content(report: ReportApiError) -> str:
+    """Return api, code and message on a line each, whatever lines their texts have (S7.2)."""
+    parts = (report.api, report.error_code, report.message)
+    return "\n".join(part.replace("\\", "\\\\").replace("\n", "\\n") for part in parts)
 
 
 def _mark(state: State, event: MarkReported) -> None:

@@ -22,7 +22,7 @@ from sidecar.core.answers import (
     StartAnswer,
     TradeAnswer,
 )
-from sidecar.core.apply import apply_event
+from sidecar.core.apply import api_error_content, apply_event
 from sidecar.core.calendar import Period
 from sidecar.core.checks import handle_all_or_none, handle_check
 from sidecar.core.commands import (
@@ -366,7 +366,7 @@ def _handle_api_error(turn: Turn, report: ReportApiError) -> Outcome:
     state = turn.state
     known = state.reports.get(f"ReportApiError {report.report_id}")
     if known is not None:
-        contents = (known.content.split("\n", 2), (report.api, report.error_code, report.message))
+        contents = (known.content.split("\n"), api_error_content(report).split("\n"))
         names = ("api", "code", "message")
         pairs = zip(names, *contents, strict=True)
         fields = tuple(name for name, one, two in pairs if one != two)

@@ -149,6 +149,19 @@ def test_a_repeated_report_counts_once() -> None:
     assert trigger(desk, "API_ERRORS").observed == 1
 
 
+@pytest.mark.parametrize("text", ["a\nb", "\n", "\\n", "\\", "a\\\nb"])
+def test_a_repeated_api_error_is_the_same_whatever_its_words(text: str) -> None:
+    """Same key and content: `duplicate`; other content is named by its field (S7.2)."""
+    desk = Desk()
+    desk.api_error(report_id="e", api=text, error_code=text, message=text)
+    again = desk.api_error(report_id="e", api=text, error_code=text, message=text)
+    assert again.duplicate
+    with pytest.raises(CallRefused) as caught:
+        desk.api_error(report_id="e", api=text, error_code=f"{text}x", message=text)
+    assert caught.value.code is ErrorCode.ALREADY_EXISTS
+    assert [fault.field for fault in caught.value.field_faults] == ["code"]
+
+
 def test_our_own_denials_count_for_nothing() -> None:
     """However many orders we deny, the breaker sees none (S9)."""
     desk = Desk(equity=100, marks={"X": 1})
