@@ -1,0 +1,430 @@
+"""The slow and obvious sidecar: one step a command, everything worked out anew from the lists.
+
+Rules:
+- `step` returns plain values; a refusal is an answer with its code and leaves nothing behind.
+- Whatever is due by `now` (days, releases, silence) happens before the command, asked for or not.
+- Where the page leaves two readings the safer one is taken and named in DESIGN.md.
+"""
+
+import copy
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from sidecar.core import commands
+from sidecar.core.commands import CheckOrder, ReportAccount, ReportApiError, ReportTrade
+from sidecar.core.denial import LAYER_OF_CODE, DenialCode, ErrorCode, Layer
+from sidecar.core.thresholds import Thresholds
+from tests.simulation import model_account, model_stops
+from tests.simulation.model_account import ModelRefusedError
+from tests.simulation.model_exposure import exposures, outstanding, rows
+from tests.simulation.model_facts import (
+    ZERO,
+    Ask,
+    Held,
+    Memory,
+    all_positions,
+    content_of,
+    equity,
+    find_order,
+    is_in_window,
+    multiplier,
+    position,
+)
+from tests.simulation.model_judge import Denied, Question, approvable, judge, read, unit_price
+from tests.simulation.model_reports import apply_trade, errors_in_window, failed_in_window
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a step is answered with; what a command does not have stays empty."""
+
+    refused: ErrorCode | None = None
+    verdict: str = ""
+    layer: Layer | None = None
+    violations: tuple[Denied, ...] = ()
+    approvable: Fraction | None = None
+    replayed: bool = False
+    durable: bool = True
+    expires_at: int | None = None
+    duplicate: bool = False
+    unsolicited: bool = False
+    flags: frozenset[str] = frozenset()
+    errors_in_window: int | None = None
+    equity: Fraction | None = None
+    drift: tuple[tuple[object, ...], ...] = ()
+    skipped: tuple[tuple[str, str], ...] = ()
+    already_active: bool | None = None
+    epoch: int | None = None
+    attempts: int | None = None
+    changed: bool | None = None
+    is_new: bool = True
+
+
+class Model:
+    """The model of one sidecar."""
+
+    def __init__(self, thresholds: Thresholds) -> None:
+        """Start with nothing remembered."""
+        self.memory = Memory(thresholds=thresholds)
+
+    def step(
+        self,
+        command: object,
+        now: int,
+        *,
+        sequence: int = 0,
+        store_problem: bool = False,
+        store_low: bool = False,
+    ) -> Answer:
+        """Take one command at `now`; `sequence` is the number its record would have."""
+        memory = self.memory
+        self._pass_time(now)
+        memory.sequence = sequence
+        memory.times[sequence] = now
+        before = copy.deepcopy(memory)
+        try:
+            answer = self._take(command, store_problem=store_problem, store_low=store_low)
+        except ModelRefusedError as refused:
+            self.memory = before
+            return Answer(refused=refused.code)
+        model_account.follow_peaks(memory)
+        model_stops.watch(memory, unsolicited=answer.unsolicited and not answer.duplicate)
+        return answer
+
+    def _pass_time(self, now: int) -> None:
+        memory = self.memory
+        memory.now = max(memory.now, now)
+        model_account.roll(memory)
+        rules = memory.thresholds.approvals
+        for order in memory.orders:
+            if order.is_ended:
+                continue
+            if order.good_till is not None:
+                until = max(order.good_till + rules.release_grace_ns, order.expires_at or 0)
+                order.is_ended = memory.now >= until
+            last = max([order.approved_at, *(at for _, at, _ in order.reports)])
+            bound = rules.release_unreported_after_ns
+            if bound is not None and memory.now >= last + bound:
+                order.is_ended = True
+        model_stops.watch(memory)
+
+    def _take(self, command: object, *, store_problem: bool, store_low: bool) -> Answer:
+        memory = self.memory
+        if isinstance(command, CheckOrder):
+            return self._check(command, store_problem=store_problem, store_low=store_low)
+        if isinstance(command, ReportTrade):
+            return self._trade(command)
+        if isinstance(command, ReportApiError):
+            return self._api_error(command)
+        if isinstance(command, ReportAccount):
+            return self._account(command)
+        if isinstance(command, commands.TriggerKill):
+            already, kill = model_stops.trigger(memory, command)
+            return Answer(already_active=already, epoch=kill.epoch, attempts=kill.attempts)
+        return self._start(command)
+
+    def _start(self, command: object) -> Answer:
+        memory = self.memory
+        if isinstance(command, commands.ResetKill):
+            return Answer(changed=model_stops.reset_kill(memory, command))
+        if isinstance(command, commands.EaseKill):
+            return Answer(changed=model_stops.ease_kill(memory, command))
+        if isinstance(command, commands.ResetBreaker):
+            return Answer(changed=model_stops.reset_breaker(memory, command))
+        if isinstance(command, commands.ResetAll):
+            kill = model_stops.reset_kill(memory, command)
+            return Answer(changed=model_stops.reset_breaker(memory, command) or kill)
+        if isinstance(command, commands.ReleaseOrder):
+            return self._release(command)
+        if isinstance(command, commands.AcceptRecovery):
+            was, memory.is_reconciling = memory.is_reconciling, False
+            memory.denies_reducing = False
+            return Answer(changed=was)
+        return Answer()
+
+    def _release(self, command: commands.ReleaseOrder) -> Answer:
+        order = find_order(self.memory, command.order_id)
+        if order is None:
+            raise ModelRefusedError(ErrorCode.NOT_FOUND)
+        was, order.is_ended = order.remaining > 0, True
+        return Answer(changed=was)
+
+    def _called(self, strategy: str) -> None:
+        self.memory.last_calls[strategy] = self.memory.now
+
+    def _check(self, order: CheckOrder, *, store_problem: bool, store_low: bool) -> Answer:
+        memory = self.memory
+        if not order.dry_run:
+            self._called(order.strategy)
+        known = None if order.dry_run else find_order(memory, order.order_id)
+        if known is not None and known.content not in (None, content_of(order)):
+            raise ModelRefusedError(ErrorCode.ALREADY_EXISTS)
+        question = self._question(order, known, store_problem=store_problem, store_low=store_low)
+        if not order.dry_run and order.order_id in memory.named_ids:
+            self._remember(order, question, rate_denied=False)
+            return Answer(
+                verdict="DENIED",
+                layer=Layer.POSITION_LIMITS,
+                violations=(Denied(DenialCode.ORDER_ALREADY_REPORTED, "order"),),
+                approvable=ZERO,
+            )
+        if known is not None and self._is_valid(known):
+            return Answer(
+                verdict="APPROVED",
+                approvable=approvable(memory, question),
+                replayed=True,
+                expires_at=known.expires_at,
+            )
+        return self._decide(order, known, question)
+
+    def _is_valid(self, known: Held) -> bool:
+        memory = self.memory
+        is_unexpired = known.expires_at is not None and memory.now < known.expires_at
+        return is_unexpired and known.epoch == memory.stop_epoch and not known.is_ended
+
+    def _decide(self, order: CheckOrder, known: Held | None, question: Question) -> Answer:
+        memory = self.memory
+        denied = judge(memory, question)
+        most = approvable(memory, question)
+        if denied:
+            layer = LAYER_OF_CODE[denied[0].code]
+            if known is not None:
+                denied = [*denied, Denied(DenialCode.APPROVAL_NO_LONGER_VALID, "order")]
+            if not order.dry_run:
+                rate_denied = any(found.code is DenialCode.ORDER_RATE for found in denied)
+                self._remember(order, question, rate_denied=rate_denied)
+            return Answer(
+                verdict="DENIED", layer=layer, violations=tuple(denied), approvable=most
+            )
+        expires_at = memory.now + memory.thresholds.approvals.valid_ns
+        if not order.dry_run:
+            self._remember(order, question, rate_denied=False)
+            self._reserve(order, known, question, expires_at)
+        return Answer(
+            verdict="APPROVED",
+            approvable=most,
+            replayed=known is not None,
+            durable=not question.store_problem,
+            expires_at=expires_at,
+        )
+
+    def _reserve(
+        self, order: CheckOrder, known: Held | None, question: Question, expires_at: int
+    ) -> None:
+        memory = self.memory
+        reading = read(memory, question)
+        price = unit_price(memory, question)
+        assert price is not None
+        held = Held(
+            order_id=order.order_id,
+            strategy=order.strategy,
+            symbol=order.symbol,
+            side=order.side,
+            quantity=question.quantity,
+            checked_quantity=question.quantity,
+            unit_notional=price * multiplier(memory, order.symbol),
+            content=content_of(order),
+            approved_at=memory.now,
+            approved_sequence=memory.sequence,
+            expires_at=expires_at,
+            epoch=memory.stop_epoch,
+            good_till=order.good_till,
+            group=order.one_cancels_other_group if reading.is_reducing else None,
+            replaces=order.replaces_order_id,
+        )
+        memory.orders = [other for other in memory.orders if other is not known] + [held]
+        if reading.is_raising and reading.notional is not None:
+            memory.daily_notional.append((memory.day, order.order_id, reading.notional))
+
+    def _remember(self, order: CheckOrder, question: Question, *, rate_denied: bool) -> None:
+        ask = Ask(
+            self.memory.now,
+            order.order_id,
+            order.strategy,
+            _identity(order),
+            in_rate=not rate_denied,
+        )
+        del question
+        self.memory.asks.append(ask)
+
+    def _question(
+        self, order: CheckOrder, known: Held | None, *, store_problem: bool, store_low: bool
+    ) -> Question:
+        memory = self.memory
+        own = () if known is None else (order.order_id,)
+        replaced = None
+        if order.replaces_order_id is not None:
+            replaced = find_order(memory, order.replaces_order_id)
+        fits = replaced is not None and (replaced.book, replaced.side) == (
+            (order.strategy, order.symbol),
+            order.side,
+        )
+        aside = (*own, replaced.order_id) if replaced is not None and fits else own
+        return Question(
+            order_id=order.order_id,
+            strategy=order.strategy,
+            symbol=order.symbol,
+            side=order.side,
+            order_type=order.order_type,
+            quantity=Fraction(order.quantity),
+            limit_price=_exact(order.limit_price),
+            stop_price=_exact(order.stop_price),
+            reference_price=_exact(order.reference_price),
+            group=order.one_cancels_other_group,
+            store_problem=store_problem,
+            store_low=store_low,
+            rate=tuple(self._rate(order)),
+            is_duplicate=self._is_duplicate(order),
+            held=rows(memory, aside),
+            current=exposures(memory, rows(memory, own)),
+            without=exposures(memory, rows(memory, aside)),
+            p=position(memory, (order.strategy, order.symbol)),
+            equity=equity(memory),
+            daily_used=sum(
+                (
+                    spent
+                    for day, order_id, spent in memory.daily_notional
+                    if day == memory.day and order_id != order.order_id
+                ),
+                ZERO,
+            ),
+        )
+
+    def _rate(self, order: CheckOrder) -> list[Denied]:
+        memory = self.memory
+        rules = memory.thresholds.order_rules
+        counted = [
+            ask
+            for ask in memory.asks
+            if ask.in_rate and is_in_window(ask.at, memory.now, rules.order_rate_window_ns)
+        ]
+        mine = [ask for ask in counted if ask.strategy == order.strategy]
+        denied = []
+        for scope, asked, limit in (
+            (
+                f"strategy:{order.strategy}",
+                len(mine),
+                rules.max_orders_per_window_per_strategy,
+            ),
+            ("sidecar", len(counted), rules.max_orders_per_window),
+        ):
+            if limit is not None and asked + 1 > limit:
+                denied.append(
+                    Denied(
+                        DenialCode.ORDER_RATE,
+                        scope,
+                        Fraction(asked),
+                        Fraction(asked + 1),
+                        Fraction(limit),
+                    )
+                )
+        return denied
+
+    def _is_duplicate(self, order: CheckOrder) -> bool:
+        memory = self.memory
+        window = memory.thresholds.order_rules.duplicate_window_ns
+        return window is not None and any(
+            ask.identity == _identity(order)
+            and ask.order_id != order.order_id
+            and is_in_window(ask.at, memory.now, window)
+            for ask in memory.asks
+        )
+
+    def _trade(self, report: ReportTrade) -> Answer:
+        memory = self.memory
+        key = (report.order_id, report.report_id)
+        self._called(report.strategy)
+        if key in memory.trade_reports:
+            return self._repeated(memory.trade_reports[key], report)
+        memory.trade_reports[key] = copy.copy(report)
+        flags = apply_trade(memory, report)
+        return Answer(flags=frozenset(flags), unsolicited="UNSOLICITED" in flags)
+
+    def _repeated(self, known: object, report: object) -> Answer:
+        if known != report:
+            raise ModelRefusedError(ErrorCode.ALREADY_EXISTS)
+        return Answer(duplicate=True, is_new=False)
+
+    def _api_error(self, report: ReportApiError) -> Answer:
+        memory = self.memory
+        if report.report_id in memory.error_reports:
+            answer = self._repeated(memory.error_reports[report.report_id], report)
+            return replace(answer, errors_in_window=errors_in_window(memory))
+        memory.error_reports[report.report_id] = report
+        memory.api_errors.append(memory.now)
+        return Answer(errors_in_window=errors_in_window(memory))
+
+    def _account(self, report: ReportAccount) -> Answer:
+        memory = self.memory
+        if report.report_id in memory.account_reports:
+            answer = self._repeated(memory.account_reports[report.report_id], report)
+            return replace(answer, equity=equity(memory))
+        memory.account_reports[report.report_id] = report
+        drift, skipped = model_account.apply_account(memory, report)
+        if report.positions_complete and report.open_orders_complete and not skipped:
+            memory.is_reconciling = memory.denies_reducing = False
+        return Answer(equity=equity(memory), drift=tuple(drift), skipped=tuple(skipped))
+
+    def start_recovery(self, *, denies_reducing: bool) -> None:
+        """Ask for a reconciliation, as a start after a lost approval does (S12.4)."""
+        self.memory.is_reconciling = True
+        self.memory.denies_reducing = denies_reducing
+
+    def view(self) -> dict[str, object]:
+        """Return everything a status would show, as exact numbers."""
+        memory = self.memory
+        held = rows(memory)
+        found = exposures(memory, held)
+        positions = all_positions(memory)
+        books = {**positions, **{row.book: ZERO for row in held if row.book not in positions}}
+        return {
+            "books": {
+                book: (
+                    p,
+                    *outstanding(held, book, commands.Side.BUY),
+                    *outstanding(held, book, commands.Side.SELL),
+                    found.books[book],
+                )
+                for book, p in books.items()
+                if p != 0 or any(row.book == book for row in held)
+            },
+            "symbols": {book[1]: found.of_symbol(book[1]) for book in found.books},
+            "strategies": {book[0]: found.of_strategy(book[0]) for book in found.books},
+            "portfolio": found.of_all(),
+            "position count": len(found.counted),
+            "equity": equity(memory),
+            "drawdowns": model_stops.ratios(memory),
+            "losses": memory.losses,
+            "failures": memory.failures,
+            "failed trades": failed_in_window(memory),
+            "api errors": errors_in_window(memory),
+            "open": memory.is_open,
+            "causes": [cause.name for cause in memory.causes],
+            "mode": model_stops.trading_mode(memory),
+            "stop epoch": memory.stop_epoch,
+            "kills": {kill.scope: (kill.mode, kill.epoch, kill.attempts) for kill in memory.kills},
+            "reservations": {
+                order.order_id: (order.remaining, order.filled)
+                for order in memory.orders
+                if order.remaining > 0
+            },
+            "marks": {
+                symbol: (mark.price, mark.pending) for symbol, mark in memory.marks.items()
+            },
+            "positions confirmed": memory.positions_confirmed,
+        }
+
+
+def _exact(price: object) -> Fraction | None:
+    return None if price is None else Fraction(price)  # type: ignore[call-overload,no-any-return]
+
+
+def _identity(order: CheckOrder) -> tuple[object, ...]:
+    return (
+        order.strategy,
+        order.symbol,
+        order.side,
+        order.quantity,
+        order.limit_price,
+        order.stop_price,
+    )

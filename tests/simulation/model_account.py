@@ -1,0 +1,322 @@
+"""S8: account reports, equity, units, anchors and drawdowns, by the page alone."""
+
+from datetime import UTC, datetime
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+from fractions import Fraction
+
+from sidecar.core.commands import ReportAccount, ReportedOrder, ReportedPosition
+from sidecar.core.denial import ErrorCode
+from sidecar.core.thresholds import DrawdownReference
+from tests.simulation.model_facts import (
+    ONE,
+    ZERO,
+    Book,
+    Held,
+    Mark,
+    Memory,
+    Move,
+    Trip,
+    all_positions,
+    equity,
+    find_order,
+    higher_mark,
+    marked_value,
+    multiplier,
+    set_mark,
+)
+
+CONFIRM_EQUITY_NS = 60_000_000_000
+
+
+class ModelRefusedError(Exception):
+    """The model gives no decision."""
+
+    def __init__(self, code: ErrorCode) -> None:
+        """Keep the code."""
+        super().__init__(code)
+        self.code = code
+
+
+def unit_value(memory: Memory) -> Fraction | None:
+    """Return equity per unit, or None while there are no units."""
+    worth = equity(memory)
+    if worth is None or memory.units is None:
+        return None
+    return worth / memory.units
+
+
+def roll(memory: Memory) -> None:
+    """Start the day and the week that `now` lies in, from the last value known before (S8.4)."""
+    moment = datetime.fromtimestamp(memory.now // 1_000_000_000, UTC)
+    day = moment.strftime("%Y-%m-%d")
+    year, week, _ = moment.isocalendar()
+    name = f"{year}-W{week:02d}"
+    value = unit_value(memory)
+    if memory.day != day:
+        memory.day = day
+        if value is not None:
+            memory.anchors["DAILY"] = memory.anchors["DAILY peak"] = value
+    if memory.week != name:
+        memory.week = name
+        if value is not None:
+            memory.anchors["WEEKLY"] = memory.anchors["WEEKLY peak"] = value
+
+
+def follow_peaks(memory: Memory) -> None:
+    """Move the peaks and the high-water mark up to the value of now."""
+    worth = equity(memory)
+    if memory.units is None and worth is not None and worth > 0:
+        memory.units = worth
+        start_series(memory)
+    value = unit_value(memory)
+    if value is not None:
+        for name in ("DAILY peak", "WEEKLY peak", "TOTAL"):
+            memory.anchors[name] = max(memory.anchors[name], value)
+
+
+def start_series(memory: Memory) -> None:
+    """Set every anchor to 1."""
+    for name in ("DAILY", "DAILY peak", "WEEKLY", "WEEKLY peak", "TOTAL"):
+        memory.anchors[name] = ONE
+
+
+def reference(memory: Memory, name: str) -> Fraction | None:
+    """Return the value a drawdown is measured from."""
+    by_peak = memory.thresholds.circuit_breaker.drawdown_reference is DrawdownReference.PEAK
+    if name != "TOTAL" and by_peak:
+        name = f"{name} peak"
+    return memory.anchors.get(name)
+
+
+def drawdown(memory: Memory, name: str) -> Fraction | None:
+    """Return how far below its reference the unit value is, as a positive ratio."""
+    value, top = unit_value(memory), reference(memory, name)
+    if value is None or top is None or top <= 0:
+        return None
+    return max(ZERO, ONE - value / top)
+
+
+def drawdown_thresholds(memory: Memory) -> dict[str, Fraction]:
+    """Return the three thresholds."""
+    breaker = memory.thresholds.circuit_breaker
+    return {
+        "DAILY": Fraction(breaker.daily_drawdown_ratio),
+        "WEEKLY": Fraction(breaker.weekly_drawdown_ratio),
+        "TOTAL": Fraction(breaker.total_drawdown_ratio),
+    }
+
+
+def standing(memory: Memory) -> set[str]:
+    """Name the drawdown conditions that stand now, or stood when a new series began."""
+    reached = set(memory.still_standing)
+    for name, threshold in drawdown_thresholds(memory).items():
+        ratio = drawdown(memory, name)
+        if ratio is not None and ratio >= threshold:
+            reached.add(name)
+    return reached
+
+
+def apply_account(
+    memory: Memory, report: ReportAccount
+) -> tuple[list[tuple[object, ...]], list[Book]]:
+    """Take an account report never seen before: marks, positions, orders, flows, equity (S8.3)."""
+    drift: list[tuple[object, ...]] = []
+    for mark in report.marks:
+        set_mark(memory, mark.symbol, Fraction(mark.price))
+    skipped = skipped_books(memory, report)
+    if report.positions_complete:
+        _positions(memory, report, skipped, drift)
+    if report.open_orders_complete:
+        _open_orders(memory, report, skipped, drift)
+    follow_peaks(memory)
+    _flows(memory, report)
+    if report.equity is not None:
+        _equity(memory, report, Fraction(report.equity), drift)
+    follow_peaks(memory)
+    return drift, skipped
+
+
+def _touched_after(memory: Memory, book: Book, as_of: int) -> bool:
+    filled = any(at > as_of for named, at, _ in memory.fills if named == book)
+    approved = any(
+        order.approved_sequence > as_of and not order.is_stranger
+        for order in memory.orders
+        if order.book == book
+    )
+    return filled or approved
+
+
+def skipped_books(memory: Memory, report: ReportAccount) -> list[Book]:
+    """List the books the report is too old for."""
+    if not (report.positions_complete or report.open_orders_complete):
+        return []
+    as_of = report.as_of_sequence or 0
+    books = set(all_positions(memory)) | {order.book for order in memory.orders}
+    books |= {(listed.strategy, listed.symbol) for listed in report.positions}
+    books |= {(listed.strategy, listed.symbol) for listed in report.open_orders}
+    return sorted(book for book in books if _touched_after(memory, book, as_of))
+
+
+def _positions(
+    memory: Memory, report: ReportAccount, skipped: list[Book], drift: list[tuple[object, ...]]
+) -> None:
+    listed: dict[Book, ReportedPosition] = {
+        (item.strategy, item.symbol): item for item in report.positions
+    }
+    ours = all_positions(memory)
+    for book in sorted(set(ours) | set(listed)):
+        if book in skipped:
+            continue
+        theirs = Fraction(listed[book].quantity) if book in listed else ZERO
+        average = listed[book].average_price if book in listed else None
+        if theirs != 0 and book[1] not in memory.marks:
+            if average is None:
+                raise ModelRefusedError(ErrorCode.INVALID_ARGUMENT)
+            memory.marks[book[1]] = Mark(Fraction(average), memory.now)
+        change = theirs - ours.get(book, ZERO)
+        if change == 0:
+            continue
+        drift.append(("POSITION", book, ours.get(book, ZERO), theirs))
+        price = memory.marks[book[1]].price * multiplier(memory, book[1])
+        memory.moves.append(Move(book, change))
+        memory.cash -= change * price
+        basis = price if average is None else Fraction(average) * multiplier(memory, book[1])
+        memory.trips[book] = Trip(cash=-theirs * basis)
+    memory.covered.append((report.as_of_venue_time or 0, frozenset(skipped)))
+    memory.positions_confirmed = True
+
+
+def _open_orders(
+    memory: Memory, report: ReportAccount, skipped: list[Book], drift: list[tuple[object, ...]]
+) -> None:
+    listed = {item.order_id: item for item in report.open_orders}
+    for item in report.open_orders:
+        book = (item.strategy, item.symbol)
+        if book in skipped:
+            continue
+        memory.named_ids.append(item.order_id)
+        order = find_order(memory, item.order_id)
+        if order is None:
+            memory.orders.append(_listed_stranger(memory, item))
+            drift.append(("ORDER_UNKNOWN", book, item.order_id))
+        elif not order.is_ended:
+            _take_listing(memory, order, item, drift)
+    as_of = report.as_of_sequence or 0
+    at = memory.times.get(as_of, 0)
+    for order in memory.orders:
+        if order.is_ended or order.order_id in listed or order.book in skipped:
+            continue
+        expired = order.expires_at is not None and order.expires_at <= at
+        if expired or any(sequence <= as_of for _, _, sequence in order.reports):
+            if order.remaining > 0:
+                drift.append(("ORDER_MISSING", order.book, order.order_id))
+            order.is_ended = True
+
+
+def _take_listing(
+    memory: Memory, order: Held, item: ReportedOrder, drift: list[tuple[object, ...]]
+) -> None:
+    remaining = Fraction(item.remaining_quantity)
+    filled = Fraction(item.cumulative_filled_quantity)
+    if order.remaining != remaining or order.filled != filled:
+        drift.append(("ORDER_QUANTITY", order.book, order.order_id))
+    order.quantity = filled + remaining
+    order.filled = filled
+    order.listed_filled = filled
+    order.reports.append(("LISTED", memory.now, memory.sequence))
+
+
+def _listed_stranger(memory: Memory, item: ReportedOrder) -> Held:
+    mark = higher_mark(memory, item.symbol)
+    prices = [price for price in (mark, item.limit_price) if price is not None]
+    unit = max((Fraction(price) for price in prices), default=ZERO)
+    filled = Fraction(item.cumulative_filled_quantity)
+    return Held(
+        order_id=item.order_id,
+        strategy=item.strategy,
+        symbol=item.symbol,
+        side=item.side,
+        quantity=filled + Fraction(item.remaining_quantity),
+        unit_notional=unit * multiplier(memory, item.symbol),
+        content=None,
+        approved_at=memory.now,
+        approved_sequence=memory.sequence,
+        expires_at=None,
+        epoch=memory.stop_epoch,
+        is_stranger=True,
+        filled=filled,
+        listed_filled=filled,
+        reports=[("LISTED", memory.now, memory.sequence)],
+    )
+
+
+def new_flows(memory: Memory, report: ReportAccount) -> list[Fraction]:
+    """Return the amounts of the flows not seen before."""
+    fresh = []
+    for flow in report.cash_flows:
+        known = memory.flows.get(flow.flow_id)
+        if known is None:
+            fresh.append(Fraction(flow.amount))
+        elif known != Fraction(flow.amount):
+            raise ModelRefusedError(ErrorCode.ALREADY_EXISTS)
+    return fresh
+
+
+def _flows(memory: Memory, report: ReportAccount) -> None:
+    amount = sum(new_flows(memory, report), ZERO)
+    fresh = [flow for flow in report.cash_flows if flow.flow_id not in memory.flows]
+    for flow in fresh:
+        memory.flows[flow.flow_id] = Fraction(flow.amount)
+    if not fresh:
+        return
+    worth = equity(memory)
+    if worth is None or memory.units is None:
+        memory.cash += amount
+        return
+    value = worth / memory.units
+    if report.equity is not None:
+        value = (Fraction(report.equity) - amount) / memory.units
+    if value <= 0:
+        _begin_again(memory, report, amount)
+        return
+    units = memory.units + sum((_units(Fraction(flow.amount), value) for flow in fresh), ZERO)
+    if units <= 0:
+        raise ModelRefusedError(ErrorCode.FAILED_PRECONDITION)
+    memory.units = units
+    memory.cash += amount
+
+
+def _units(amount: Fraction, value: Fraction) -> Fraction:
+    """Return the units a flow buys, half-even at 60 digits as the page says (S2.1)."""
+    context = Context(prec=60, rounding=ROUND_HALF_EVEN)
+    quotient = amount / value
+    return Fraction(
+        context.divide(Decimal(quotient.numerator), Decimal(quotient.denominator))
+    )
+
+
+def _begin_again(memory: Memory, report: ReportAccount, amount: Fraction) -> None:
+    memory.still_standing = standing(memory)
+    memory.cash += amount
+    worth = equity(memory) if report.equity is None else Fraction(report.equity)
+    memory.units = worth if worth is not None and worth > 0 else None
+    start_series(memory)
+
+
+def _equity(
+    memory: Memory, report: ReportAccount, reported: Fraction, drift: list[tuple[object, ...]]
+) -> None:
+    ours = equity(memory)
+    ratio = memory.thresholds.account.equity_jump_ratio_max
+    if ours is not None and ours != reported:
+        drift.append(("EQUITY", ours, reported))
+    if ratio is not None and ours is not None and reported > ours * (1 + Fraction(ratio)):
+        held = memory.held_equity
+        is_confirmed = held is not None and memory.now - held[1] >= CONFIRM_EQUITY_NS
+        if not report.has_operator_proof and not is_confirmed:
+            memory.held_equity = held or (reported, memory.now)
+            drift.append(("EQUITY_HELD", ours, reported))
+            return
+    memory.held_equity = None
+    memory.cash = reported - marked_value(memory)
+    memory.is_equity_known = True

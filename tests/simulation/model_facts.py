@@ -1,0 +1,247 @@
+"""What the model remembers: plain lists of what happened, and sums over them.
+
+Rules:
+- Every number is an exact `Fraction`; nothing is kept that can be counted from the lists.
+- No code is shared with the core's logic, only its vocabulary of commands, codes and thresholds.
+"""
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from sidecar.core.commands import CheckOrder, KillMode, KillScope, ReportKind, Side
+from sidecar.core.thresholds import DEFAULT_SYMBOL_RULES, SymbolRules, Thresholds
+
+ZERO = Fraction(0)
+ONE = Fraction(1)
+Book = tuple[str, str]
+
+
+@dataclass(slots=True, kw_only=True)
+class Held:
+    """One order known to the sidecar: approved by it, or a stranger that a report named."""
+
+    order_id: str
+    strategy: str
+    symbol: str
+    side: Side
+    quantity: Fraction
+    unit_notional: Fraction
+    content: tuple[object, ...] | None
+    approved_at: int
+    approved_sequence: int
+    expires_at: int | None
+    epoch: int
+    good_till: int | None = None
+    group: str | None = None
+    replaces: str | None = None
+    is_stranger: bool = False
+    is_ended: bool = False
+    filled: Fraction = ZERO
+    filled_by_reports: Fraction = ZERO
+    listed_filled: Fraction = ZERO
+    checked_quantity: Fraction = ZERO
+    reports: list[tuple[ReportKind | str, int, int]] = field(default_factory=list)
+    replaced_venue_time: int | None = None
+
+    @property
+    def book(self) -> Book:
+        """Name the book the order was approved for."""
+        return (self.strategy, self.symbol)
+
+    @property
+    def remaining(self) -> Fraction:
+        """Say what is still reserved."""
+        return ZERO if self.is_ended else max(ZERO, self.quantity - self.filled)
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One change of a position."""
+
+    book: Book
+    quantity: Fraction
+
+
+@dataclass(slots=True)
+class Trip:
+    """One open round trip of a book."""
+
+    cash: Fraction = ZERO
+    realized: list[Fraction | None] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Mark:
+    """The confirmed mark of a symbol and the unconfirmed one beside it."""
+
+    price: Fraction
+    at: int
+    pending: Fraction | None = None
+    pending_at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One judged order, for the rate and the duplicates."""
+
+    at: int
+    order_id: str
+    strategy: str
+    identity: tuple[object, ...]
+    in_rate: bool
+
+
+@dataclass(slots=True)
+class Kill:
+    """One activation."""
+
+    scope: KillScope
+    mode: KillMode
+    epoch: int
+    attempts: int = 1
+
+
+@dataclass(slots=True)
+class Cause:
+    """One cause of an open breaker."""
+
+    name: str
+    at: int
+
+
+@dataclass(slots=True)
+class Memory:
+    """Everything that happened, as lists."""
+
+    thresholds: Thresholds
+    now: int = 0
+    sequence: int = 0
+    times: dict[int, int] = field(default_factory=dict)
+    orders: list[Held] = field(default_factory=list)
+    named_ids: list[str] = field(default_factory=list)
+    moves: list[Move] = field(default_factory=list)
+    fills: list[tuple[Book, int, str]] = field(default_factory=list)
+    trips: dict[Book, Trip] = field(default_factory=dict)
+    marks: dict[str, Mark] = field(default_factory=dict)
+    asks: list[Ask] = field(default_factory=list)
+    daily_notional: list[tuple[str, str, Fraction]] = field(default_factory=list)
+    trade_reports: dict[tuple[str, str], object] = field(default_factory=dict)
+    error_reports: dict[str, object] = field(default_factory=dict)
+    account_reports: dict[str, object] = field(default_factory=dict)
+    flows: dict[str, Fraction] = field(default_factory=dict)
+    covered: list[tuple[int, frozenset[Book]]] = field(default_factory=list)
+    last_calls: dict[str, int] = field(default_factory=dict)
+    known_symbols: set[str] = field(default_factory=set)
+    cash: Fraction = ZERO
+    is_equity_known: bool = False
+    held_equity: tuple[Fraction, int] | None = None
+    units: Fraction | None = None
+    anchors: dict[str, Fraction] = field(default_factory=dict)
+    day: str = ""
+    week: str = ""
+    still_standing: set[str] = field(default_factory=set)
+    positions_confirmed: bool = False
+    losses: int = 0
+    failures: int = 0
+    api_errors: list[int] = field(default_factory=list)
+    failed_trades: list[int] = field(default_factory=list)
+    is_open: bool = False
+    causes: list[Cause] = field(default_factory=list)
+    silence_from: int = 0
+    stop_epoch: int = 0
+    kills: list[Kill] = field(default_factory=list)
+    is_reconciling: bool = False
+    denies_reducing: bool = False
+
+
+def symbol_rules(memory: Memory, symbol: str) -> SymbolRules:
+    """Return the rules of one symbol."""
+    return memory.thresholds.symbols.get(symbol, DEFAULT_SYMBOL_RULES)
+
+
+def multiplier(memory: Memory, symbol: str) -> Fraction:
+    """Return k of S6."""
+    return Fraction(symbol_rules(memory, symbol).multiplier)
+
+
+def find_order(memory: Memory, order_id: str) -> Held | None:
+    """Return the order, searched from the start."""
+    for order in memory.orders:
+        if order.order_id == order_id:
+            return order
+    return None
+
+
+def position(memory: Memory, book: Book) -> Fraction:
+    """Add up every move of the book."""
+    return sum((move.quantity for move in memory.moves if move.book == book), ZERO)
+
+
+def all_positions(memory: Memory) -> dict[Book, Fraction]:
+    """Add up every move of every book."""
+    positions: dict[Book, Fraction] = {}
+    for move in memory.moves:
+        positions[move.book] = positions.get(move.book, ZERO) + move.quantity
+    return positions
+
+
+def higher_mark(memory: Memory, symbol: str) -> Fraction | None:
+    """Return the mark for exposure and price: the higher of the two (S6)."""
+    mark = memory.marks.get(symbol)
+    if mark is None:
+        return None
+    return mark.price if mark.pending is None else max(mark.price, mark.pending)
+
+
+def equity(memory: Memory) -> Fraction | None:
+    """Return cash and the value of every position at the confirmed mark (S8.1)."""
+    if not memory.is_equity_known:
+        return None
+    return memory.cash + marked_value(memory)
+
+
+def marked_value(memory: Memory) -> Fraction:
+    """Return sum(p*m*k) at confirmed marks."""
+    total = ZERO
+    for (_, symbol), held in all_positions(memory).items():
+        if held and symbol in memory.marks:
+            total += held * memory.marks[symbol].price * multiplier(memory, symbol)
+    return total
+
+
+def content_of(order: CheckOrder) -> tuple[object, ...]:
+    """Return what makes the content of an order (S4.1)."""
+    return (
+        order.strategy,
+        order.symbol,
+        order.side,
+        order.order_type,
+        order.quantity,
+        order.limit_price,
+        order.stop_price,
+        order.replaces_order_id,
+    )
+
+
+def is_in_window(at: int, now: int, window: int) -> bool:
+    """Say whether an event still counts (S2.4)."""
+    return at > now - window
+
+
+def set_mark(memory: Memory, symbol: str, price: Fraction) -> None:
+    """Take a reported price as the mark, confirmed or not (S6)."""
+    memory.known_symbols.add(symbol)
+    mark = memory.marks.get(symbol)
+    if mark is None:
+        memory.marks[symbol] = Mark(price, memory.now)
+        return
+    ratio = Fraction(memory.thresholds.account.mark_jump_ratio)
+    confirm_ns = memory.thresholds.account.mark_confirm_ns
+    if abs(price - mark.price) <= ratio * mark.price:
+        memory.marks[symbol] = Mark(price, memory.now)
+        return
+    if mark.pending is None or abs(price - mark.pending) > ratio * mark.pending:
+        mark.pending, mark.pending_at = price, memory.now
+        return
+    if memory.now - mark.pending_at >= confirm_ns:
+        memory.marks[symbol] = Mark(price, memory.now)

@@ -1,0 +1,376 @@
+"""S4.2 to S4.6, S5 and S6: what the model says to an order, and how much it would have allowed.
+
+Rules:
+- The approvable quantity is found by asking the same judge about other quantities, never by a
+  formula: within reducing, not raising and raising quantities a smaller one is never worse.
+- What cannot be computed for lack of a price counts as raising exposure.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from sidecar.core.commands import KillMode, OrderType, ScopeKind, Side
+from sidecar.core.denial import DenialCode
+from sidecar.core.thresholds import WhenOpen
+from tests.simulation.model_exposure import (
+    Exposures,
+    Row,
+    book_exposure,
+    outstanding,
+    with_order,
+)
+from tests.simulation.model_facts import (
+    ONE,
+    ZERO,
+    Memory,
+    higher_mark,
+    multiplier,
+    symbol_rules,
+)
+
+
+RAISING = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """One violation in the model's words."""
+
+    code: DenialCode
+    scope: str = ""
+    observed: Fraction | None = None
+    projected: Fraction | None = None
+    limit: Fraction | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """An order as it is judged, and the world it is judged in."""
+
+    order_id: str
+    strategy: str
+    symbol: str
+    side: Side
+    order_type: OrderType
+    quantity: Fraction
+    limit_price: Fraction | None
+    stop_price: Fraction | None
+    reference_price: Fraction | None
+    group: str | None
+    store_problem: bool
+    store_low: bool
+    rate: tuple[Denied, ...]
+    is_duplicate: bool
+    held: list[Row]
+    current: Exposures
+    without: Exposures
+    p: Fraction
+    equity: Fraction | None
+    daily_used: Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the order does to its book."""
+
+    is_reducing: bool
+    is_raising: bool
+    notional: Fraction | None
+    book_after: Fraction | None
+    row: Row
+
+
+def unit_price(memory: Memory, question: Question) -> Fraction | None:
+    """Return the price an order is counted at, or None where it has none (S6)."""
+    mark = higher_mark(memory, question.symbol)
+    reference, limit = question.reference_price, question.limit_price
+    is_sell_limit = question.order_type is OrderType.LIMIT and question.side is Side.SELL
+    if mark is None and not (question.order_type is OrderType.LIMIT and question.side is Side.BUY):
+        if reference is None:
+            return None
+        if is_sell_limit and limit is not None and limit < reference:
+            return None
+    candidates = [
+        price for price in (mark, reference, limit, question.stop_price) if price is not None
+    ]
+    if question.order_type is OrderType.MARKET:
+        candidates = [price for price in (mark, reference) if price is not None]
+    if not candidates:
+        return None
+    slips = question.order_type in (OrderType.MARKET, OrderType.STOP)
+    slippage = Fraction(memory.thresholds.account.market_slippage_ratio)
+    return max(candidates) * (ONE + slippage if slips else ONE)
+
+
+def read(memory: Memory, question: Question) -> Reading:
+    """Work out whether the order reduces, and whether it raises its book's worst case."""
+    book = (question.strategy, question.symbol)
+    price = unit_price(memory, question)
+    unit = None if price is None else price * multiplier(memory, question.symbol)
+    notional = None if unit is None else unit * question.quantity
+    p = question.p
+    closing = Side.SELL if p > 0 else Side.BUY
+    row = Row(
+        question.order_id,
+        book,
+        question.side,
+        question.quantity,
+        notional or ZERO,
+        question.group,
+        None,
+    )
+    total, _ = outstanding([*question.held, row], book, question.side)
+    if p != 0 and question.side is closing and total <= abs(p):
+        after = book_exposure(memory, [*question.held, row], book, p)
+        return Reading(True, False, notional, after, row)
+    row = replace(row, group=None)
+    if notional is None:
+        return Reading(False, True, None, None, row)
+    after = book_exposure(memory, [*question.held, row], book, p)
+    before = question.current.books.get(book, ZERO)
+    return Reading(False, after > before, notional, after, row)
+
+
+def judge(memory: Memory, question: Question) -> list[Denied]:
+    """Return every violation of the first layer that denies; empty where approved."""
+    reading = read(memory, question)
+    for layer in (_store, _kill, _breaker, _limits):
+        denied = layer(memory, question, reading)
+        if denied:
+            return denied
+    return []
+
+
+def _store(memory: Memory, question: Question, reading: Reading) -> list[Denied]:
+    denied = []
+    if question.store_problem and not reading.is_reducing:
+        denied.append(Denied(DenialCode.STORE_UNAVAILABLE, "sidecar"))
+    if question.store_low and not reading.is_reducing and reading.is_raising:
+        denied.append(Denied(DenialCode.STORE_LOW, "sidecar"))
+    if memory.is_reconciling and (memory.denies_reducing or not reading.is_reducing):
+        denied.append(Denied(DenialCode.RECOVERY_RECONCILE_REQUIRED, "sidecar"))
+    return denied
+
+
+def covers(kind: ScopeKind, name: str, strategy: str, symbol: str) -> bool:
+    """Say whether an activation's scope covers an order."""
+    if kind is ScopeKind.STRATEGY:
+        return name == strategy
+    if kind is ScopeKind.SYMBOL:
+        return name == symbol
+    return True
+
+
+def _kill(memory: Memory, question: Question, reading: Reading) -> list[Denied]:
+    modes = [
+        kill.mode
+        for kill in memory.kills
+        if covers(kill.scope.kind, kill.scope.name, question.strategy, question.symbol)
+    ]
+    if KillMode.HALT in modes:
+        return [Denied(DenialCode.KILL_SWITCH_HALT)]
+    if modes and not reading.is_reducing:
+        return [Denied(DenialCode.KILL_SWITCH_REDUCE_ONLY)]
+    return []
+
+
+def _breaker(memory: Memory, _question: Question, reading: Reading) -> list[Denied]:
+    blocks_all = memory.thresholds.circuit_breaker.when_open is WhenOpen.BLOCK_ALL
+    if memory.is_open and (blocks_all or not reading.is_reducing):
+        return [Denied(DenialCode.CIRCUIT_BREAKER_OPEN, "sidecar")]
+    return []
+
+
+def _limits(memory: Memory, question: Question, reading: Reading) -> list[Denied]:
+    denied = [*_inputs(memory, question, reading), *_order_rules(memory, question, reading)]
+    if not reading.is_reducing and reading.is_raising:
+        denied += _exposure_limits(memory, question, reading)
+    return denied
+
+
+def _inputs(memory: Memory, question: Question, reading: Reading) -> list[Denied]:
+    if reading.is_reducing:
+        return []
+    denied = []
+    if question.equity is None or question.equity <= 0:
+        denied.append(Denied(DenialCode.EQUITY_UNKNOWN, "account"))
+    scope = f"symbol:{question.symbol}"
+    if reading.notional is None:
+        denied.append(Denied(DenialCode.MARK_UNAVAILABLE, scope))
+    mark = memory.marks.get(question.symbol)
+    if mark is None:
+        return denied
+    if is_stale(memory, question.symbol):
+        denied.append(Denied(DenialCode.MARK_STALE, scope))
+    if mark.pending is not None:
+        denied.append(Denied(DenialCode.MARK_UNCONFIRMED, scope))
+    return denied
+
+
+def is_stale(memory: Memory, symbol: str) -> bool:
+    """Say whether the mark is older than the bound."""
+    bound = memory.thresholds.account.mark_age_ns_max
+    mark = memory.marks.get(symbol)
+    return bound is not None and mark is not None and memory.now - mark.at > bound
+
+
+def _order_rules(memory: Memory, question: Question, reading: Reading) -> list[Denied]:
+    rules = memory.thresholds.order_rules
+    own = symbol_rules(memory, question.symbol)
+    scope = "order"
+    denied = []
+    largest = rules.max_order_quantity
+    if own.max_order_quantity is not None:
+        largest = own.max_order_quantity
+    if largest is not None and question.quantity > Fraction(largest):
+        denied.append(
+            Denied(DenialCode.MAX_ORDER_QUANTITY, scope, None, question.quantity, Fraction(largest))
+        )
+    notional, bound = reading.notional, rules.max_order_notional
+    if bound is not None and notional is not None and notional > Fraction(bound):
+        denied.append(
+            Denied(DenialCode.MAX_ORDER_NOTIONAL, scope, None, notional, Fraction(bound))
+        )
+    if not reading.is_reducing:
+        denied += _notional_ratio(memory, question, notional)
+    denied += _collar(memory, question, is_reducing=reading.is_reducing)
+    if reading.is_reducing:
+        return denied
+    if question.symbol in rules.restricted_symbols:
+        denied.append(Denied(DenialCode.SYMBOL_RESTRICTED, f"symbol:{question.symbol}"))
+    if rules.allowed_symbols is not None and question.symbol not in rules.allowed_symbols:
+        denied.append(Denied(DenialCode.SYMBOL_NOT_ALLOWED, f"symbol:{question.symbol}"))
+    denied += question.rate
+    if question.is_duplicate:
+        denied.append(Denied(DenialCode.DUPLICATE_ORDER, "order"))
+    daily = rules.max_daily_notional
+    if daily is not None and notional is not None:
+        after = question.daily_used + notional
+        if after > Fraction(daily):
+            denied.append(
+                Denied(
+                    DenialCode.DAILY_NOTIONAL, "", question.daily_used, after, Fraction(daily)
+                )
+            )
+    return denied
+
+
+def _notional_ratio(
+    memory: Memory, question: Question, notional: Fraction | None
+) -> list[Denied]:
+    ratio = memory.thresholds.order_rules.max_order_notional_ratio
+    if ratio is None or notional is None or question.equity is None or question.equity <= 0:
+        return []
+    limit = Fraction(ratio) * question.equity
+    if notional <= limit:
+        return []
+    return [Denied(DenialCode.MAX_ORDER_NOTIONAL_RATIO, "order", None, notional, limit)]
+
+
+def _collar(memory: Memory, question: Question, *, is_reducing: bool) -> list[Denied]:
+    ratio = memory.thresholds.order_rules.price_collar_ratio
+    own = symbol_rules(memory, question.symbol).price_collar_ratio
+    ratio = ratio if own is None else own
+    mark = memory.marks.get(question.symbol)
+    limit = question.limit_price
+    if ratio is None or mark is None or limit is None:
+        return []
+    low = mark.price * (ONE - Fraction(ratio))
+    high = mark.price * (ONE + Fraction(ratio))
+    losing = limit > high if question.side is Side.BUY else limit < low
+    if is_reducing:
+        is_fresh = not is_stale(memory, question.symbol)
+        outside = is_fresh and losing
+    else:
+        outside = limit > high or limit < low
+    return [Denied(DenialCode.PRICE_COLLAR, f"symbol:{question.symbol}")] if outside else []
+
+
+def _exposure_limits(memory: Memory, question: Question, reading: Reading) -> list[Denied]:
+    limits = memory.thresholds.position_limits
+    book = (question.strategy, question.symbol)
+    after = with_order(memory, question.without, question.held, reading.row)
+    denied = []
+    if reading.book_after is not None and question.equity is not None and question.equity > 0:
+        own_symbol = symbol_rules(memory, question.symbol).per_symbol_ratio
+        strategies = memory.thresholds.strategies
+        own_strategy = (
+            strategies[question.strategy].per_strategy_ratio
+            if question.strategy in strategies
+            else None
+        )
+        current, symbol, strategy = question.current, question.symbol, question.strategy
+        for code, scope, ratio, before, projected in (
+            (
+                DenialCode.SYMBOL_EXPOSURE,
+                f"symbol:{symbol}",
+                own_symbol or limits.per_symbol_ratio,
+                current.of_symbol(symbol),
+                after.of_symbol(symbol),
+            ),
+            (
+                DenialCode.STRATEGY_EXPOSURE,
+                f"strategy:{strategy}",
+                own_strategy or limits.per_strategy_ratio,
+                current.of_strategy(strategy),
+                after.of_strategy(strategy),
+            ),
+            (
+                DenialCode.PORTFOLIO_EXPOSURE,
+                "portfolio",
+                limits.portfolio_ratio,
+                current.of_all(),
+                after.of_all(),
+            ),
+        ):
+            limit = Fraction(ratio) * question.equity
+            if projected > limit:
+                denied.append(Denied(code, scope, before, projected, limit))
+    adds = book[1] in after.counted and book[1] not in question.without.counted
+    if adds and len(after.counted) > limits.max_positions:
+        denied.append(Denied(DenialCode.POSITION_COUNT, "portfolio"))
+    return denied
+
+
+def approvable(memory: Memory, question: Question) -> Fraction:
+    """Return the largest multiple of the step that the same judge would approve (S4.6)."""
+    step = Fraction(symbol_rules(memory, question.symbol).quantity_step)
+
+    def passes(count: int) -> bool:
+        return not judge(memory, replace(question, quantity=count * step))
+
+    def kind(count: int) -> int:
+        reading = read(memory, replace(question, quantity=count * step))
+        return 0 if reading.is_reducing else 1 + reading.is_raising
+
+    best, start = 0, 1
+    for wanted in range(RAISING + 1):
+        if kind(start) != wanted:
+            continue
+        last = None
+        if wanted < RAISING:
+            last = _last(lambda count, wanted=wanted: kind(count) == wanted, start)  # type: ignore[misc]
+        if passes(start):
+            if last is not None and passes(last):
+                best = last
+            else:
+                best = _last(passes, start, last)
+        if last is None:
+            break
+        start = last + 1
+    return best * step
+
+
+def _last(holds: Callable[[int], bool], start: int, end: int | None = None) -> int:
+    """Return the last count that holds, where it holds at `start` and never again once it fails."""
+    reach = start
+    while holds(reach * 2) and (end is None or reach * 2 < end):
+        reach *= 2
+        if reach > 10**40:
+            return reach
+    low, high = reach, reach * 2 if end is None else min(end, reach * 2)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if holds(middle) else (low, middle)
+    return low

@@ -1,0 +1,174 @@
+"""S9 and S10: what stops trading and what starts it again, by the page alone."""
+
+from collections.abc import Iterable
+from fractions import Fraction
+
+from sidecar.core.commands import (
+    Drawdown,
+    EaseKill,
+    KillMode,
+    KillScope,
+    RequestedAction,
+    ResetAll,
+    ResetBreaker,
+    ResetKill,
+    ScopeKind,
+    TriggerKill,
+)
+from sidecar.core.denial import ErrorCode
+from tests.simulation.model_account import (
+    ModelRefusedError,
+    drawdown,
+    drawdown_thresholds,
+    standing,
+    unit_value,
+)
+from tests.simulation.model_facts import Cause, Kill, Memory, all_positions, equity
+from tests.simulation.model_reports import errors_in_window, failed_in_window
+
+
+def watch(memory: Memory, *, unsolicited: bool = False) -> None:
+    """Open the breaker, or append causes, for every trigger reached now (S9)."""
+    for name in _reached(memory, unsolicited=unsolicited):
+        if any(cause.name == name for cause in memory.causes):
+            continue
+        memory.causes.append(Cause(name, memory.now))
+        if not memory.is_open:
+            memory.is_open = True
+            memory.stop_epoch += 1
+
+
+def _reached(memory: Memory, *, unsolicited: bool) -> Iterable[str]:
+    breaker = memory.thresholds.circuit_breaker
+    worth = equity(memory)
+    for name, threshold in drawdown_thresholds(memory).items():
+        ratio = drawdown(memory, name)
+        is_gone = name == "TOTAL" and worth is not None and worth <= 0
+        if is_gone or (ratio is not None and ratio >= threshold):
+            yield f"{name}_DRAWDOWN"
+    if memory.losses >= breaker.consecutive_losses:
+        yield "CONSECUTIVE_LOSSES"
+    if errors_in_window(memory) >= breaker.api_errors:
+        yield "API_ERRORS"
+    if memory.failures >= breaker.order_failures:
+        yield "ORDER_FAILURES"
+    if failed_in_window(memory) >= breaker.failed_trades:
+        yield "FAILED_TRADES"
+    if unsolicited and breaker.trip_on_unsolicited:
+        yield "UNSOLICITED"
+    if silent_strategies(memory):
+        yield "BOT_SILENT"
+
+
+def silent_strategies(memory: Memory) -> list[str]:
+    """Name the strategies with something at stake that have not called for too long."""
+    bound = memory.thresholds.circuit_breaker.bot_silence_ns
+    if bound is None:
+        return []
+    at_stake = {book[0] for book, held in all_positions(memory).items() if held != 0}
+    at_stake |= {order.strategy for order in memory.orders if order.remaining > 0}
+    return [
+        strategy
+        for strategy in sorted(at_stake)
+        if memory.now - max(memory.last_calls.get(strategy, 0), memory.silence_from) >= bound
+    ]
+
+
+def trigger(memory: Memory, command: TriggerKill) -> tuple[bool, Kill]:
+    """Stop; return whether it was in force already, and the activation (S10.1)."""
+    action = command.requested_action
+    mode = KillMode.HALT
+    if command.mode == KillMode.REDUCE_ONLY.value:
+        mode = KillMode.REDUCE_ONLY
+    elif command.mode == "" and action == RequestedAction.FLATTEN.value:
+        mode = KillMode.REDUCE_ONLY
+    scope = KillScope()
+    if command.scope_kind in ("STRATEGY", "SYMBOL") and command.scope_name:
+        scope = KillScope(ScopeKind(command.scope_kind), command.scope_name)
+    for kill in memory.kills:
+        if kill.scope != scope:
+            continue
+        if kill.mode is KillMode.HALT or mode is KillMode.REDUCE_ONLY:
+            kill.attempts += 1
+            return True, kill
+        memory.stop_epoch += 1
+        kill.mode, kill.epoch = mode, memory.stop_epoch
+        return False, kill
+    memory.stop_epoch += 1
+    kill = Kill(scope, mode, memory.stop_epoch)
+    memory.kills.append(kill)
+    return False, kill
+
+
+def _named(memory: Memory, command: ResetKill | EaseKill | ResetAll) -> list[Kill]:
+    kills = [kill for kill in memory.kills if command.scope in (None, kill.scope)]
+    expected = command.expected_epoch
+    if kills and expected is not None and expected != max(kill.epoch for kill in kills):
+        raise ModelRefusedError(ErrorCode.ABORTED)
+    return kills
+
+
+def reset_kill(memory: Memory, command: ResetKill | ResetAll) -> bool:
+    """End the activations named; say whether there were any."""
+    kills = _named(memory, command)
+    for kill in kills:
+        memory.kills.remove(kill)
+    return bool(kills)
+
+
+def ease_kill(memory: Memory, command: EaseKill) -> bool:
+    """Turn HALT into REDUCE_ONLY; say whether anything was eased."""
+    halted = [kill for kill in _named(memory, command) if kill.mode is KillMode.HALT]
+    for kill in halted:
+        kill.mode = KillMode.REDUCE_ONLY
+    return bool(halted)
+
+
+def check_breaker_reset(memory: Memory, rebase: tuple[Drawdown, ...]) -> None:
+    """Refuse a reset that would hide a loss (S9)."""
+    worth = equity(memory)
+    stands = standing(memory)
+    if any(name.value not in stands for name in rebase):
+        raise ModelRefusedError(ErrorCode.INVALID_ARGUMENT)
+    if worth is not None and worth <= 0:
+        raise ModelRefusedError(ErrorCode.FAILED_PRECONDITION)
+    if stands - {name.value for name in rebase}:
+        raise ModelRefusedError(ErrorCode.FAILED_PRECONDITION)
+
+
+def reset_breaker(memory: Memory, command: ResetBreaker | ResetAll) -> bool:
+    """Close the breaker; say whether it was open."""
+    if not memory.is_open:
+        return False
+    check_breaker_reset(memory, command.rebase)
+    value = unit_value(memory)
+    for name in command.rebase:
+        memory.still_standing.discard(name.value)
+        if value is not None:
+            memory.anchors[name.value] = value
+            if name is not Drawdown.TOTAL:
+                memory.anchors[f"{name.value} peak"] = value
+    memory.is_open = False
+    memory.causes = []
+    memory.losses = memory.failures = 0
+    memory.api_errors, memory.failed_trades = [], []
+    memory.silence_from = memory.now
+    return True
+
+
+def trading_mode(memory: Memory) -> str:
+    """Say what all layers together allow."""
+    modes = {kill.mode for kill in memory.kills if kill.scope.kind is ScopeKind.ALL}
+    blocks_all = memory.thresholds.circuit_breaker.when_open.value == "block_all"
+    if KillMode.HALT in modes or (memory.is_open and blocks_all):
+        return "HALTED"
+    if memory.is_reconciling and memory.denies_reducing:
+        return "HALTED"
+    if modes or memory.is_open or memory.is_reconciling:
+        return "REDUCE_ONLY"
+    return "NORMAL"
+
+
+def ratios(memory: Memory) -> dict[str, Fraction | None]:
+    """Return the three drawdowns."""
+    return {name: drawdown(memory, name) for name in drawdown_thresholds(memory)}
