@@ -18,7 +18,7 @@ from sidecar.core.state import Book, OrderRecord, State, SymbolState
 from sidecar.core.thresholds import DEFAULT_SYMBOL_RULES, SymbolRules, Thresholds
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Base:
     """What works on the order's side already: the order adds max(floor, itself) to the base.
 

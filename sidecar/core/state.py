@@ -88,6 +88,7 @@ class OrderRecord:
     touched_at: int = 0
     held_number: int = 0
     carries_replaced: bool = False
+    was_rejected: bool = False
 
     @property
     def is_reported(self) -> bool:

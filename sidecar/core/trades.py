@@ -213,6 +213,8 @@ def _touch_reservation(state: State, record: OrderRecord, report: ReportTrade) -
         if not record.is_approved and not record.is_open:
             _reserve_stranger(state, record, report)
     elif kind in _ENDING or report.order_done:
+        if kind is ReportKind.REJECTED and not record.was_ended:
+            record.was_rejected = True
         _mark_ended(state, record)
 
 
@@ -296,6 +298,11 @@ def _reserve_stranger(state: State, record: OrderRecord, report: ReportTrade) ->
 
 
 def _replace(state: State, record: OrderRecord, report: ReportTrade) -> None:
+    old = state.orders.get(record.replaces_order_id or "")
+    has_lived = record.was_ended and not record.was_rejected
+    if has_lived and old is not None and _is_replacement(old, record):
+        # Late news of a replacement that has ended since: what it replaced is gone all the same.
+        _mark_ended(state, old)
     if record.was_ended or _is_older_replace(record, report):
         return
     if report.venue_time is not None:
@@ -305,7 +312,6 @@ def _replace(state: State, record: OrderRecord, report: ReportTrade) -> None:
         return
     price = _limit_price_for(state, report, record.price) or record.price
     whole = report.new_quantity
-    old = state.orders.get(record.replaces_order_id or "")
     successor = _open_successor(state, record)
     if old is not None and _is_replacement(old, record) and not record.carries_replaced:
         # The venue runs the order on under its new id; the whole order's quantity counts what

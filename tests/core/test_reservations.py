@@ -1,11 +1,7 @@
 """What is held for approved orders: replaced ones, groups, how a reservation ends (S4.10, S7)."""
 
-from decimal import Decimal
-from itertools import permutations
-
 import pytest
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from sidecar.core.denial import CallRefused, ErrorCode
 from sidecar.core.reservations import BLOCKING_ORDERS_MAX, CLUSTER_MEMBERS_MAX
@@ -99,74 +95,6 @@ def test_a_replaced_exit_is_reducing_without_its_predecessor() -> None:
     assert desk.check("SELL", 10, 105, replaces="old").is_approved
     assert desk.book().sell_quantity == 10
     assert not desk.check("SELL", 11, 105, replaces="old").is_approved
-
-
-NEW_ID = (
-    ("FILLED", "old", {"fill_quantity": 2, "fill_price": 100}),
-    ("FILLED", "old", {"fill_quantity": 3, "fill_price": 100}),
-    ("REPLACED", "new", {"new_quantity": 12, "new_limit_price": 100}),
-    ("FILLED", "new", {"fill_quantity": 4, "fill_price": 100}),
-)
-
-
-@pytest.mark.parametrize("order", list(permutations(range(4))), ids=str)
-def test_replaced_on_the_new_id_conserves_in_every_order_of_arrival(order: tuple[int, ...]) -> None:
-    """`new_quantity` is the whole order's, filled part included, in any order (S7.1, S7.3)."""
-    desk = desk_with_mark()
-    desk.approve("BUY", 10, 100, order_id="old")
-    desk.approve("BUY", 12, 100, order_id="new", replaces="old")
-    for at in order:
-        kind, order_id, fields = NEW_ID[at]
-        desk.report(kind, order_id, **fields)
-    assert desk.book().position == 9
-    assert desk.book().buy_quantity == 3
-    assert desk.book().position + desk.book().buy_quantity == 12
-    desk.assert_replays()
-
-
-IN_PLACE = (
-    ("FILLED", "old", {"fill_quantity": 2, "fill_price": 100}),
-    ("FILLED", "old", {"fill_quantity": 3, "fill_price": 100}),
-    ("REPLACED", "old", {"new_quantity": 12, "new_limit_price": 100}),
-    ("FILLED", "old", {"fill_quantity": 4, "fill_price": 100}),
-)
-
-
-@pytest.mark.parametrize("order", list(permutations(range(4))), ids=str)
-def test_replaced_in_place_conserves_in_every_order_of_arrival(order: tuple[int, ...]) -> None:
-    """Reported on the old id: reserved := max(0, new - filled), one reservation (S7.3)."""
-    desk = desk_with_mark()
-    desk.approve("BUY", 10, 100, order_id="old")
-    desk.approve("BUY", 12, 100, order_id="new", replaces="old")
-    for at in order:
-        kind, order_id, fields = IN_PLACE[at]
-        desk.report(kind, order_id, **fields)
-    assert desk.book().position == 9
-    assert desk.book().buy_quantity == 3
-    assert not desk.record("new").is_open
-    assert codes(desk.check("BUY", 12, 100, order_id="new", replaces="old")) == [
-        "ORDER_ALREADY_REPORTED"
-    ]
-    desk.assert_replays()
-
-
-@pytest.mark.parametrize("order", list(permutations(range(3))), ids=str)
-def test_a_cancel_of_the_old_id_and_replaced_on_the_new_commute(order: tuple[int, ...]) -> None:
-    """A venue that ends the old id and names the new one may say so in any order (S7.1)."""
-    desk = desk_with_mark()
-    desk.approve("BUY", 10, 100, order_id="old")
-    desk.approve("BUY", 12, 100, order_id="new", replaces="old")
-    reports: tuple[tuple[str, str, dict[str, object]], ...] = (
-        ("FILLED", "old", {"fill_quantity": 4, "fill_price": 100}),
-        ("CANCELED", "old", {}),
-        ("REPLACED", "new", {"new_quantity": 12, "new_limit_price": 100}),
-    )
-    for at in order:
-        kind, order_id, fields = reports[at]
-        desk.report(kind, order_id, **fields)
-    assert desk.book().position == 4
-    assert desk.book().buy_quantity == 8
-    desk.assert_replays()
 
 
 def test_a_chain_of_replacements_carries_a_late_fill_to_its_end() -> None:
@@ -484,37 +412,3 @@ def test_a_restart_or_a_snapshot_changes_nothing(desk: Desk) -> None:
     for one, two in zip(answers[:2], answers[2:], strict=True):
         assert (one.verdict, one.violations) == (two.verdict, two.violations)
         assert one.approvable_quantity == two.approvable_quantity
-
-
-parts = st.lists(st.sampled_from(["1", "2.5", "3"]).map(Decimal), min_size=1, max_size=4)
-
-
-@settings(max_examples=80)
-@given(fills=parts, whole=st.sampled_from([5, 8, 12]), data=st.data())
-def test_reserved_and_filled_are_conserved_under_every_order_of_arrival(
-    fills: list[Decimal], whole: int, data: st.DataObject
-) -> None:
-    """Fills, ACCEPTED and REPLACED in any order end at the same position and reservation (S7.1)."""
-    style = data.draw(st.sampled_from(["none", "old id", "new id"]))
-    reports: list[tuple[str, str, dict[str, object]]] = [
-        ("FILLED", "old", {"fill_quantity": part, "fill_price": 100}) for part in fills
-    ]
-    reports.append(("ACCEPTED", "old", {}))
-    if style != "none":
-        order_id = "new" if style == "new id" else "old"
-        reports.append(("REPLACED", order_id, {"new_quantity": whole, "new_limit_price": 100}))
-    ends = []
-    for arrival in (reports, data.draw(st.permutations(reports))):
-        desk = desk_with_mark()
-        desk.approve("BUY", 20, 100, order_id="old")
-        if style != "none":
-            desk.approve("BUY", 20, 100, order_id="new", replaces="old")
-        for kind, name, fields in arrival:
-            desk.report(kind, name, **fields)
-        desk.assert_replays()
-        book = desk.book()
-        ends.append((book.position, book.buy_quantity, book.buy_notional, book.exposure))
-    assert ends[0] == ends[1]
-    filled = sum(fills, Decimal(0))
-    total = whole if style != "none" else 20
-    assert ends[0][:2] == (filled, max(Decimal(0), total - filled))
