@@ -10,6 +10,7 @@ Rules (the reasons stand in DESIGN.md):
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -82,8 +83,15 @@ class SqliteWriter:
         return "new"
 
     def sync_disk(self) -> None:
-        """Make everything committed before the call power-durable. Raises OSError. Any thread."""
+        """Make everything committed before the call power-durable. Raises OSError. Any thread.
+
+        A WAL that has no name any more syncs without a complaint, and nobody will ever read it.
+        """
         os.fdatasync(self._wal_descriptor)
+        if os.fstat(self._wal_descriptor).st_nlink == 0:
+            raise FileNotFoundError(
+                errno.ENOENT, "was deleted while the sidecar ran", WAL_FILE_NAME
+            )
 
     def set_durable(self, sequence: int) -> None:
         """Note outside the database that records up to `sequence` are power-durable."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -381,4 +382,16 @@ async def test_the_reserved_names_are_the_stores(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="store"):
         store.meta_set("store.boot_id", "mine")
     assert store.poisoned is None
+    store.close(clean=True)
+
+
+async def test_a_journal_deleted_while_running_is_not_durable(tmp_path: Path) -> None:
+    """What is written to files without a name is poisoned, never called durable (S12.3)."""
+    store = open_sqlite_store(tmp_path / "store", options())
+    store.append([(1, RECORD)])
+    await store.sync(1)
+    shutil.rmtree(tmp_path / "store")
+    store.append([(2, RECORD)])
+    with pytest.raises(StorePoisonedError, match="deleted while the sidecar ran"):
+        await store.sync(2)
     store.close(clean=True)
