@@ -118,7 +118,10 @@ def open_state(store: Store) -> Opened:
 
 def _why(store: Store, kind: RecoveryKind) -> str:
     if kind is RecoveryKind.RECONCILE and store.facts.was_poisoned:
-        return "the store was poisoned before; orders approved from memory may be forgotten"
+        return (
+            "the store was poisoned before; orders approved and kills taken from memory, answered "
+            "as not durable, may be forgotten"
+        )
     return _WHY[kind]
 
 
