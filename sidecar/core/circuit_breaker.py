@@ -142,15 +142,19 @@ def find_silence(state: State, now: int) -> list[Event]:
     return []
 
 
-def next_silence(state: State, now: int) -> int:
-    """Return the earliest instant at which silence could trip."""
+def next_silence(state: State) -> int:
+    """Return the earliest instant at which silence trips; it may have passed already.
+
+    Never in the future of that: a restart must trip at the very look at which the sidecar that
+    went on does.
+    """
     silence = state.thresholds.circuit_breaker.bot_silence_ns
     if silence is None:
         return NEVER
     if state.breaker.is_open and any(c.cause == "BOT_SILENT" for c in state.breaker.causes):
         return NEVER
     due = [s.heard_at + silence for s in state.strategies.values() if s.exposure > ZERO]
-    return max(min(due, default=NEVER), now + 1)
+    return min(due, default=NEVER)
 
 
 def prepare_reset(
@@ -231,7 +235,7 @@ def apply_breaker_reset(state: State) -> None:
     for strategy in state.strategies.values():
         # The silence that was reset does not trip again at once.
         strategy.heard_at = state.now
-    state.silence_due = next_silence(state, state.now)
+    state.silence_due = next_silence(state)
 
 
 def _drawdown_warnings(state: State) -> list[str]:

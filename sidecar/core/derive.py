@@ -40,7 +40,7 @@ def rebuild(state: State) -> None:
     ]
     for record in sorted(waiting, key=_held_number):
         state.expiries[record.order_id] = record.expires_at or 0
-    state.silence_due = next_silence(state, state.now)
+    state.silence_due = next_silence(state)
 
 
 def _held_number(record: OrderRecord) -> int:

@@ -31,5 +31,5 @@ def handle_tick(turn: Turn) -> Outcome:
     if turn.events:
         # A look too early, as after a restart, must leave no trace: it is not in the journal.
         turn.follow()
-    state.silence_due = next_silence(state, now)
+    state.silence_due = next_silence(state)
     return Outcome(events=turn.events)

@@ -75,6 +75,18 @@ def test_a_restart_keeps_what_is_due(from_snapshot: bool) -> None:
     assert not desk.record(order_id).is_open
 
 
+@pytest.mark.parametrize("from_snapshot", [False, True])
+def test_a_restart_trips_on_silence_at_the_same_look(from_snapshot: bool) -> None:
+    """Silence that is overdue at a restart trips at once, as without it (S3, S9)."""
+    breaker = CircuitBreakerThresholds(bot_silence_ns=30 * SECOND)
+    desk = Desk(marks={"X": 100}, circuit_breaker=breaker)
+    desk.approve("BUY", 1, 100)
+    desk.advance(40)
+    desk.restart(from_snapshot=from_snapshot)
+    desk.tick()
+    assert desk.state.breaker.is_open
+
+
 def test_silence_is_due_without_anyone_calling() -> None:
     """A breaker must not wait for a call: BOT_SILENT trips at its own instant ([*], S9)."""
     breaker = CircuitBreakerThresholds(bot_silence_ns=30 * SECOND)
