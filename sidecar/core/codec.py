@@ -3,6 +3,7 @@
 Rules:
 - Decimals travel as text, enums by value, dataclasses as lists in field order: compact and exact.
 - A shorter list than the class has fields is an older record: the missing fields take defaults.
+  A longer one is a newer sidecar's, and is refused.
 - Plain means what JSON can hold: None, bool, int, str, list, dict with text keys.
 """
 
@@ -86,6 +87,9 @@ def _dataclass_coder(kind: type) -> _Coder:
         return [to(getattr(value, name)) for name, to, _ in coders]
 
     def from_plain(plain: list[Any]) -> object:
+        if len(plain) > len(coders):
+            # A newer sidecar wrote it: what is not understood is not left out in silence.
+            raise ValueError(f"{kind.__name__} has {len(plain)} fields, {len(coders)} are known")
         pairs = zip(coders, plain, strict=False)
         return kind(**{name: of(item) for (name, _, of), item in pairs})
 

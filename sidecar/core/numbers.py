@@ -37,6 +37,9 @@ _DECIMAL: Final = re.compile(r"-?[0-9]{1,20}(?:\.[0-9]{1,18})?")
 _NAME: Final = re.compile(rf"[!-~]{{1,{NAME_LENGTH_MAX}}}")
 _TRAPS: Final = [Inexact, InvalidOperation, DivisionByZero, Overflow, FloatOperation, Clamped]
 _EXACT: Final = Context(prec=200, rounding=ROUND_HALF_EVEN, traps=_TRAPS)
+_SHOWN: Final = Context(
+    prec=200, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation, DivisionByZero, FloatOperation]
+)
 _UNITS: Final = Context(
     prec=60, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation, DivisionByZero, FloatOperation]
 )
@@ -98,12 +101,12 @@ def divide_units(numerator: Decimal, denominator: Decimal) -> Decimal:
 
 def round_up(value: Decimal, step: Decimal) -> Decimal:
     """Return `value` rounded up to a multiple of a power of ten: for people, never compared."""
-    return value.quantize(step, rounding=ROUND_CEILING, context=_UNITS)
+    return value.quantize(step, rounding=ROUND_CEILING, context=_SHOWN)
 
 
 def round_even(value: Decimal, step: Decimal) -> Decimal:
     """Return `value` rounded half-even to a multiple of a power of ten: for people."""
-    return value.quantize(step, context=_UNITS)
+    return value.quantize(step, context=_SHOWN)
 
 
 def floor_to_step(amount: Decimal, price: Decimal, step: Decimal) -> Decimal:

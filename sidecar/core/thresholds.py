@@ -218,6 +218,8 @@ def _check_overrides(thresholds: Thresholds, faults: list[FieldFault]) -> None:
             value = getattr(symbol, field_name)
             if value is not None and value <= ZERO:
                 _fault(faults, f"{key}.{field_name}", "> 0", value)
+            elif value is not None and value > ONE and field_name in _FRACTIONS:
+                _fault(faults, f"{key}.{field_name}", "> 0 and <= 1", value)
     for name, strategy in thresholds.strategies.items():
         ratio = strategy.per_strategy_ratio
         if ratio is not None and not ZERO < ratio <= limits.portfolio_ratio:
@@ -239,6 +241,16 @@ _POSITIVE_ORDER_RULES: Final = (
 )
 
 
+_FRACTIONS: Final = frozenset(
+    {
+        "max_order_notional_ratio",
+        "price_collar_ratio",
+        "equity_jump_ratio_max",
+        "mark_jump_ratio",
+    }
+)
+
+
 def _check_positive(thresholds: Thresholds, faults: list[FieldFault]) -> None:
     groups: tuple[tuple[str, object, tuple[str, ...]], ...] = (
         ("order_rules", thresholds.order_rules, _POSITIVE_ORDER_RULES),
@@ -255,6 +267,9 @@ def _check_positive(thresholds: Thresholds, faults: list[FieldFault]) -> None:
             if value is not None and value <= 0:
                 shown = Decimal(value) / SECOND_NS if "_ns" in name else value
                 _fault(faults, f"{section}.{_seconds(name)}", "> 0", shown)
+            elif value is not None and value > ONE and name in _FRACTIONS:
+                # 5 for 5 % would switch the rule off without a word.
+                _fault(faults, f"{section}.{name}", "> 0 and <= 1", value)
     not_negative: tuple[tuple[str, Decimal], ...] = (
         ("account.dust_notional", thresholds.account.dust_notional),
         ("account.market_slippage_ratio", thresholds.account.market_slippage_ratio),
@@ -267,6 +282,9 @@ def _check_positive(thresholds: Thresholds, faults: list[FieldFault]) -> None:
     for key, value in not_negative:
         if value < 0:
             _fault(faults, key, ">= 0", value)
+    slippage = thresholds.account.market_slippage_ratio
+    if slippage > ONE:
+        _fault(faults, "account.market_slippage_ratio", ">= 0 and <= 1", slippage)
 
 
 def _seconds(name: str) -> str:

@@ -184,3 +184,26 @@ def test_rounding_for_people_names_its_direction() -> None:
     step = Decimal("0.01")
     assert round_up(Decimal("0.101"), step) == Decimal("0.11")
     assert round_even(Decimal("0.125"), step) == Decimal("0.12")
+
+
+def test_a_number_for_people_may_be_larger_than_a_unit_count() -> None:
+    """A ratio of extremes is shown, and never breaks the turn that shows it (S2.1)."""
+    assert round_up(Decimal("1E+70"), Decimal("0.000001")) == 10**70
+    assert round_even(Decimal("1E+70"), Decimal("0.000001")) == 10**70
+
+
+def test_the_callers_arithmetic_is_put_back_also_after_a_failure() -> None:
+    """A bot or a test in the same thread rounds as it did before."""
+
+    @exact
+    def fail() -> None:
+        assert getcontext().prec == 200
+        raise LookupError
+
+    with localcontext() as own:
+        own.prec = 7
+        own.traps[Inexact] = False
+        with pytest.raises(LookupError):
+            fail()
+        assert getcontext().prec == 7
+        assert Decimal(1) / 3 == Decimal("0.3333333")

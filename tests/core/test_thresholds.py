@@ -205,3 +205,28 @@ def test_every_other_number_has_its_bound_and_is_named_as_it_is_written() -> Non
         "order_rules.order_rate_window_seconds",
         "order_rules.price_collar_ratio",
     ]
+
+
+@pytest.mark.parametrize(
+    ("section", "name"),
+    [
+        ("account", "equity_jump_ratio_max"),
+        ("account", "mark_jump_ratio"),
+        ("account", "market_slippage_ratio"),
+        ("order_rules", "max_order_notional_ratio"),
+        ("order_rules", "price_collar_ratio"),
+    ],
+)
+def test_a_percentage_for_a_fraction_switches_no_rule_off(section: str, name: str) -> None:
+    """5 for 5 % is refused with what to write; 1 is allowed (S2.1: ratios are fractions)."""
+    rules: Any = {"account": AccountRules(), "order_rules": OrderRules()}[section]
+
+    def with_ratio(ratio: int) -> Thresholds:
+        sections: dict[str, Any] = {section: replace(rules, **{name: Decimal(ratio)})}
+        return Thresholds(**sections)
+
+    faulty = with_ratio(5)
+    (fault,) = find_faults(faulty)
+    assert fault.field == f"{section}.{name}"
+    assert "<= 1, was 5 (write 0.05 for 5 %)" in fault.description
+    assert not find_faults(with_ratio(1))
