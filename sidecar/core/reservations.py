@@ -115,11 +115,18 @@ def group_fill_key(record: OrderRecord) -> str:
 
 
 def join_replaced(state: State, old: OrderRecord, key: str) -> None:
-    """Put an order that is about to be replaced into the cluster of its replacement."""
+    """Put an order that is about to be replaced into the cluster of its replacement.
+
+    The replacement may hold there already: an old order that was released and approved again
+    meets the renewal of its own successor. From here on the two count once.
+    """
     if old.cluster is None:
+        remaining, price = old.remaining, old.price
+        set_remaining(state, old, ZERO, price)
         old.cluster = key
         book = state.book_of(old.strategy, old.symbol)
         book.clusters.setdefault(key, []).append(old.order_id)
+        set_remaining(state, old, remaining, price)
 
 
 def cluster_worst(

@@ -198,3 +198,17 @@ def test_reserved_and_filled_are_conserved_under_every_order_of_arrival(
     filled = sum(fills, Decimal(0))
     total = whole if style != "none" else 20
     assert ends[0][:2] == (filled, max(Decimal(0), total - filled))
+
+
+def test_a_released_order_asked_again_counts_once_with_its_replacement() -> None:
+    """The renewal of a replacement takes its old order in without counting both (S4.1, S4.10)."""
+    desk = Desk(equity=100_000, marks={"X": 100})
+    desk.approve("BUY", 2, 100, order_id="old")
+    desk.approve("BUY", 2, 100, order_id="new", replaces="old")
+    desk.kill(scope_kind="STRATEGY", scope_name="other")
+    desk.release("old")
+    desk.approve("BUY", 2, 100, order_id="old")
+    assert desk.book().buy_quantity == 4
+    desk.approve("BUY", 2, 100, order_id="new", replaces="old")
+    assert (desk.book().buy_quantity, desk.book().exposure) == (2, 200)
+    desk.assert_replays()
