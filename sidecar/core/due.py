@@ -12,6 +12,7 @@ def handle_tick(turn: Turn) -> Outcome:
     """Release what is overdue, and trip on silence."""
     state, now = turn.state, turn.now
     heap = state.release_heap
+    overdue: dict[str, int] = {}
     while heap and heap[0][0] <= now:
         _, order_id = heappop(heap)
         record = state.orders.get(order_id)
@@ -23,6 +24,10 @@ def handle_tick(turn: Turn) -> Outcome:
         if due > now:
             heappush(heap, (due, order_id))
             continue
+        overdue[order_id] = due
+    # By when they were due, not by when they were to be looked at: a restart looks anew.
+    for _, order_id in sorted((due, order_id) for order_id, due in overdue.items()):
+        record = state.orders[order_id]
         why = "no report in time"
         if record.good_till is not None and record.good_till <= now:
             why = "its good-till time passed"

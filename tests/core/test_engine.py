@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sidecar.core import derive, engine
 from sidecar.core.commands import Tick, TriggerKill
 from sidecar.core.denial import BrokenInvariantError, CallRefused, ErrorCode
-from sidecar.core.events import decode_event
+from sidecar.core.events import ReservationReleased, decode_event
 from sidecar.core.state import State, from_plain, to_plain
 from sidecar.core.thresholds import (
     ApprovalRules,
@@ -231,6 +231,23 @@ def test_a_look_too_early_leaves_no_trace() -> None:
     sequence = desk.sequence
     desk.tick()
     assert desk.sequence == sequence
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_a_late_look_releases_in_the_order_in_which_things_were_due(restarts: bool) -> None:
+    """A report moved the first beyond the second; a restart in between changes nothing (S3)."""
+    desk = Desk(marks={"X": 100}, approvals=ApprovalRules(release_unreported_after_ns=20 * SECOND))
+    first = desk.approve("BUY", 1, 100)
+    desk.advance(2)
+    second = desk.approve("BUY", 1, 100)
+    desk.advance(3)
+    desk.report("ACCEPTED", first)
+    if restarts:
+        desk.restart(from_snapshot=True)
+    desk.advance(60)
+    desk.tick()
+    released = [e.order_id for e in desk.events if isinstance(e, ReservationReleased)]
+    assert released == [second, first]
 
 
 def test_what_is_due_runs_before_the_command_that_meets_it() -> None:
