@@ -11,7 +11,12 @@ from sidecar.core.trades import restart_trip
 
 
 def apply_account_reported(state: State, event: AccountReported) -> None:
-    """Remember the report; a complete one confirms positions, and ends a recovery."""
+    """Remember the report; a complete one confirms positions, and ends a recovery.
+
+    Peaks follow the report as a whole: between two marks of one report equity has no meaning.
+    [two legs of a hedge moved together, and the first alone made a high-water mark]
+    """
+    follow_equity(state)
     state.reports[f"ReportAccount {event.report_id}"] = RememberedReport(
         content=event.content, at=state.now
     )
@@ -44,7 +49,6 @@ def apply_book_replaced(state: State, event: BookReplaced) -> None:
         state.account.cash -= change * (symbol.mark or ZERO) * symbol.rules.multiplier
     move_position(state, book, change)
     restart_trip(state, book, event.average_price)
-    follow_equity(state)
 
 
 def apply_open_order_listed(state: State, event: OpenOrderListed) -> None:

@@ -97,7 +97,6 @@ def api_error_content(report: ReportApiError) -> str:
 
 def _mark(state: State, event: MarkReported) -> None:
     account.set_mark(state, state.symbol_of(event.symbol), event.price, event.order_id)
-    account.follow_equity(state)
 
 
 def _released(state: State, event: ReservationReleased) -> None:
@@ -110,7 +109,6 @@ def _flow(state: State, event: CashFlowed) -> None:
 
 def _equity(state: State, event: EquityReported) -> None:
     account.apply_equity_reported(state, event)
-    account.follow_equity(state)
 
 
 def _breaker_reset(state: State, event: BreakerReset) -> None:

@@ -15,6 +15,7 @@ from sidecar.core.commands import Side
 from sidecar.core.denial import DenialCode, Violation
 from sidecar.core.facts import Facts
 from sidecar.core.numbers import ONE, ZERO, format_decimal
+from sidecar.core.state import SlidingWindow
 
 _DUPLICATES_STEPPED_OVER_MAX: Final = 16
 
@@ -205,36 +206,38 @@ def check_symbol_allowed(facts: Facts) -> Violation | None:
 
 
 def check_order_rate(facts: Facts) -> Violation | None:
-    """Deny more orders in the window than allowed, overall or of one strategy."""
-    rules = facts.thresholds.order_rules
-    window = rules.order_rate_window_ns
-    strategy = facts.state.strategies.get(facts.order.strategy)
-    own = strategy.rate if strategy is not None else None
-    checks = (
-        ("portfolio", "max_orders_per_window", rules.max_orders_per_window, facts.state.rate),
-        (
-            f"strategy:{facts.order.strategy}",
-            "max_orders_per_window_per_strategy",
-            rules.max_orders_per_window_per_strategy,
-            own,
-        ),
+    """Deny more orders in the window than allowed overall."""
+    limit = facts.thresholds.order_rules.max_orders_per_window
+    return _check_rate(facts, "portfolio", "max_orders_per_window", limit, facts.state.rate)
+
+
+def check_order_rate_of_strategy(facts: Facts) -> Violation | None:
+    """Deny more orders in the window than allowed to one strategy."""
+    name = facts.order.strategy
+    limit = facts.thresholds.order_rules.max_orders_per_window_per_strategy
+    strategy = facts.state.strategies.get(name)
+    rate = strategy.rate if strategy is not None else None
+    return _check_rate(facts, f"strategy:{name}", "max_orders_per_window_per_strategy", limit, rate)
+
+
+def _check_rate(
+    facts: Facts, scope: str, key: str, limit: int | None, rate: SlidingWindow | None
+) -> Violation | None:
+    window = facts.thresholds.order_rules.order_rate_window_ns
+    count = rate.count(facts.now, window) if rate is not None else 0
+    if limit is None or rate is None or count + 1 <= limit:
+        return None
+    seconds = format_decimal(Decimal(window) / NANOSECONDS)
+    return Violation(
+        code=DenialCode.ORDER_RATE,
+        scope=scope,
+        rule_id=f"order_rules.{key}",
+        observed=Decimal(count),
+        projected=Decimal(count + 1),
+        limit=Decimal(limit),
+        retry_after_ns=rate.room_after_ns(facts.now, window, limit),
+        message=f"{count} orders within {seconds} s, at most {limit} are allowed",
     )
-    for scope, key, limit, rate in checks:
-        count = rate.count(facts.now, window) if rate is not None else 0
-        if limit is None or rate is None or count + 1 <= limit:
-            continue
-        seconds = format_decimal(Decimal(window) / NANOSECONDS)
-        return Violation(
-            code=DenialCode.ORDER_RATE,
-            scope=scope,
-            rule_id=f"order_rules.{key}",
-            observed=Decimal(count),
-            projected=Decimal(count + 1),
-            limit=Decimal(limit),
-            retry_after_ns=rate.room_after_ns(facts.now, window, limit),
-            message=f"{count} orders within {seconds} s, at most {limit} are allowed",
-        )
-    return None
 
 
 def duplicate_text(
@@ -336,6 +339,7 @@ RULE_CHECKS: Final[tuple[Check, ...]] = (
     check_symbol_restricted,
     check_symbol_allowed,
     check_order_rate,
+    check_order_rate_of_strategy,
     check_duplicate,
     check_daily_notional,
 )

@@ -16,7 +16,7 @@ from sidecar.core.denial import LAYER_OF_CODE, DenialCode, ErrorCode, Layer
 from sidecar.core.thresholds import Thresholds
 from tests.simulation import model_account, model_stops
 from tests.simulation.model_account import ModelRefusedError
-from tests.simulation.model_exposure import exposures, outstanding, rows
+from tests.simulation.model_exposure import exposures, outstanding, root_of, rows
 from tests.simulation.model_facts import (
     ZERO,
     Ask,
@@ -30,7 +30,7 @@ from tests.simulation.model_facts import (
     multiplier,
     position,
 )
-from tests.simulation.model_judge import Denied, Question, approvable, judge, read, unit_price
+from tests.simulation.model_judge import Denied, Form, Question, approvable, judge, read, unit_price
 from tests.simulation.model_reports import apply_trade, errors_in_window, failed_in_window
 
 
@@ -63,9 +63,10 @@ class Answer:
 class Model:
     """The model of one sidecar."""
 
-    def __init__(self, thresholds: Thresholds) -> None:
-        """Start with nothing remembered."""
-        self.memory = Memory(thresholds=thresholds)
+    def __init__(self, thresholds: Thresholds, now: int = 0) -> None:
+        """Start with nothing remembered, in the period of `now`."""
+        self.memory = Memory(thresholds=thresholds, now=now)
+        model_account.roll(self.memory)
 
     def step(
         self,
@@ -97,14 +98,14 @@ class Model:
         model_account.roll(memory)
         rules = memory.thresholds.approvals
         for order in memory.orders:
-            if order.is_ended:
+            if not order.is_open:
                 continue
             if order.good_till is not None:
-                until = max(order.good_till + rules.release_grace_ns, order.expires_at or 0)
+                until = max(order.good_till, order.expires_at or 0) + rules.release_grace_ns
                 order.is_ended = memory.now >= until
             last = max([order.approved_at, *(at for _, at, _ in order.reports)])
             bound = rules.release_unreported_after_ns
-            if bound is not None and memory.now >= last + bound:
+            if bound is not None and memory.now >= max(last + bound, order.expires_at or 0):
                 order.is_ended = True
         model_stops.watch(memory)
 
@@ -146,7 +147,8 @@ class Model:
         order = find_order(self.memory, command.order_id)
         if order is None:
             raise ModelRefusedError(ErrorCode.NOT_FOUND)
-        was, order.is_ended = order.remaining > 0, True
+        was = order.is_open
+        order.is_ended = order.is_ended or was
         return Answer(changed=was)
 
     def _called(self, strategy: str) -> None:
@@ -168,7 +170,7 @@ class Model:
                 violations=(Denied(DenialCode.ORDER_ALREADY_REPORTED, "order"),),
                 approvable=ZERO,
             )
-        if known is not None and self._is_valid(known):
+        if known is not None and self._is_valid(known) and not store_problem:
             return Answer(
                 verdict="APPROVED",
                 approvable=approvable(memory, question),
@@ -194,7 +196,11 @@ class Model:
                 rate_denied = any(found.code is DenialCode.ORDER_RATE for found in denied)
                 self._remember(order, question, rate_denied=rate_denied)
             return Answer(
-                verdict="DENIED", layer=layer, violations=tuple(denied), approvable=most
+                verdict="DENIED",
+                layer=layer,
+                violations=tuple(denied),
+                approvable=most,
+                durable=not question.store_problem,
             )
         expires_at = memory.now + memory.thresholds.approvals.valid_ns
         if not order.dry_run:
@@ -205,7 +211,7 @@ class Model:
             approvable=most,
             replayed=known is not None,
             durable=not question.store_problem,
-            expires_at=expires_at,
+            expires_at=None if order.dry_run else expires_at,
         )
 
     def _reserve(
@@ -229,12 +235,43 @@ class Model:
             expires_at=expires_at,
             epoch=memory.stop_epoch,
             good_till=order.good_till,
-            group=order.one_cancels_other_group if reading.is_reducing else None,
-            replaces=order.replaces_order_id,
+            group=reading.form.group if reading.is_reducing else None,
         )
+        replaced = self._replaced(order)
+        if replaced is not None:
+            replaced.replaced_by = order.order_id
+            if reading.form.group is None and replaced.group is None:
+                held.replaces = replaced.order_id
+        if held.group is not None:
+            self._join_group(held)
         memory.orders = [other for other in memory.orders if other is not known] + [held]
         if reading.is_raising and reading.notional is not None:
-            memory.daily_notional.append((memory.day, order.order_id, reading.notional))
+            self._spend(order.order_id, reading.notional)
+
+    def _join_group(self, held: Held) -> None:
+        memory = self.memory
+        key = (held.book, held.side, held.group or "")
+        lives = any(
+            (other.book, other.side, other.group) == key
+            for other in memory.orders
+            if not other.is_ended
+        )
+        if not lives:
+            memory.first_fills.pop(key, None)
+
+    def _spend(self, order_id: str, notional: Fraction) -> None:
+        """Count approved raising notional; an order renewed the same day counts once."""
+        memory = self.memory
+        spent = [item for item in memory.daily_notional if item[:2] == (memory.day, order_id)]
+        largest = max([notional, *(item[2] for item in spent)])
+        memory.daily_notional = [item for item in memory.daily_notional if item not in spent]
+        memory.daily_notional.append((memory.day, order_id, largest))
+
+    def _replaced(self, order: CheckOrder) -> Held | None:
+        if order.replaces_order_id is None:
+            return None
+        old = find_order(self.memory, order.replaces_order_id)
+        return old if old is not None and old.is_open else None
 
     def _remember(self, order: CheckOrder, question: Question, *, rate_denied: bool) -> None:
         ask = Ask(
@@ -252,14 +289,12 @@ class Model:
     ) -> Question:
         memory = self.memory
         own = () if known is None else (order.order_id,)
-        replaced = None
-        if order.replaces_order_id is not None:
-            replaced = find_order(memory, order.replaces_order_id)
-        fits = replaced is not None and (replaced.book, replaced.side) == (
+        replaced = self._replaced(order)
+        if replaced is not None and (replaced.book, replaced.side) != (
             (order.strategy, order.symbol),
             order.side,
-        )
-        aside = (*own, replaced.order_id) if replaced is not None and fits else own
+        ):
+            raise ModelRefusedError(ErrorCode.INVALID_ARGUMENT)
         return Question(
             order_id=order.order_id,
             strategy=order.strategy,
@@ -270,14 +305,12 @@ class Model:
             limit_price=_exact(order.limit_price),
             stop_price=_exact(order.stop_price),
             reference_price=_exact(order.reference_price),
-            group=order.one_cancels_other_group,
+            forms=self._forms(order, known, replaced),
             store_problem=store_problem,
             store_low=store_low,
             rate=tuple(self._rate(order)),
             is_duplicate=self._is_duplicate(order),
-            held=rows(memory, aside),
             current=exposures(memory, rows(memory, own)),
-            without=exposures(memory, rows(memory, aside)),
             p=position(memory, (order.strategy, order.symbol)),
             equity=equity(memory),
             daily_used=sum(
@@ -290,6 +323,29 @@ class Model:
             ),
         )
 
+    def _forms(
+        self, order: CheckOrder, known: Held | None, replaced: Held | None
+    ) -> tuple[Form, ...]:
+        """Return how the order may count: in its group while it reduces, or as any other."""
+        memory = self.memory
+        own = () if known is None else (order.order_id,)
+        group = order.one_cancels_other_group
+        forms = []
+        if group is not None:
+            is_member = replaced is not None and replaced.group == group
+            forms.append((group, is_member))
+        forms.append((None, replaced is not None and replaced.group is None))
+        found = []
+        for name, is_aside in forms:
+            aside = own
+            root = order.order_id
+            if replaced is not None and is_aside:
+                aside = (*own, replaced.order_id)
+                root = root if name is not None else root_of(memory, replaced.order_id)
+            held = rows(memory, aside)
+            found.append(Form(held, exposures(memory, held), name, root))
+        return tuple(found)
+
     def _rate(self, order: CheckOrder) -> list[Denied]:
         memory = self.memory
         rules = memory.thresholds.order_rules
@@ -301,12 +357,12 @@ class Model:
         mine = [ask for ask in counted if ask.strategy == order.strategy]
         denied = []
         for scope, asked, limit in (
+            ("portfolio", len(counted), rules.max_orders_per_window),
             (
                 f"strategy:{order.strategy}",
                 len(mine),
                 rules.max_orders_per_window_per_strategy,
             ),
-            ("sidecar", len(counted), rules.max_orders_per_window),
         ):
             if limit is not None and asked + 1 > limit:
                 denied.append(
@@ -333,10 +389,10 @@ class Model:
     def _trade(self, report: ReportTrade) -> Answer:
         memory = self.memory
         key = (report.order_id, report.report_id)
-        self._called(report.strategy)
         if key in memory.trade_reports:
             return self._repeated(memory.trade_reports[key], report)
         memory.trade_reports[key] = copy.copy(report)
+        self._called(report.strategy)
         flags = apply_trade(memory, report)
         return Answer(flags=frozenset(flags), unsolicited="UNSOLICITED" in flags)
 
@@ -361,18 +417,23 @@ class Model:
             return replace(answer, equity=equity(memory))
         memory.account_reports[report.report_id] = report
         drift, skipped = model_account.apply_account(memory, report)
-        if report.positions_complete and report.open_orders_complete and not skipped:
+        is_whole = report.positions_complete and report.open_orders_complete
+        is_recent = (report.as_of_sequence or 0) >= memory.recovery_sequence
+        if is_whole and is_recent:
             memory.is_reconciling = memory.denies_reducing = False
         return Answer(equity=equity(memory), drift=tuple(drift), skipped=tuple(skipped))
 
-    def start_recovery(self, *, denies_reducing: bool) -> None:
+    def start_recovery(self, sequence: int, *, denies_reducing: bool) -> None:
         """Ask for a reconciliation, as a start after a lost approval does (S12.4)."""
         self.memory.is_reconciling = True
+        self.memory.stop_epoch += 1
+        self.memory.recovery_sequence = sequence
         self.memory.denies_reducing = denies_reducing
 
-    def view(self) -> dict[str, object]:
+    def view(self, *, store_problem: bool = False) -> dict[str, object]:
         """Return everything a status would show, as exact numbers."""
         memory = self.memory
+        mode = model_stops.trading_mode(memory)
         held = rows(memory)
         found = exposures(memory, held)
         positions = all_positions(memory)
@@ -388,8 +449,8 @@ class Model:
                 for book, p in books.items()
                 if p != 0 or any(row.book == book for row in held)
             },
-            "symbols": {book[1]: found.of_symbol(book[1]) for book in found.books},
-            "strategies": {book[0]: found.of_strategy(book[0]) for book in found.books},
+            "symbols": _not_zero({book[1]: found.of_symbol(book[1]) for book in found.books}),
+            "strategies": _not_zero({book[0]: found.of_strategy(book[0]) for book in found.books}),
             "portfolio": found.of_all(),
             "position count": len(found.counted),
             "equity": equity(memory),
@@ -400,7 +461,7 @@ class Model:
             "api errors": errors_in_window(memory),
             "open": memory.is_open,
             "causes": [cause.name for cause in memory.causes],
-            "mode": model_stops.trading_mode(memory),
+            "mode": "REDUCE_ONLY" if store_problem and mode == "NORMAL" else mode,
             "stop epoch": memory.stop_epoch,
             "kills": {kill.scope: (kill.mode, kill.epoch, kill.attempts) for kill in memory.kills},
             "reservations": {
@@ -408,11 +469,13 @@ class Model:
                 for order in memory.orders
                 if order.remaining > 0
             },
-            "marks": {
-                symbol: (mark.price, mark.pending) for symbol, mark in memory.marks.items()
-            },
+            "marks": {symbol: (mark.price, mark.pending) for symbol, mark in memory.marks.items()},
             "positions confirmed": memory.positions_confirmed,
         }
+
+
+def _not_zero(numbers: dict[str, Fraction]) -> dict[str, Fraction]:
+    return {name: number for name, number in numbers.items() if number != 0}
 
 
 def _exact(price: object) -> Fraction | None:

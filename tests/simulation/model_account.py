@@ -64,10 +64,6 @@ def roll(memory: Memory) -> None:
 
 def follow_peaks(memory: Memory) -> None:
     """Move the peaks and the high-water mark up to the value of now."""
-    worth = equity(memory)
-    if memory.units is None and worth is not None and worth > 0:
-        memory.units = worth
-        start_series(memory)
     value = unit_value(memory)
     if value is not None:
         for name in ("DAILY peak", "WEEKLY peak", "TOTAL"):
@@ -128,7 +124,6 @@ def apply_account(
         _positions(memory, report, skipped, drift)
     if report.open_orders_complete:
         _open_orders(memory, report, skipped, drift)
-    follow_peaks(memory)
     _flows(memory, report)
     if report.equity is not None:
         _equity(memory, report, Fraction(report.equity), drift)
@@ -151,9 +146,10 @@ def skipped_books(memory: Memory, report: ReportAccount) -> list[Book]:
     if not (report.positions_complete or report.open_orders_complete):
         return []
     as_of = report.as_of_sequence or 0
-    books = set(all_positions(memory)) | {order.book for order in memory.orders}
-    books |= {(listed.strategy, listed.symbol) for listed in report.positions}
+    books = {order.book for order in memory.orders if order.is_open}
     books |= {(listed.strategy, listed.symbol) for listed in report.open_orders}
+    if report.positions_complete:
+        books |= set(all_positions(memory)) | {order.book for order in memory.orders}
     return sorted(book for book in books if _touched_after(memory, book, as_of))
 
 
@@ -179,6 +175,7 @@ def _positions(
         drift.append(("POSITION", book, ours.get(book, ZERO), theirs))
         price = memory.marks[book[1]].price * multiplier(memory, book[1])
         memory.moves.append(Move(book, change))
+        memory.last_calls.setdefault(book[0], memory.now)
         memory.cash -= change * price
         basis = price if average is None else Fraction(average) * multiplier(memory, book[1])
         memory.trips[book] = Trip(cash=-theirs * basis)
@@ -197,32 +194,44 @@ def _open_orders(
         memory.named_ids.append(item.order_id)
         order = find_order(memory, item.order_id)
         if order is None:
-            memory.orders.append(_listed_stranger(memory, item))
+            stranger = _listed_stranger(memory, item)
+            if report.positions_complete:
+                stranger.covered_filled = stranger.filled
+            memory.orders.append(stranger)
             drift.append(("ORDER_UNKNOWN", book, item.order_id))
         elif not order.is_ended:
-            _take_listing(memory, order, item, drift)
+            _take_listing(memory, order, item, drift, covers=report.positions_complete)
     as_of = report.as_of_sequence or 0
     at = memory.times.get(as_of, 0)
     for order in memory.orders:
-        if order.is_ended or order.order_id in listed or order.book in skipped:
+        if not order.is_open or order.order_id in listed or order.book in skipped:
             continue
         expired = order.expires_at is not None and order.expires_at <= at
         if expired or any(sequence <= as_of for _, _, sequence in order.reports):
-            if order.remaining > 0:
-                drift.append(("ORDER_MISSING", order.book, order.order_id))
+            drift.append(("ORDER_MISSING", order.book, order.order_id))
             order.is_ended = True
 
 
 def _take_listing(
-    memory: Memory, order: Held, item: ReportedOrder, drift: list[tuple[object, ...]]
+    memory: Memory,
+    order: Held,
+    item: ReportedOrder,
+    drift: list[tuple[object, ...]],
+    *,
+    covers: bool,
 ) -> None:
     remaining = Fraction(item.remaining_quantity)
     filled = Fraction(item.cumulative_filled_quantity)
-    if order.remaining != remaining or order.filled != filled:
+    if not order.is_reserved:
+        drift.append(("ORDER_UNKNOWN", order.book, order.order_id))
+        order.unit_notional = _listed_stranger(memory, item).unit_notional
+    elif order.remaining != remaining:
         drift.append(("ORDER_QUANTITY", order.book, order.order_id))
-    order.quantity = filled + remaining
+    order.quantity, order.is_reserved = filled + remaining, True
     order.filled = filled
     order.listed_filled = filled
+    if covers:
+        order.covered_filled = filled
     order.reports.append(("LISTED", memory.now, memory.sequence))
 
 
@@ -267,56 +276,61 @@ def _flows(memory: Memory, report: ReportAccount) -> None:
     fresh = [flow for flow in report.cash_flows if flow.flow_id not in memory.flows]
     for flow in fresh:
         memory.flows[flow.flow_id] = Fraction(flow.amount)
-    if not fresh:
-        return
     worth = equity(memory)
-    if worth is None or memory.units is None:
-        memory.cash += amount
-        return
-    value = worth / memory.units
-    if report.equity is not None:
-        value = (Fraction(report.equity) - amount) / memory.units
-    if value <= 0:
-        _begin_again(memory, report, amount)
-        return
-    units = memory.units + sum((_units(Fraction(flow.amount), value) for flow in fresh), ZERO)
-    if units <= 0:
-        raise ModelRefusedError(ErrorCode.FAILED_PRECONDITION)
-    memory.units = units
-    memory.cash += amount
+    if worth is not None and report.equity is not None:
+        reported = Fraction(report.equity)
+        if not is_held(memory, report, worth + amount, reported):
+            worth = reported - amount
+    for flow in fresh:
+        change = Fraction(flow.amount)
+        memory.cash += change
+        if worth is None:
+            continue
+        if memory.units is not None and worth > 0:
+            units = memory.units + _units(change, worth / memory.units)
+            if worth + change <= 0:
+                raise ModelRefusedError(ErrorCode.FAILED_PRECONDITION)
+            memory.units = units
+        elif worth + change > 0:
+            if memory.units is not None:
+                memory.still_standing = {"DAILY", "WEEKLY", "TOTAL"}
+            memory.units = worth + change
+            start_series(memory)
+        worth += change
 
 
 def _units(amount: Fraction, value: Fraction) -> Fraction:
     """Return the units a flow buys, half-even at 60 digits as the page says (S2.1)."""
     context = Context(prec=60, rounding=ROUND_HALF_EVEN)
     quotient = amount / value
-    return Fraction(
-        context.divide(Decimal(quotient.numerator), Decimal(quotient.denominator))
-    )
+    return Fraction(context.divide(Decimal(quotient.numerator), Decimal(quotient.denominator)))
 
 
-def _begin_again(memory: Memory, report: ReportAccount, amount: Fraction) -> None:
-    memory.still_standing = standing(memory)
-    memory.cash += amount
-    worth = equity(memory) if report.equity is None else Fraction(report.equity)
-    memory.units = worth if worth is not None and worth > 0 else None
-    start_series(memory)
+def is_held(
+    memory: Memory, report: ReportAccount, ours: Fraction | None, reported: Fraction
+) -> bool:
+    """Say whether the reported equity is an unexplained rise that must be confirmed (S8.3)."""
+    ratio = memory.thresholds.account.equity_jump_ratio_max
+    if ratio is None or ours is None or ours <= 0 or report.has_operator_proof:
+        return False
+    held = memory.held_equity
+    is_confirmed = held is not None and memory.now - held[1] >= CONFIRM_EQUITY_NS
+    return reported > ours * (1 + Fraction(ratio)) and not is_confirmed
 
 
 def _equity(
     memory: Memory, report: ReportAccount, reported: Fraction, drift: list[tuple[object, ...]]
 ) -> None:
     ours = equity(memory)
-    ratio = memory.thresholds.account.equity_jump_ratio_max
+    if is_held(memory, report, ours, reported):
+        memory.held_equity = memory.held_equity or (reported, memory.now)
+        drift.append(("EQUITY_HELD", ours, reported))
+        return
     if ours is not None and ours != reported:
         drift.append(("EQUITY", ours, reported))
-    if ratio is not None and ours is not None and reported > ours * (1 + Fraction(ratio)):
-        held = memory.held_equity
-        is_confirmed = held is not None and memory.now - held[1] >= CONFIRM_EQUITY_NS
-        if not report.has_operator_proof and not is_confirmed:
-            memory.held_equity = held or (reported, memory.now)
-            drift.append(("EQUITY_HELD", ours, reported))
-            return
     memory.held_equity = None
     memory.cash = reported - marked_value(memory)
     memory.is_equity_known = True
+    if memory.units is None and reported > 0:
+        memory.units = reported
+        start_series(memory)

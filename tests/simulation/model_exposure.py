@@ -14,6 +14,7 @@ from tests.simulation.model_facts import (
     Book,
     Memory,
     all_positions,
+    find_order,
     higher_mark,
     multiplier,
     position,
@@ -30,7 +31,7 @@ class Row:
     quantity: Fraction
     notional: Fraction
     group: str | None
-    replaces: str | None
+    root: str
 
 
 def rows(memory: Memory, set_aside: tuple[str, ...] = ()) -> list[Row]:
@@ -43,23 +44,28 @@ def rows(memory: Memory, set_aside: tuple[str, ...] = ()) -> list[Row]:
             order.remaining,
             order.remaining * order.unit_notional,
             order.group,
-            order.replaces,
+            root_of(memory, order.order_id),
         )
         for order in memory.orders
         if order.remaining > 0 and order.order_id not in set_aside
     ]
 
 
+def root_of(memory: Memory, order_id: str) -> str:
+    """Follow an order back to the first one it replaces; a group's orders begin anew."""
+    order = find_order(memory, order_id)
+    if order is None or order.replaces is None or order.group is not None:
+        return order_id
+    old = find_order(memory, order.replaces)
+    return order_id if old is None or old.group is not None else root_of(memory, old.order_id)
+
+
 def outstanding(held: list[Row], book: Book, side: Side) -> tuple[Fraction, Fraction]:
     """Return quantity and notional outstanding on one side of a book."""
     mine = [row for row in held if row.book == book and row.side is side]
-    by_id = {row.order_id: row for row in mine}
     buckets: dict[tuple[str, str], list[Row]] = {}
     for row in mine:
-        root = row
-        while root.replaces is not None and root.replaces in by_id:
-            root = by_id[root.replaces]
-        key = ("order", root.order_id) if root.group is None else ("group", root.group)
+        key = ("order", row.root) if row.group is None else ("group", row.group)
         buckets.setdefault(key, []).append(row)
     quantity = sum((max(row.quantity for row in rows) for rows in buckets.values()), ZERO)
     notional = sum((max(row.notional for row in rows) for rows in buckets.values()), ZERO)

@@ -39,6 +39,11 @@ class Held:
     filled: Fraction = ZERO
     filled_by_reports: Fraction = ZERO
     listed_filled: Fraction = ZERO
+    covered_filled: Fraction = ZERO
+    replaced_by: str | None = None
+    carries_replaced: bool = False
+    was_rejected: bool = False
+    is_reserved: bool = True
     checked_quantity: Fraction = ZERO
     reports: list[tuple[ReportKind | str, int, int]] = field(default_factory=list)
     replaced_venue_time: int | None = None
@@ -47,6 +52,11 @@ class Held:
     def book(self) -> Book:
         """Name the book the order was approved for."""
         return (self.strategy, self.symbol)
+
+    @property
+    def is_open(self) -> bool:
+        """Say whether the order holds a reservation."""
+        return self.is_reserved and not self.is_ended
 
     @property
     def remaining(self) -> Fraction:
@@ -78,6 +88,7 @@ class Mark:
     at: int
     pending: Fraction | None = None
     pending_at: int = 0
+    pending_order: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +141,7 @@ class Memory:
     account_reports: dict[str, object] = field(default_factory=dict)
     flows: dict[str, Fraction] = field(default_factory=dict)
     covered: list[tuple[int, frozenset[Book]]] = field(default_factory=list)
+    first_fills: dict[tuple[Book, Side, str], str] = field(default_factory=dict)
     last_calls: dict[str, int] = field(default_factory=dict)
     known_symbols: set[str] = field(default_factory=set)
     cash: Fraction = ZERO
@@ -151,6 +163,7 @@ class Memory:
     stop_epoch: int = 0
     kills: list[Kill] = field(default_factory=list)
     is_reconciling: bool = False
+    recovery_sequence: int = 0
     denies_reducing: bool = False
 
 
@@ -228,8 +241,11 @@ def is_in_window(at: int, now: int, window: int) -> bool:
     return at > now - window
 
 
-def set_mark(memory: Memory, symbol: str, price: Fraction) -> None:
-    """Take a reported price as the mark, confirmed or not (S6)."""
+def set_mark(memory: Memory, symbol: str, price: Fraction, order_id: str | None = None) -> None:
+    """Take a reported price as the mark, confirmed or not (S6).
+
+    A jump by the fills of one order is never confirmed by fills of the same order.
+    """
     memory.known_symbols.add(symbol)
     mark = memory.marks.get(symbol)
     if mark is None:
@@ -241,7 +257,9 @@ def set_mark(memory: Memory, symbol: str, price: Fraction) -> None:
         memory.marks[symbol] = Mark(price, memory.now)
         return
     if mark.pending is None or abs(price - mark.pending) > ratio * mark.pending:
-        mark.pending, mark.pending_at = price, memory.now
+        mark.pending, mark.pending_at, mark.pending_order = price, memory.now, order_id
+        return
+    if order_id is not None and order_id == mark.pending_order:
         return
     if memory.now - mark.pending_at >= confirm_ns:
         memory.marks[symbol] = Mark(price, memory.now)

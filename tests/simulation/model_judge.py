@@ -44,6 +44,16 @@ class Denied:
     limit: Fraction | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Form:
+    """One way the order may count: what works beside it, and what it counts once with."""
+
+    held: list[Row]
+    without: Exposures
+    group: str | None
+    root: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
     """An order as it is judged, and the world it is judged in."""
@@ -57,14 +67,12 @@ class Question:
     limit_price: Fraction | None
     stop_price: Fraction | None
     reference_price: Fraction | None
-    group: str | None
+    forms: tuple[Form, ...]
     store_problem: bool
     store_low: bool
     rate: tuple[Denied, ...]
     is_duplicate: bool
-    held: list[Row]
     current: Exposures
-    without: Exposures
     p: Fraction
     equity: Fraction | None
     daily_used: Fraction
@@ -79,6 +87,7 @@ class Reading:
     notional: Fraction | None
     book_after: Fraction | None
     row: Row
+    form: Form
 
 
 def unit_price(memory: Memory, question: Question) -> Fraction | None:
@@ -111,25 +120,25 @@ def read(memory: Memory, question: Question) -> Reading:
     notional = None if unit is None else unit * question.quantity
     p = question.p
     closing = Side.SELL if p > 0 else Side.BUY
-    row = Row(
-        question.order_id,
-        book,
-        question.side,
-        question.quantity,
-        notional or ZERO,
-        question.group,
-        None,
-    )
-    total, _ = outstanding([*question.held, row], book, question.side)
-    if p != 0 and question.side is closing and total <= abs(p):
-        after = book_exposure(memory, [*question.held, row], book, p)
-        return Reading(True, False, notional, after, row)
-    row = replace(row, group=None)
+    for form in question.forms:
+        row = Row(
+            question.order_id,
+            book,
+            question.side,
+            question.quantity,
+            notional or ZERO,
+            form.group,
+            form.root,
+        )
+        total, _ = outstanding([*form.held, row], book, question.side)
+        if p != 0 and question.side is closing and total <= abs(p):
+            after = book_exposure(memory, [*form.held, row], book, p)
+            return Reading(True, False, notional, after, row, form)
     if notional is None:
-        return Reading(False, True, None, None, row)
-    after = book_exposure(memory, [*question.held, row], book, p)
+        return Reading(False, True, None, None, row, form)
+    after = book_exposure(memory, [*form.held, row], book, p)
     before = question.current.books.get(book, ZERO)
-    return Reading(False, after > before, notional, after, row)
+    return Reading(False, after > before, notional, after, row, form)
 
 
 def judge(memory: Memory, question: Question) -> list[Denied]:
@@ -229,9 +238,7 @@ def _order_rules(memory: Memory, question: Question, reading: Reading) -> list[D
         )
     notional, bound = reading.notional, rules.max_order_notional
     if bound is not None and notional is not None and notional > Fraction(bound):
-        denied.append(
-            Denied(DenialCode.MAX_ORDER_NOTIONAL, scope, None, notional, Fraction(bound))
-        )
+        denied.append(Denied(DenialCode.MAX_ORDER_NOTIONAL, scope, None, notional, Fraction(bound)))
     if not reading.is_reducing:
         denied += _notional_ratio(memory, question, notional)
     denied += _collar(memory, question, is_reducing=reading.is_reducing)
@@ -245,20 +252,16 @@ def _order_rules(memory: Memory, question: Question, reading: Reading) -> list[D
     if question.is_duplicate:
         denied.append(Denied(DenialCode.DUPLICATE_ORDER, "order"))
     daily = rules.max_daily_notional
-    if daily is not None and notional is not None:
+    if daily is not None and notional is not None and reading.is_raising:
         after = question.daily_used + notional
         if after > Fraction(daily):
             denied.append(
-                Denied(
-                    DenialCode.DAILY_NOTIONAL, "", question.daily_used, after, Fraction(daily)
-                )
+                Denied(DenialCode.DAILY_NOTIONAL, "", question.daily_used, after, Fraction(daily))
             )
     return denied
 
 
-def _notional_ratio(
-    memory: Memory, question: Question, notional: Fraction | None
-) -> list[Denied]:
+def _notional_ratio(memory: Memory, question: Question, notional: Fraction | None) -> list[Denied]:
     ratio = memory.thresholds.order_rules.max_order_notional_ratio
     if ratio is None or notional is None or question.equity is None or question.equity <= 0:
         return []
@@ -280,7 +283,7 @@ def _collar(memory: Memory, question: Question, *, is_reducing: bool) -> list[De
     high = mark.price * (ONE + Fraction(ratio))
     losing = limit > high if question.side is Side.BUY else limit < low
     if is_reducing:
-        is_fresh = not is_stale(memory, question.symbol)
+        is_fresh = not is_stale(memory, question.symbol) and mark.pending is None
         outside = is_fresh and losing
     else:
         outside = limit > high or limit < low
@@ -290,7 +293,7 @@ def _collar(memory: Memory, question: Question, *, is_reducing: bool) -> list[De
 def _exposure_limits(memory: Memory, question: Question, reading: Reading) -> list[Denied]:
     limits = memory.thresholds.position_limits
     book = (question.strategy, question.symbol)
-    after = with_order(memory, question.without, question.held, reading.row)
+    after = with_order(memory, reading.form.without, reading.form.held, reading.row)
     denied = []
     if reading.book_after is not None and question.equity is not None and question.equity > 0:
         own_symbol = symbol_rules(memory, question.symbol).per_symbol_ratio
@@ -327,7 +330,7 @@ def _exposure_limits(memory: Memory, question: Question, reading: Reading) -> li
             limit = Fraction(ratio) * question.equity
             if projected > limit:
                 denied.append(Denied(code, scope, before, projected, limit))
-    adds = book[1] in after.counted and book[1] not in question.without.counted
+    adds = book[1] in after.counted and book[1] not in question.current.counted
     if adds and len(after.counted) > limits.max_positions:
         denied.append(Denied(DenialCode.POSITION_COUNT, "portfolio"))
     return denied

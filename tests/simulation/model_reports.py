@@ -33,24 +33,28 @@ def apply_trade(memory: Memory, report: ReportTrade) -> set[str]:
         memory.orders.append(order)
     if order.is_stranger:
         flags.add("UNSOLICITED")
-    contradicts = not order.is_stranger and (
-        report.strategy,
-        report.symbol,
-        report.side,
-    ) != (order.strategy, order.symbol, order.side)
-    if contradicts:
-        flags.add("CONTRADICTS_APPROVAL")
+    contradicts = (report.strategy, report.symbol, report.side) != (
+        order.strategy,
+        order.symbol,
+        order.side,
+    )
     order.reports.append((report.kind, memory.now, memory.sequence))
     _count(memory, report.kind)
+    if contradicts:
+        flags.add("CONTRADICTS_APPROVAL")
+        if report.kind is ReportKind.FILLED:
+            _fill(memory, order, report, contradicts=True)
+        return flags
     if report.kind is ReportKind.FILLED:
-        flags |= _fill(memory, order, report, contradicts=contradicts)
+        flags |= _fill(memory, order, report, contradicts=False)
     elif report.kind is ReportKind.REPLACED:
         flags |= _replaced(memory, order, report)
     elif report.kind is ReportKind.ACCEPTED:
         flags |= _accepted(memory, order, report)
-    elif report.kind in TERMINAL or report.order_done:
+    elif report.kind in TERMINAL:
+        order.was_rejected = report.kind is ReportKind.REJECTED and not order.is_ended
         order.is_ended = True
-    if not contradicts and report.order_done:
+    if report.order_done:
         order.is_ended = True
     return flags
 
@@ -69,6 +73,7 @@ def _stranger(memory: Memory, report: ReportTrade) -> Held:
         expires_at=None,
         epoch=memory.stop_epoch,
         is_stranger=True,
+        is_reserved=False,
     )
 
 
@@ -89,37 +94,70 @@ def _unit(memory: Memory, symbol: str, price: Fraction) -> Fraction:
 def _accepted(memory: Memory, order: Held, report: ReportTrade) -> set[str]:
     if order.is_ended:
         return {"AFTER_END"}
-    if order.is_stranger and order.quantity == 0 and report.new_quantity is not None:
-        if report.new_limit_price is None:
-            return set()
-        order.quantity = Fraction(report.new_quantity)
-        order.unit_notional = _unit(memory, order.symbol, Fraction(report.new_limit_price))
+    if not order.is_reserved:
+        _reserve_stranger(memory, order, report)
     return set()
 
 
+def _reserve_stranger(memory: Memory, order: Held, report: ReportTrade) -> None:
+    if report.new_quantity is None or report.new_limit_price is None:
+        return
+    order.is_reserved = True
+    order.quantity = Fraction(report.new_quantity)
+    order.unit_notional = _unit(memory, order.symbol, Fraction(report.new_limit_price))
+    order.is_ended = order.filled >= order.quantity
+
+
+def _successor(memory: Memory, order: Held) -> Held | None:
+    found = None if order.replaced_by is None else find_order(memory, order.replaced_by)
+    return found if found is not None and not found.is_ended else None
+
+
 def _replaced(memory: Memory, order: Held, report: ReportTrade) -> set[str]:
-    flags: set[str] = set()
+    old = None if order.replaces is None else find_order(memory, order.replaces)
     if order.is_ended:
+        if old is not None and not order.was_rejected:
+            old.is_ended = True
         return {"AFTER_END"}
     if report.venue_time is not None:
         newest = order.replaced_venue_time
         if newest is not None and report.venue_time < newest:
             return {"OLDER_REPLACE"}
         order.replaced_venue_time = report.venue_time
-    old = None if order.replaces is None else find_order(memory, order.replaces)
-    if old is not None:
-        old.is_ended = True
-    for other in memory.orders:
-        if other.replaces == order.order_id and not other.is_ended:
-            other.is_ended = True
-    if report.new_quantity is None:
-        return flags
-    quantity = Fraction(report.new_quantity)
-    if quantity > order.checked_quantity:
-        flags.add("OVER_APPROVED")
-    order.quantity = quantity
+    if not order.is_reserved:
+        _reserve_stranger(memory, order, report)
+        return set()
+    return _change(memory, order, report, old)
+
+
+def _change(memory: Memory, order: Held, report: ReportTrade, old: Held | None) -> set[str]:
+    flags: set[str] = set()
+    quantity = None if report.new_quantity is None else Fraction(report.new_quantity)
+    successor = _successor(memory, order)
+    if quantity is not None and not order.is_stranger:
+        approved = [order.checked_quantity, order.quantity]
+        if successor is not None:
+            approved.append(successor.checked_quantity)
+        if quantity > max(approved):
+            flags.add("OVER_APPROVED")
+    unit = order.unit_notional
     if report.new_limit_price is not None:
-        order.unit_notional = _unit(memory, order.symbol, Fraction(report.new_limit_price))
+        unit = _unit(memory, order.symbol, Fraction(report.new_limit_price))
+    if old is not None and not order.carries_replaced:
+        if quantity is not None:
+            order.carries_replaced = True
+            old.replaced_by = order.order_id
+            _count_fill(order, old.filled)
+        old.is_ended = True
+    elif successor is not None:
+        quantity = successor.quantity if quantity is None else quantity
+        unit = successor.unit_notional if report.new_limit_price is None else unit
+        successor.is_ended = True
+        memory.named_ids.append(successor.order_id)
+        successor.reports.append(("REPLACED", memory.now, memory.sequence))
+    order.unit_notional = unit
+    if quantity is not None:
+        order.quantity = quantity
     return flags
 
 
@@ -127,49 +165,71 @@ def _fill(memory: Memory, order: Held, report: ReportTrade, *, contradicts: bool
     assert report.fill_quantity is not None
     assert report.fill_price is not None
     flags: set[str] = set()
-    quantity = Fraction(report.fill_quantity)
-    moving = quantity
+    quantity = moving = Fraction(report.fill_quantity)
     if not contradicts:
-        moving = _count_fill(order, quantity)
-        if order.is_ended and not order.is_stranger:
+        before = order.filled_by_reports
+        moving -= _inside(before, quantity, order.covered_filled)
+        if order.is_ended:
             flags.add("FILLED_AFTER_END")
+        outside = _count_fill(order, quantity)
         if order.filled > order.quantity and not order.is_stranger:
             flags.add("OVERFILLED")
         if _is_second_of_group(memory, order):
             flags.add("GROUP_FILLED_TWICE")
-        if order.quantity > 0 and order.filled >= order.quantity:
-            order.is_ended = True
+        _end_if_full(order)
+        _carry(memory, order, outside)
     book = (report.strategy, report.symbol)
     if report.venue_time is not None and _is_covered(memory, book, report.venue_time):
-        flags.add("COVERED_BY_ACCOUNT_REPORT")
         moving = ZERO
+    if moving < quantity:
+        flags.add("COVERED_BY_ACCOUNT_REPORT")
     move_book(memory, book, report, moving)
-    memory.fills.append((book, memory.sequence, order.order_id))
-    set_mark(memory, report.symbol, Fraction(report.fill_price))
+    if moving > 0:
+        memory.fills.append((book, memory.sequence, order.order_id))
+        set_mark(memory, report.symbol, Fraction(report.fill_price), order.order_id)
     return flags
 
 
+def _inside(before: Fraction, quantity: Fraction, listed: Fraction) -> Fraction:
+    return max(ZERO, min(before + quantity, listed) - before)
+
+
+def _end_if_full(order: Held) -> None:
+    if order.is_open and order.filled >= order.quantity:
+        order.is_ended = True
+
+
+def _carry(memory: Memory, order: Held, quantity: Fraction) -> None:
+    """Count a late fill of a replaced order in the one that runs on under the new id."""
+    new = None if order.replaced_by is None else find_order(memory, order.replaced_by)
+    if new is not None and new.carries_replaced and quantity > 0:
+        outside = _count_fill(new, quantity)
+        if not new.is_ended:
+            _end_if_full(new)
+        _carry(memory, new, outside)
+
+
 def _count_fill(order: Held, quantity: Fraction) -> Fraction:
-    """Return the part of the fill that moves the position: what the venue has not listed yet."""
-    before = order.filled_by_reports
+    """Count a fill once; return the part that no listed quantity held already."""
+    outside = quantity - _inside(order.filled_by_reports, quantity, order.listed_filled)
     order.filled_by_reports += quantity
-    inside = max(ZERO, min(order.filled_by_reports, order.listed_filled) - before)
-    order.filled += quantity - inside
-    return quantity - inside
+    order.filled += outside
+    return outside
 
 
 def _is_second_of_group(memory: Memory, order: Held) -> bool:
-    return order.group is not None and any(
-        other.group == order.group and other.book == order.book and other.filled > 0
-        for other in memory.orders
-        if other is not order
-    )
+    if order.group is None:
+        return False
+    key = (order.book, order.side, order.group)
+    return memory.first_fills.setdefault(key, order.order_id) != order.order_id
 
 
 def _is_covered(memory: Memory, book: Book, venue_time: int) -> bool:
-    return any(
-        venue_time <= as_of and book not in skipped for as_of, skipped in memory.covered
-    )
+    """Say whether the last account report that replaced the book held this fill already."""
+    for as_of, skipped in reversed(memory.covered):
+        if book not in skipped:
+            return venue_time <= as_of
+    return False
 
 
 def move_book(memory: Memory, book: Book, report: ReportTrade, moving: Fraction) -> None:
@@ -180,18 +240,20 @@ def move_book(memory: Memory, book: Book, report: ReportTrade, moving: Fraction)
     before = position(memory, book)
     memory.cash -= fee
     trip = memory.trips.setdefault(book, Trip())
-    trip.cash -= fee
     if moving == 0:
+        if before != 0:
+            trip.cash -= fee
+        elif report.realized_pnl is not None:
+            count_result(memory, Fraction(report.realized_pnl))
         return
+    trip.cash -= fee
     fee_quantity = Fraction(report.fee_quantity or 0)
     memory.cash -= sign * moving * price
     after = before + sign * moving - fee_quantity
     memory.moves.append(Move(book, after - before))
     is_reducing = before * sign < 0
     if is_reducing:
-        trip.realized.append(
-            None if report.realized_pnl is None else Fraction(report.realized_pnl)
-        )
+        trip.realized.append(None if report.realized_pnl is None else Fraction(report.realized_pnl))
     flips = before * after < 0
     if not flips:
         trip.cash -= sign * moving * price
@@ -208,11 +270,16 @@ def _close_trip(memory: Memory, book: Book, trip: Trip) -> None:
     result = trip.cash
     if trip.realized and len(given) == len(trip.realized):
         result = sum(given, ZERO)
+    count_result(memory, result)
+    memory.trips[book] = Trip()
+
+
+def count_result(memory: Memory, result: Fraction) -> None:
+    """Count a round trip: a loss lengthens the streak, a win ends it, break-even is neutral."""
     if result < 0:
         memory.losses += 1
     elif result > 0:
         memory.losses = 0
-    memory.trips[book] = Trip()
 
 
 def failed_in_window(memory: Memory) -> int:

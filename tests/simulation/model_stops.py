@@ -41,10 +41,11 @@ def watch(memory: Memory, *, unsolicited: bool = False) -> None:
 def _reached(memory: Memory, *, unsolicited: bool) -> Iterable[str]:
     breaker = memory.thresholds.circuit_breaker
     worth = equity(memory)
-    for name, threshold in drawdown_thresholds(memory).items():
-        ratio = drawdown(memory, name)
+    if unsolicited and breaker.trip_on_unsolicited:
+        yield "UNSOLICITED"
+    for name in drawdown_thresholds(memory):
         is_gone = name == "TOTAL" and worth is not None and worth <= 0
-        if is_gone or (ratio is not None and ratio >= threshold):
+        if is_gone or name in standing(memory):
             yield f"{name}_DRAWDOWN"
     if memory.losses >= breaker.consecutive_losses:
         yield "CONSECUTIVE_LOSSES"
@@ -54,8 +55,6 @@ def _reached(memory: Memory, *, unsolicited: bool) -> Iterable[str]:
         yield "ORDER_FAILURES"
     if failed_in_window(memory) >= breaker.failed_trades:
         yield "FAILED_TRADES"
-    if unsolicited and breaker.trip_on_unsolicited:
-        yield "UNSOLICITED"
     if silent_strategies(memory):
         yield "BOT_SILENT"
 
@@ -93,6 +92,7 @@ def trigger(memory: Memory, command: TriggerKill) -> tuple[bool, Kill]:
             return True, kill
         memory.stop_epoch += 1
         kill.mode, kill.epoch = mode, memory.stop_epoch
+        kill.attempts += 1
         return False, kill
     memory.stop_epoch += 1
     kill = Kill(scope, mode, memory.stop_epoch)
@@ -103,7 +103,7 @@ def trigger(memory: Memory, command: TriggerKill) -> tuple[bool, Kill]:
 def _named(memory: Memory, command: ResetKill | EaseKill | ResetAll) -> list[Kill]:
     kills = [kill for kill in memory.kills if command.scope in (None, kill.scope)]
     expected = command.expected_epoch
-    if kills and expected is not None and expected != max(kill.epoch for kill in kills):
+    if expected is not None and expected != max((kill.epoch for kill in kills), default=None):
         raise ModelRefusedError(ErrorCode.ABORTED)
     return kills
 
@@ -128,10 +128,10 @@ def check_breaker_reset(memory: Memory, rebase: tuple[Drawdown, ...]) -> None:
     """Refuse a reset that would hide a loss (S9)."""
     worth = equity(memory)
     stands = standing(memory)
-    if any(name.value not in stands for name in rebase):
-        raise ModelRefusedError(ErrorCode.INVALID_ARGUMENT)
     if worth is not None and worth <= 0:
         raise ModelRefusedError(ErrorCode.FAILED_PRECONDITION)
+    if any(name.value not in stands for name in rebase):
+        raise ModelRefusedError(ErrorCode.INVALID_ARGUMENT)
     if stands - {name.value for name in rebase}:
         raise ModelRefusedError(ErrorCode.FAILED_PRECONDITION)
 

@@ -1,0 +1,318 @@
+"""Runs the same commands through the core and through the model, and compares all they say.
+
+Rules:
+- After every command the answers and the whole view are compared; the first difference ends a run
+  and carries its seed, its step and the commands that led there.
+- At random moments, and at the end, the journal is replayed and must give the very same state.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from fractions import Fraction
+from random import Random
+from typing import Any
+
+from sidecar.core import commands, engine, views
+from sidecar.core.answers import (
+    AccountAnswer,
+    ApiErrorAnswer,
+    KillAnswer,
+    OrderDecision,
+    RecoveryState,
+    StartAnswer,
+    StatusView,
+    TradeAnswer,
+)
+from sidecar.core.calendar import UtcCalendar
+from sidecar.core.denial import CallRefused, DenialCode
+from sidecar.core.judgement import Conditions
+from sidecar.core.thresholds import Thresholds
+from tests.core.harness import NOON, Desk
+from tests.simulation.generator import Generator, draw_thresholds
+from tests.simulation.model import Answer, Model
+
+NUMBERED = {
+    DenialCode.SYMBOL_EXPOSURE,
+    DenialCode.STRATEGY_EXPOSURE,
+    DenialCode.PORTFOLIO_EXPOSURE,
+}
+STARTS = (commands.ResetKill, commands.EaseKill, commands.ResetBreaker, commands.ResetAll)
+TOLERANCE = Fraction(1, 10**30)
+ROUNDED = Fraction(1, 10**6)
+
+
+@dataclass(slots=True)
+class Coverage:
+    """What a campaign has reached."""
+
+    commands: int = 0
+    codes: Counter[str] = field(default_factory=Counter)
+    causes: Counter[str] = field(default_factory=Counter)
+    flags: Counter[str] = field(default_factory=Counter)
+    refusals: Counter[str] = field(default_factory=Counter)
+    kinds: Counter[str] = field(default_factory=Counter)
+
+
+class DifferenceError(AssertionError):
+    """The core and the model said different things."""
+
+
+class Pair:
+    """The core behind a desk, and the model, told the same."""
+
+    def __init__(self, thresholds: Thresholds, now: int = NOON) -> None:
+        """Start both with the same rules."""
+        self.desk = Desk(equity=None, now=now, **_sections(thresholds))
+        self.model = Model(thresholds, now)
+        self.model.memory.times[1] = now
+        self.coverage = Coverage()
+        self._causes_seen: set[str] = set()
+
+    def start_recovery(self, *, denies_reducing: bool) -> None:
+        """Begin both as after a reboot that may have lost approvals (S12.4)."""
+        self.desk.turn(
+            lambda state, conditions: engine.start_recovery(
+                state,
+                conditions,
+                recovery=RecoveryState.RECONCILE,
+                detail="rebooted",
+                way_out="reconcile",
+                denies_reducing=denies_reducing,
+            )
+        )
+        self.model.memory.times[self.desk.sequence] = self.desk.now
+        self.model.start_recovery(self.desk.sequence, denies_reducing=denies_reducing)
+
+    def step(
+        self, command: object, now: int, *, store_problem: bool = False, store_low: bool = False
+    ) -> tuple[Any, Answer]:
+        """Tell both one command and compare what they say and what they then know."""
+        desk = self.desk
+        desk.now = now
+        desk.conditions = Conditions(
+            store_problem="full" if store_problem else None,
+            store_low=store_low,
+            calendar=UtcCalendar(),
+        )
+        before = desk.sequence
+        desk.tick()
+        for sequence in range(before + 1, desk.sequence + 1):
+            self.model.memory.times[sequence] = now
+        core: Any
+        sequence = desk.sequence + 1
+        try:
+            core = _run(desk, command)
+        except CallRefused as refused:
+            core = refused
+        model = self.model.step(
+            command,
+            now,
+            sequence=sequence,
+            store_problem=store_problem,
+            store_low=store_low,
+        )
+        if desk.sequence < sequence:
+            self.model.memory.times.pop(sequence, None)
+        differences = compare_answers(core, model) + self.compare_views()
+        self._cover(command, core)
+        if differences:
+            raise DifferenceError("\n".join(differences))
+        return core, model
+
+    def compare_views(self) -> list[str]:
+        """Name every number of the status that differs."""
+        status = views.status(self.desk.state, self.desk.now, self.desk.conditions)
+        core, model = (
+            view_of(status, self.desk),
+            self.model.view(store_problem=self.desk.conditions.store_problem is not None),
+        )
+        return [
+            f"view {name}: core {core[name]!r}, model {model[name]!r}"
+            for name in model
+            if not _same(core[name], model[name], ROUNDED if name == "drawdowns" else TOLERANCE)
+        ]
+
+    def _cover(self, command: object, core: Any) -> None:  # noqa: ANN401 - any answer
+        cover = self.coverage
+        cover.commands += 1
+        name = type(command).__name__
+        if isinstance(command, commands.ReportTrade):
+            name = f"{name} {command.kind}"
+        cover.kinds[name] += 1
+        if isinstance(core, CallRefused):
+            cover.refusals[f"{type(command).__name__} {core.reason}"] += 1
+        if isinstance(core, OrderDecision):
+            cover.codes.update(violation.code.value for violation in core.violations)
+            cover.codes["replayed" if core.replayed else core.verdict.value] += 1
+        if isinstance(core, TradeAnswer) and not core.duplicate:
+            cover.flags.update(core.flags)
+        causes = {cause.cause for cause in self.desk.state.breaker.causes}
+        cover.causes.update(causes - self._causes_seen)
+        self._causes_seen = causes
+
+
+def _run(desk: Desk, command: object) -> Any:  # noqa: ANN401 - each command has its own answer
+    if isinstance(command, STARTS):
+        return desk._start(command)  # noqa: SLF001 - the desk's own door for a start of any kind
+    return desk.run(command)
+
+
+def _sections(thresholds: Thresholds) -> Any:  # noqa: ANN401 - the sections by their names
+    return {name: getattr(thresholds, name) for name in Thresholds.__slots__}
+
+
+def _same(core: object, model: object, tolerance: Fraction = TOLERANCE) -> bool:
+    if isinstance(core, dict) and isinstance(model, dict):
+        return core.keys() == model.keys() and all(
+            _same(core[key], model[key], tolerance) for key in core
+        )
+    if isinstance(core, Fraction) and isinstance(model, Fraction):
+        return abs(core - model) <= tolerance
+    if isinstance(core, tuple) and isinstance(model, tuple):
+        return len(core) == len(model) and all(map(_same, core, model))
+    return core == model
+
+
+def _exact(value: object) -> Any:  # noqa: ANN401 - None or a fraction
+    return None if value is None else Fraction(value)  # type: ignore[call-overload]
+
+
+def view_of(status: StatusView, desk: Desk) -> dict[str, object]:
+    """Return the core's status in the model's words."""
+    triggers = {item.name: item.observed for item in status.breaker.triggers}
+    orders = views.list_orders(desk.state, None, None, desk.now)
+    return {
+        "books": {
+            (item.strategy, item.symbol): tuple(
+                Fraction(number)
+                for number in (
+                    item.quantity,
+                    item.working_buy_quantity,
+                    item.working_buy_notional,
+                    item.working_sell_quantity,
+                    item.working_sell_notional,
+                    item.exposure,
+                )
+            )
+            for item in status.limits.positions
+        },
+        "symbols": {item.name: Fraction(item.exposure) for item in status.limits.symbols},
+        "strategies": {
+            item.name: Fraction(item.exposure) for item in status.limits.strategies if item.exposure
+        },
+        "portfolio": Fraction(status.limits.portfolio.exposure),
+        "position count": status.limits.position_count,
+        "equity": _exact(status.account.equity),
+        "units": _exact(status.account.units),
+        "drawdowns": {item.drawdown: _exact(item.ratio) for item in status.account.drawdowns},
+        "losses": triggers["CONSECUTIVE_LOSSES"],
+        "failures": triggers["ORDER_FAILURES"],
+        "failed trades": triggers["FAILED_TRADES"],
+        "api errors": triggers["API_ERRORS"],
+        "open": status.breaker.is_open,
+        "causes": [cause.cause for cause in status.breaker.causes],
+        "mode": status.mode.value,
+        "stop epoch": status.stop_epoch,
+        "kills": {
+            item.scope: (item.mode, item.epoch, item.attempts) for item in status.activations
+        },
+        "reservations": {
+            item.order_id: (Fraction(item.remaining_quantity), Fraction(item.filled_quantity))
+            for item in orders
+            if item.remaining_quantity
+        },
+        "marks": {
+            item.symbol: (Fraction(item.price), _exact(item.unconfirmed_price))
+            for item in status.account.marks
+        },
+        "positions confirmed": status.account.positions_confirmed,
+    }
+
+
+def compare_answers(core: Any, model: Answer) -> list[str]:  # noqa: ANN401 - any answer
+    """Name every part of the answers that differs."""
+    ours = facts_of(core)
+    theirs = {name: getattr(model, name) for name in ours if name != "violations"}
+    if "violations" in ours:
+        theirs["violations"] = [_violation(item) for item in model.violations]
+    if "drift" in ours:
+        theirs["drift"] = tuple(sorted(str(item[0]) for item in model.drift))
+    if model.refused is not None and not isinstance(core, CallRefused):
+        return [f"answer: core {core!r}, model refused {model.refused}"]
+    return [
+        f"answer {name}: core {ours[name]!r}, model {theirs[name]!r}"
+        for name in ours
+        if not _same(ours[name], theirs[name])
+    ]
+
+
+def _violation(item: Any) -> tuple[object, ...]:  # noqa: ANN401 - the core's or the model's
+    if item.code not in NUMBERED:
+        return (item.code.value,)
+    numbers = (item.observed, item.projected, item.limit)
+    return (item.code.value, item.scope, *map(_exact, numbers))
+
+
+def facts_of(core: Any) -> dict[str, object]:  # noqa: ANN401 - any answer
+    """Return what is compared of the core's answer, by the names of the model's."""
+    if isinstance(core, CallRefused):
+        return {"refused": core.code}
+    if isinstance(core, OrderDecision):
+        return {
+            "verdict": core.verdict.value,
+            "layer": core.layer,
+            "violations": [_violation(item) for item in core.violations],
+            "approvable": Fraction(core.approvable_quantity),
+            "replayed": core.replayed,
+            "durable": core.durable,
+            "expires_at": core.expires_at,
+        }
+    if isinstance(core, TradeAnswer):
+        facts: dict[str, object] = {"duplicate": core.duplicate}
+        if not core.duplicate:
+            facts |= {"unsolicited": core.unsolicited, "flags": frozenset(core.flags)}
+        return facts
+    if isinstance(core, ApiErrorAnswer):
+        return {"duplicate": core.duplicate, "errors_in_window": core.errors_in_window}
+    if isinstance(core, AccountAnswer):
+        return {
+            "duplicate": core.duplicate,
+            "equity": _exact(core.equity),
+            "drift": tuple(sorted(item.kind for item in core.drift)),
+            "skipped": tuple(sorted((item.strategy, item.symbol) for item in core.skipped_books)),
+        }
+    if isinstance(core, KillAnswer):
+        return {
+            "already_active": core.already_active,
+            "epoch": core.activation.epoch,
+            "attempts": core.activation.attempts,
+        }
+    assert isinstance(core, StartAnswer)
+    return {"changed": core.changed}
+
+
+def run_world(seed: int, steps: int, coverage: Coverage | None = None) -> Pair:
+    """Drive one small world; raise DifferenceError with everything needed to see it again."""
+    chance = Random(seed)
+    pair = Pair(draw_thresholds(chance))
+    if coverage is not None:
+        pair.coverage = coverage
+    generator = Generator(seed, lambda: pair.model.memory)
+    if chance.random() < 0.15:
+        pair.start_recovery(denies_reducing=chance.random() < 0.5)
+    now = NOON + chance.choice([0, 5 * 86_400, 4 * 86_400]) * 1_000_000_000
+    trail: list[str] = []
+    for step in range(steps):
+        now = generator.next_now(now)
+        command = generator.next_command()
+        problem, low = chance.random() < 0.02, chance.random() < 0.02
+        trail.append(f"{now - NOON} {command!r} {problem} {low}")
+        try:
+            pair.step(command, now, store_problem=problem, store_low=low)
+            if chance.random() < 0.01:
+                pair.desk.restart(from_snapshot=chance.random() < 0.5)
+        except Exception as error:
+            shown = "\n".join(trail[-6:])
+            raise DifferenceError(f"seed {seed}, step {step}:\n{shown}\n{error!r}") from error
+    pair.desk.assert_replays()
+    return pair
