@@ -138,20 +138,6 @@ def test_an_order_replaced_in_place_within_its_check_is_not_over_approved() -> N
     assert desk.book().buy_quantity == 11
 
 
-def test_an_order_approved_anew_joins_what_replaces_it() -> None:
-    """Released, approved again, and its replacement renewed: the two count once again (S4.10)."""
-    desk = desk_with_mark()
-    desk.approve("BUY", 10, 100, order_id="old")
-    desk.approve("BUY", 12, 100, order_id="new", replaces="old")
-    desk.release("old")
-    desk.approve("BUY", 10, 100, order_id="old")
-    assert desk.book().buy_quantity == 22
-    desk.advance(11)
-    desk.approve("BUY", 12, 100, order_id="new", replaces="old")
-    assert desk.book().buy_quantity == 12
-    desk.assert_replays()
-
-
 def test_among_replaced_the_greatest_venue_time_wins_then_the_last_received() -> None:
     """An older REPLACED changes nothing; of equal times the last received counts (S7.3)."""
     desk = desk_with_mark()
