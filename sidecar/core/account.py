@@ -122,14 +122,18 @@ def rebase(state: State, drawdowns: tuple[Drawdown, ...]) -> None:
 
 
 def apply_period_started(state: State, event: PeriodStarted) -> None:
-    """Anchor the new day (and week) at the last value known before it."""
+    """Anchor the new day (and week) at the last value known before it.
+
+    A value at or below zero anchors nothing: the last positive one stays, and with it the
+    drawdown that stands against it. [equity was 0 at midnight, and dividing by it ended the turn]
+    """
     account = state.account
     account.day, account.week = event.day, event.week
     account.day_ends_at = event.day_ends_at
     if event.is_new_day:
         account.daily_notional = ZERO
     equity, units = account.equity, account.units
-    if equity is None or units is None:
+    if equity is None or units is None or equity <= ZERO:
         return
     if event.is_new_day:
         account.day_anchor = Anchor(equity=equity, units=units)

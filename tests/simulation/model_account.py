@@ -54,11 +54,11 @@ def roll(memory: Memory) -> None:
     value = unit_value(memory)
     if memory.day != day:
         memory.day = day
-        if value is not None:
+        if value is not None and value > 0:
             memory.anchors["DAILY"] = memory.anchors["DAILY peak"] = value
     if memory.week != name:
         memory.week = name
-        if value is not None:
+        if value is not None and value > 0:
             memory.anchors["WEEKLY"] = memory.anchors["WEEKLY peak"] = value
 
 

@@ -1,7 +1,8 @@
 """Differences the campaigns found between the core and the page, each as its smallest case."""
 
-from sidecar.core.thresholds import CircuitBreakerThresholds, OrderRules
-from tests.core.harness import Desk, codes
+from sidecar.core import views
+from sidecar.core.thresholds import OrderRules
+from tests.core.harness import DAY, Desk, codes
 
 
 def test_two_legs_marked_in_one_report_make_no_high_water_mark_between_them() -> None:
@@ -17,8 +18,27 @@ def test_two_legs_marked_in_one_report_make_no_high_water_mark_between_them() ->
 def test_both_broken_order_rates_are_listed() -> None:
     """Every violation inside the deciding layer is listed: each rate by its own scope (S4, S5)."""
     rules = OrderRules(max_orders_per_window=1, max_orders_per_window_per_strategy=1)
-    desk = Desk(marks={"X": 10}, order_rules=rules, circuit_breaker=CircuitBreakerThresholds())
+    desk = Desk(marks={"X": 10}, order_rules=rules)
     desk.approve("BUY", 1, 10)
     decision = desk.check("BUY", 2, 10)
     assert codes(decision) == ["ORDER_RATE", "ORDER_RATE"]
     assert [item.scope for item in decision.violations] == ["portfolio", "strategy:alpha"]
+
+
+def test_a_day_that_begins_at_zero_equity_can_be_looked_at_and_lived_through() -> None:
+    """A value <= 0 anchors no day: the drawdown that stood goes on standing (S8.4, S9)."""
+    desk = Desk(equity=1000)
+    desk.account(equity=0)
+    desk.now += DAY
+    desk.api_error()
+    desk.account(equity=1000)
+    status = views.status(desk.state, desk.now, desk.conditions)
+    assert [item.ratio for item in status.account.drawdowns] == [0, 0, 0]
+    desk.account(equity=-5)
+    desk.now += 7 * DAY
+    desk.api_error()
+    desk.account(equity=500)
+    assert [
+        trigger.is_standing
+        for trigger in views.status(desk.state, desk.now, desk.conditions).breaker.triggers[:3]
+    ] == [True, True, True]
