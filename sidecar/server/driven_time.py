@@ -1,6 +1,7 @@
 """Reads the time a call carries under a driven clock (S2.5): RFC 3339, and nothing looser.
 
-Rules: nanoseconds are kept; a leap second is refused.
+Rules: nanoseconds are kept; a leap second is refused, and so is a time after 2255, which the clock
+could never leave again.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from typing import Final
+
+from sidecar.clock import TIME_NS_MAX
 
 TIME_KEY: Final = "haltline-time"
 _DAY_SECONDS: Final = 86_400
@@ -33,10 +36,14 @@ def read_rfc3339(text: str) -> int:
     if since.days < 0:
         raise _no_time(text)
     whole = since.days * _DAY_SECONDS + since.seconds
-    return whole * _SECOND_NS + int((fraction or "").ljust(9, "0"))
+    time_ns = whole * _SECOND_NS + int((fraction or "").ljust(9, "0"))
+    if time_ns > TIME_NS_MAX:
+        raise _no_time(text)
+    return time_ns
 
 
 def _no_time(text: str) -> ValueError:
     return ValueError(
-        f"must be an RFC 3339 time from 1970 on, such as 2007-01-03T14:30:00Z, was {text[:40]!r}"
+        "must be an RFC 3339 time from 1970 to 2255, such as 2007-01-03T14:30:00Z, "
+        f"was {text[:40]!r}"
     )

@@ -41,6 +41,8 @@ def test_a_time_is_read_to_the_nanosecond(text: str, expected: int) -> None:
         "\u0662007-01-03T14:30:00Z",
         "2007-01-03T14:30:00+24:00",
         "0001-01-01T00:00:00+23:59",
+        "2256-01-01T00:00:00Z",
+        "9999-12-31T23:59:59Z",
     ],
 )
 def test_what_is_no_time_is_refused(text: str) -> None:
