@@ -9,24 +9,21 @@ Rules:
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from haltline.v1 import status_pb2
 
 from sidecar.cli.failures import CommandFailed, Exit
 from sidecar.cli.options import printable
 from sidecar.clock import format_rfc3339
-from sidecar.core import engine, views
+from sidecar.core import views
 from sidecar.core.judgement import Conditions
 from sidecar.core.state import State
 from sidecar.service.facts import ServiceStatus, StoreStatus
 from sidecar.service.kill_file import KillFile
-from sidecar.service.records import RecordError, decode_record, decode_snapshot
-from sidecar.store.errors import StoreDamagedError, StoreError, StoreHeldError, StoreMissingError
+from sidecar.service.opening import read_state
+from sidecar.store.errors import StoreError, StoreHeldError, StoreMissingError
 from sidecar.store.read_only import ReadOnlyStore, open_read_only
 from sidecar.wire import status_message
-
-_UNREADABLE: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,26 +60,9 @@ def read_stopped(directory: Path, failure: CommandFailed) -> Stopped:
 
 def _replay(store: ReadOnlyStore) -> tuple[State, str]:
     """Return the state after the last record that can be read, and why not further."""
-    state = _snapshot_state(store)
-    sequence = state.last_sequence
-    try:
-        for sequence, payload in store.read(state.last_sequence + 1):
-            record = decode_record(payload)
-            engine.replay(state, sequence, record.time, record.events)
-    except (StoreDamagedError, RecordError, *_UNREADABLE) as error:
-        return state, f"record {sequence} cannot be read: {error}"
-    return state, "" if store.damage is None else store.damage.what
-
-
-def _snapshot_state(store: ReadOnlyStore) -> State:
-    found = store.latest_snapshot()
-    if found is None:
-        return State()
-    try:
-        state = decode_snapshot(found[1])
-    except RecordError:
-        return State()  # costs time, not truth: the journal is read from its start
-    return state if state.last_sequence == found[0] <= store.last_sequence else State()
+    read = read_state(store)
+    damage = read.damage or store.damage
+    return read.state, "" if damage is None else f"record {damage.sequence}: {damage.what}"
 
 
 def _facts(store: ReadOnlyStore, state: State, damage: str, directory: Path) -> ServiceStatus:
