@@ -184,7 +184,7 @@ def apply_cash_flowed(state: State, event: CashFlowed) -> None:
     """Move cash and units; anchors stay, so no drawdown changes."""
     account = state.account
     account.cash += event.amount
-    account.flows[event.flow_id] = str(event.amount)
+    account.flows[event.flow_id] = format_decimal(event.amount)
     if event.units is not None:
         account.units = event.units
     if event.is_new_series:

@@ -230,8 +230,10 @@ def _replace_positions(
     state = turn.state
     reported = {(p.strategy, p.symbol): p for p in report.positions}
     books = {(b.strategy, b.symbol): b for b in state.book_list}
+    # A book that only a listed order names was flat at the venue's time, like any unnamed one.
+    listed = [(order.strategy, order.symbol) for order in report.open_orders]
     drift = []
-    for key in list(dict.fromkeys([*books, *reported])):
+    for key in list(dict.fromkeys([*books, *reported, *listed])):
         book, position = books.get(key), reported.get(key)
         if book is not None and book.touched_sequence > (report.as_of_sequence or 0):
             skipped[key] = None

@@ -92,7 +92,9 @@ def _inside(before: Decimal, quantity: Decimal, listed: Decimal) -> Decimal:
 def find_flags(state: State, record: OrderRecord | None, report: ReportTrade) -> tuple[str, ...]:
     """Return what is odd about a report, in a fixed order (S7)."""
     if record is None:
-        return ("UNSOLICITED",)
+        is_fill = report.kind is ReportKind.FILLED
+        is_covered = is_fill and not moving_quantity(state, None, report)
+        return ("UNSOLICITED", "COVERED_BY_ACCOUNT_REPORT") if is_covered else ("UNSOLICITED",)
     flags = [] if record.is_approved else ["UNSOLICITED"]
     if is_contradicting(record, report):
         return (*flags, "CONTRADICTS_APPROVAL")

@@ -1,6 +1,9 @@
 """Differences the campaigns found between the core and the page, each as its smallest case."""
 
+from decimal import Decimal
+
 from sidecar.core import views
+from sidecar.core.commands import ReportedOrder, Side
 from sidecar.core.thresholds import OrderRules
 from tests.core.harness import DAY, Desk, codes
 
@@ -42,3 +45,28 @@ def test_a_day_that_begins_at_zero_equity_can_be_looked_at_and_lived_through() -
         trigger.is_standing
         for trigger in views.status(desk.state, desk.now, desk.conditions).breaker.triggers[:3]
     ] == [True, True, True]
+
+
+def test_a_fill_of_a_book_that_only_a_listed_order_named_is_covered() -> None:
+    """A complete report covers every book, also one it names by an open order alone (S8.2)."""
+    desk = Desk(marks={"Y": 10})
+    listed = ReportedOrder(
+        order_id="v1",
+        strategy="beta",
+        symbol="Y",
+        side=Side.SELL,
+        remaining_quantity=Decimal(4),
+        cumulative_filled_quantity=Decimal(0),
+        limit_price=Decimal(12),
+    )
+    desk.account(
+        positions=(),
+        open_orders=(listed,),
+        as_of_sequence=desk.sequence,
+        as_of_venue_time=desk.now,
+    )
+    answer = desk.fill(
+        "s1", 4, 12, strategy="beta", symbol="Y", side="SELL", venue_time=desk.now - 1
+    )
+    assert answer.flags == ("UNSOLICITED", "COVERED_BY_ACCOUNT_REPORT")
+    assert desk.book("Y", "beta").position == 0
