@@ -3,6 +3,7 @@
 Rules:
 - `release` starts something again, so it is signed; `account` reports facts, so it is not.
 - `account --complete` means both lists are all there is: what is not listed is flat, or over.
+  Without any position it needs `--flat`: a forgotten option must not empty every book.
 """
 
 import re
@@ -135,6 +136,7 @@ def release(common: Common, *, order_id: str, by: str, reason: str) -> None:
 @click.option("--mark", "marks", multiple=True, help="SYMBOL=PRICE.")
 @click.option("--flow", "flows", multiple=True, help="FLOW_ID=AMOUNT; a withdrawal is negative.")
 @click.option("--complete", is_flag=True, help="These positions and orders are all there are.")
+@click.option("--flat", is_flag=True, help="With --complete: there is no position at all.")
 @click.option(
     "--as-of-sequence",
     type=COUNT,
@@ -150,12 +152,18 @@ def account(  # noqa: PLR0913 - one argument for each option
     marks: tuple[str, ...],
     flows: tuple[str, ...],
     complete: bool,
+    flat: bool,
     as_of_sequence: int | None,
     confirm: bool,
 ) -> None:
     """Report what the venue holds; complete lists also end a recovery."""
     if (positions or open_orders) and not complete:
         raise click.UsageError("--position and --order need --complete: they replace what is held")
+    if flat is not (complete and not positions):
+        raise click.UsageError(
+            "--complete without any --position says that everything is flat: say --flat too, "
+            "and only then"
+        )
     with connect(common.target, common.timeout_seconds) as connection:
         status = connection.status()
         request = account_pb2.ReportAccountRequest(

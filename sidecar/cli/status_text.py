@@ -7,6 +7,7 @@ Rules:
 """
 
 from collections.abc import Iterator
+from typing import Final
 
 from haltline.v1 import (
     circuit_breaker_pb2,
@@ -18,6 +19,8 @@ from haltline.v1 import (
 from sidecar.auth import UNCONFIGURED_SENTENCE
 from sidecar.cli.options import printable
 from sidecar.cli.words import at, lasting, percent, scope_flag, scope_words, word
+
+EXPOSURES_SHOWN_MAX: Final = 10
 
 _BLOCK = """\
 Safety System Status
@@ -108,6 +111,7 @@ def details(status: status_pb2.Status) -> str:
             *_breaker_lines(status),
             *_memory_lines(status),
             *_account_lines(status),
+            *_exposure_lines(status),
             *_not_armed_lines(status),
             *_order_lines(status),
         ]
@@ -220,6 +224,19 @@ def _account_lines(status: status_pb2.Status) -> Iterator[str]:
                 f"UNCONFIRMED MARK: {printable(mark.symbol)} {mark.unconfirmed_price}, "
                 f"confirmed is {mark.price}"
             )
+
+
+def _exposure_lines(status: status_pb2.Status) -> Iterator[str]:
+    limits = status.position_limits
+    if not limits.position_count:
+        return
+    parts = [("portfolio", limits.portfolio)]
+    parts += [(f"strategy {item.name}", item) for item in limits.strategies[:EXPOSURES_SHOWN_MAX]]
+    parts += [(f"symbol {item.name}", item) for item in limits.symbols[:EXPOSURES_SHOWN_MAX]]
+    yield f"Exposure, worst case; {limits.position_count} of {limits.max_positions} positions:"
+    for name, item in parts:
+        share = f"{percent(item.share)}% of " if item.HasField("share") else ""
+        yield f"  {printable(name)}: {item.exposure}, {share}{percent(item.limit_ratio)}%"
 
 
 def _not_armed_lines(status: status_pb2.Status) -> Iterator[str]:

@@ -57,9 +57,17 @@ def apply_event(state: State, event: Event) -> None:
 
 
 def _configuration(state: State, event: ConfigurationApplied) -> None:
+    equity = state.account.equity
+    multipliers = {name: symbol.rules.multiplier for name, symbol in state.symbols.items()}
     state.thresholds = event.thresholds
     state.config_hash = event.config_hash
     rebuild(state)
+    if equity is not None:
+        # A corrected multiplier says how positions weigh, not what the account is worth.
+        state.account.cash = equity - state.account.holdings
+    for book in state.book_list:
+        if multipliers[book.symbol] != state.symbols[book.symbol].rules.multiplier:
+            trades.restart_trip(state, book, None)
 
 
 def _period(state: State, event: PeriodStarted) -> None:

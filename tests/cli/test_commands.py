@@ -254,13 +254,16 @@ def test_account_replaces_what_is_held_and_shows_the_drift(sidecar: RunningSidec
     assert ran.code == 0, ran.err
     assert "equity 100500" in ran.out
     assert "Drift POSITION momentum AAPL: held 0, venue says 10" in ran.out
-    assert "POSITIONS NOT_CONFIRMED" not in haltline("safety", *sidecar.at).out
+    after = haltline("safety", *sidecar.at).out
+    assert "POSITIONS NOT_CONFIRMED" not in after
+    assert "Exposure, worst case; 1 of 10 positions:" in after
+    assert "  symbol AAPL: 1850, 1.8408% of 30.0%" in after
 
 
 def test_account_lists_open_orders_too(sidecar: RunningSidecar) -> None:
     """An order the venue knows and we do not is reserved, flagged and listed (S8.2)."""
     ran = haltline(
-        "account", *sidecar.at, "--complete", "--mark", "AAPL=185",
+        "account", *sidecar.at, "--complete", "--flat", "--mark", "AAPL=185",
         "--order", "v:7:momentum:AAPL:buy=5/2@180",
     )  # fmt: skip
     assert ran.code == 0, ran.err
@@ -276,13 +279,16 @@ def test_account_lists_open_orders_too(sidecar: RunningSidecar) -> None:
     [
         ("--position", "momentum:AAPL=10@180"),
         ("--complete", "--position", "momentum"),
+        ("--complete",),
+        ("--complete", "--flat", "--position", "momentum:AAPL=10@180"),
+        ("--flat",),
         ("--mark", "AAPL"),
     ],
 )
 def test_account_refuses_what_it_cannot_read(
     module_sidecar: RunningSidecar, arguments: tuple[str, ...]
 ) -> None:
-    """A position without --complete, or a part without its form, is a usage error."""
+    """A position without --complete, flat unsaid, or a part without its form: usage errors."""
     assert haltline("account", *module_sidecar.at, *arguments).code == 2
 
 

@@ -313,14 +313,18 @@ def test_a_tighter_threshold_trips_at_once() -> None:
     desk.assert_replays()
 
 
-def test_a_new_multiplier_revalues_what_is_held() -> None:
-    """Sums follow the rules in force, in service and in replay (S2.6, S3)."""
+def test_a_new_multiplier_revalues_what_is_held_and_keeps_equity() -> None:
+    """Exposure follows the rules in force, in service and in replay; equity is the venue's (S8)."""
     desk = Desk(equity=100_000, marks={"X": 100})
     desk.hold(2, 100)
     desk.approve("BUY", 1, 100)
     desk.configure(Thresholds(symbols={"X": SymbolRules(multiplier=Decimal(10))}))
     assert desk.book().exposure == 3_000
-    assert desk.state.account.equity == 100_000 + 1_800
+    assert desk.state.account.equity == 100_000
+    desk.mark(X=101)
+    assert desk.state.account.equity == 100_020
+    desk.fill("out", 2, 101, side="SELL")
+    assert desk.state.breaker.consecutive_losses == 0
     desk.assert_replays()
 
 
