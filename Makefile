@@ -14,7 +14,9 @@ PYTHON_DIRECTORIES := sidecar clients/python/src examples bench tests ops
 # The last released contract; `buf breaking` holds the contract in proto/ to it.
 CONTRACT_IMAGE := proto/released.binpb
 
-.PHONY: help setup demo test check lint types floors contract proto bench test-client-protobuf fmt lock toolchains clean
+N ?= 100000
+
+.PHONY: help setup demo test sim check lint types floors contract proto bench test-client-protobuf fmt lock toolchains clean
 
 help: ## List these targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-20s %s\n", $$1, $$2}'
@@ -38,6 +40,10 @@ demo: setup ## Start a sidecar and run the example bot over 2007-2009 through it
 test: setup ## Run every test.
 	@echo "test: running every test in tests/ (a skip is named below, and fails in CI)"
 	@$(BIN)/python -m pytest
+
+sim: setup ## Drive N random commands through the core and a model of the page: make sim N=100000.
+	@echo "sim: driving $(N) commands through the core and the model"
+	@$(BIN)/python -m tests.simulation $(N)
 
 check: setup toolchains lint types floors contract ## All that CI runs: lint, types, floors, contract, then every test.
 	@$(MAKE) test

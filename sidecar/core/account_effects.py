@@ -67,6 +67,10 @@ def apply_open_order_listed(state: State, event: OpenOrderListed) -> None:
     if record.first_reported_sequence is None:
         record.first_reported_sequence = state.last_sequence
         state.unreported.pop(record.order_id, None)
+    if record.was_ended:
+        # Released and never reported: it stays ended, but its id is known at the venue now.
+        record.last_report_kind = "LISTED"
+        return
     record.last_report_at = state.now
     record.last_report_kind = "LISTED"
     record.touched_at = state.now

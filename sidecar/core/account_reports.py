@@ -341,7 +341,7 @@ def _was_settled(record: OrderRecord, as_of: int) -> bool:
 def _list_order(turn: Turn, order: ReportedOrder, *, covers_position: bool) -> list[Drift]:
     state = turn.state
     record = state.orders.get(order.order_id)
-    if record is not None and record.was_ended:
+    if record is not None and record.was_ended and record.is_reported:
         return []
     symbol = state.symbols.get(order.symbol)
     mark = symbol.mark_for_exposure if symbol is not None else None
@@ -363,7 +363,8 @@ def _list_order(turn: Turn, order: ReportedOrder, *, covers_position: bool) -> l
     ours = record.remaining if record is not None else ZERO
     is_known = record is not None and record.is_open
     drift = []
-    if ours != order.remaining_quantity or not is_known:
+    was_ended = record is not None and record.was_ended
+    if not was_ended and (ours != order.remaining_quantity or not is_known):
         drift.append(
             Drift(
                 kind="ORDER_QUANTITY" if is_known else "ORDER_UNKNOWN",

@@ -156,6 +156,9 @@ def _weigh(facts: Facts) -> None:
     own_ids = (order.order_id,) if own is not None and own.is_open else ()
     if own is not None and own.is_open:
         facts.exit_base = facts.other_base = _base(facts, own_ids, own.cluster)
+        if own.cluster is not None and own.cluster.startswith("oco:"):
+            # Once it no longer reduces it counts by itself, as it would if it were new.
+            facts.other_base = _base(facts, own_ids, None)
     else:
         facts.exit_base = facts.other_base = _base(facts, (), _replace_cluster(facts))
         group = _group_cluster(facts)

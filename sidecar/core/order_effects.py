@@ -3,7 +3,7 @@
 from sidecar.core.events import OrderApproved, OrderDenied, OrdersWithdrawn
 from sidecar.core.numbers import ZERO
 from sidecar.core.order_rules import duplicate_text
-from sidecar.core.reservations import end, hold, join_replaced, renew
+from sidecar.core.reservations import end, hold, join_replaced, leave_cluster, renew
 from sidecar.core.state import DuplicateMemory, OrderRecord, State, StrategyState, Timed
 
 
@@ -35,6 +35,8 @@ def apply_order_approved(state: State, event: OrderApproved) -> None:
             if event.cluster is not None and event.cluster.startswith("replace:"):
                 join_replaced(state, old, event.cluster)
     if record.is_open:
+        if event.cluster is None and record.cluster is not None:
+            leave_cluster(state, record)
         renew(state, record, event.quantity, event.price)
     else:
         record.cluster = event.cluster

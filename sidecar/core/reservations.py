@@ -48,6 +48,13 @@ def renew(state: State, record: OrderRecord, remaining: Decimal, price: Decimal)
     schedule_release(state, record)
 
 
+def leave_cluster(state: State, record: OrderRecord) -> None:
+    """Let an open order count by itself from here on; what it held is given back."""
+    set_remaining(state, record, ZERO, record.price)
+    _leave_cluster(state.book_of(record.strategy, record.symbol), record)
+    record.cluster = None
+
+
 def index_held(state: State, record: OrderRecord, remaining: Decimal, price: Decimal) -> None:
     """Put a reservation into the sums and indexes, under the number it has."""
     book = state.book_of(record.strategy, record.symbol)

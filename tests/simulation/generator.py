@@ -172,7 +172,11 @@ class Generator:
 
     def _check(self) -> CheckOrder:
         chance = self.chance
-        if self._asked and chance.random() < 0.15:
+        sent = {order.order_id for order in self._memory().orders if not order.reports}
+        unsent = [order for order in self._asked if order.order_id in sent]
+        if unsent and chance.random() < 0.12:
+            return chance.choice(unsent)
+        if self._asked and chance.random() < 0.22:
             again = chance.choice(self._asked[-8:])
             draw = chance.random()
             if draw < 0.15:
@@ -398,7 +402,7 @@ class Generator:
                 continue
             if chance.random() < 0.25:
                 continue
-            ahead = chance.choice([0, 0, 0, order.remaining / 2])
+            ahead = chance.choice([Fraction(0)] * 3 + [order.remaining / 2])
             listed.append(
                 commands.ReportedOrder(
                     order_id=order.order_id,

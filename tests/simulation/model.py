@@ -16,7 +16,7 @@ from sidecar.core.denial import LAYER_OF_CODE, DenialCode, ErrorCode, Layer
 from sidecar.core.thresholds import Thresholds
 from tests.simulation import model_account, model_stops
 from tests.simulation.model_account import ModelRefusedError
-from tests.simulation.model_exposure import exposures, outstanding, root_of, rows
+from tests.simulation.model_exposure import exposures, outstanding, rows
 from tests.simulation.model_facts import (
     ZERO,
     Ask,
@@ -26,6 +26,7 @@ from tests.simulation.model_facts import (
     content_of,
     equity,
     find_order,
+    identity_of,
     is_in_window,
     multiplier,
     position,
@@ -107,7 +108,7 @@ class Model:
             bound = rules.release_unreported_after_ns
             if bound is not None and memory.now >= max(last + bound, order.expires_at or 0):
                 order.is_ended = True
-        model_stops.watch(memory)
+        model_stops.watch(memory, looks_for_silence=True)
 
     def _take(self, command: object, *, store_problem: bool, store_low: bool) -> Answer:
         memory = self.memory
@@ -163,7 +164,7 @@ class Model:
             raise ModelRefusedError(ErrorCode.ALREADY_EXISTS)
         question = self._question(order, known, store_problem=store_problem, store_low=store_low)
         if not order.dry_run and order.order_id in memory.named_ids:
-            self._remember(order, question, rate_denied=False)
+            self._remember(order, rate_denied=False)
             return Answer(
                 verdict="DENIED",
                 layer=Layer.POSITION_LIMITS,
@@ -173,7 +174,7 @@ class Model:
         if known is not None and self._is_valid(known) and not store_problem:
             return Answer(
                 verdict="APPROVED",
-                approvable=approvable(memory, question),
+                approvable=known.approvable,
                 replayed=True,
                 expires_at=known.expires_at,
             )
@@ -194,7 +195,7 @@ class Model:
                 denied = [*denied, Denied(DenialCode.APPROVAL_NO_LONGER_VALID, "order")]
             if not order.dry_run:
                 rate_denied = any(found.code is DenialCode.ORDER_RATE for found in denied)
-                self._remember(order, question, rate_denied=rate_denied)
+                self._remember(order, rate_denied=rate_denied)
             return Answer(
                 verdict="DENIED",
                 layer=layer,
@@ -204,8 +205,9 @@ class Model:
             )
         expires_at = memory.now + memory.thresholds.approvals.valid_ns
         if not order.dry_run:
-            self._remember(order, question, rate_denied=False)
-            self._reserve(order, known, question, expires_at)
+            if known is None:
+                self._remember(order, rate_denied=False)
+            self._reserve(order, known, question, expires_at).approvable = most
         return Answer(
             verdict="APPROVED",
             approvable=most,
@@ -216,7 +218,7 @@ class Model:
 
     def _reserve(
         self, order: CheckOrder, known: Held | None, question: Question, expires_at: int
-    ) -> None:
+    ) -> Held:
         memory = self.memory
         reading = read(memory, question)
         price = unit_price(memory, question)
@@ -236,17 +238,18 @@ class Model:
             epoch=memory.stop_epoch,
             good_till=order.good_till,
             group=reading.form.group if reading.is_reducing else None,
+            root=reading.form.root,
+            replaces=order.replaces_order_id,
         )
         replaced = self._replaced(order)
         if replaced is not None:
             replaced.replaced_by = order.order_id
-            if reading.form.group is None and replaced.group is None:
-                held.replaces = replaced.order_id
         if held.group is not None:
             self._join_group(held)
         memory.orders = [other for other in memory.orders if other is not known] + [held]
         if reading.is_raising and reading.notional is not None:
             self._spend(order.order_id, reading.notional)
+        return held
 
     def _join_group(self, held: Held) -> None:
         memory = self.memory
@@ -273,15 +276,15 @@ class Model:
         old = find_order(self.memory, order.replaces_order_id)
         return old if old is not None and old.is_open else None
 
-    def _remember(self, order: CheckOrder, question: Question, *, rate_denied: bool) -> None:
+    def _remember(self, order: CheckOrder, *, rate_denied: bool) -> None:
         ask = Ask(
             self.memory.now,
             order.order_id,
             order.strategy,
-            _identity(order),
+            identity_of(order),
+            Fraction(order.quantity),
             in_rate=not rate_denied,
         )
-        del question
         self.memory.asks.append(ask)
 
     def _question(
@@ -309,7 +312,7 @@ class Model:
             store_problem=store_problem,
             store_low=store_low,
             rate=tuple(self._rate(order)),
-            is_duplicate=self._is_duplicate(order),
+            repeated=self._repeated_quantities(order),
             current=exposures(memory, rows(memory, own)),
             p=position(memory, (order.strategy, order.symbol)),
             equity=equity(memory),
@@ -330,7 +333,7 @@ class Model:
         memory = self.memory
         own = () if known is None else (order.order_id,)
         group = order.one_cancels_other_group
-        forms = []
+        forms: list[tuple[str | None, bool]] = []
         if group is not None:
             is_member = replaced is not None and replaced.group == group
             forms.append((group, is_member))
@@ -338,10 +341,12 @@ class Model:
         found = []
         for name, is_aside in forms:
             aside = own
-            root = order.order_id
+            root = f"{order.order_id} {memory.sequence}"
+            if known is not None and known.is_open:
+                root = known.root
             if replaced is not None and is_aside:
                 aside = (*own, replaced.order_id)
-                root = root if name is not None else root_of(memory, replaced.order_id)
+                root = root if name is not None else replaced.root
             held = rows(memory, aside)
             found.append(Form(held, exposures(memory, held), name, root))
         return tuple(found)
@@ -376,14 +381,18 @@ class Model:
                 )
         return denied
 
-    def _is_duplicate(self, order: CheckOrder) -> bool:
+    def _repeated_quantities(self, order: CheckOrder) -> frozenset[Fraction]:
+        """Return the quantities that would make this order a duplicate."""
         memory = self.memory
         window = memory.thresholds.order_rules.duplicate_window_ns
-        return window is not None and any(
-            ask.identity == _identity(order)
+        if window is None:
+            return frozenset()
+        return frozenset(
+            ask.quantity
+            for ask in memory.asks
+            if ask.identity == identity_of(order)
             and ask.order_id != order.order_id
             and is_in_window(ask.at, memory.now, window)
-            for ask in memory.asks
         )
 
     def _trade(self, report: ReportTrade) -> Answer:
@@ -479,15 +488,4 @@ def _not_zero(numbers: dict[str, Fraction]) -> dict[str, Fraction]:
 
 
 def _exact(price: object) -> Fraction | None:
-    return None if price is None else Fraction(price)  # type: ignore[call-overload,no-any-return]
-
-
-def _identity(order: CheckOrder) -> tuple[object, ...]:
-    return (
-        order.strategy,
-        order.symbol,
-        order.side,
-        order.quantity,
-        order.limit_price,
-        order.stop_price,
-    )
+    return None if price is None else Fraction(price)  # type: ignore[call-overload]

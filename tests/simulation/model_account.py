@@ -198,6 +198,7 @@ def _open_orders(
             if report.positions_complete:
                 stranger.covered_filled = stranger.filled
             memory.orders.append(stranger)
+            memory.last_calls.setdefault(item.strategy, memory.now)
             drift.append(("ORDER_UNKNOWN", book, item.order_id))
         elif not order.is_ended:
             _take_listing(memory, order, item, drift, covers=report.positions_complete)
@@ -255,6 +256,7 @@ def _listed_stranger(memory: Memory, item: ReportedOrder) -> Held:
         is_stranger=True,
         filled=filled,
         listed_filled=filled,
+        root=item.order_id,
         reports=[("LISTED", memory.now, memory.sequence)],
     )
 
@@ -287,7 +289,7 @@ def _flows(memory: Memory, report: ReportAccount) -> None:
         if worth is None:
             continue
         if memory.units is not None and worth > 0:
-            units = memory.units + _units(change, worth / memory.units)
+            units = _rounded((worth + change) * memory.units / worth)
             if worth + change <= 0:
                 raise ModelRefusedError(ErrorCode.FAILED_PRECONDITION)
             memory.units = units
@@ -299,11 +301,10 @@ def _flows(memory: Memory, report: ReportAccount) -> None:
         worth += change
 
 
-def _units(amount: Fraction, value: Fraction) -> Fraction:
-    """Return the units a flow buys, half-even at 60 digits as the page says (S2.1)."""
+def _rounded(units: Fraction) -> Fraction:
+    """Return units after a flow, half-even at 60 digits: the one rounding of the page (S2.1)."""
     context = Context(prec=60, rounding=ROUND_HALF_EVEN)
-    quotient = amount / value
-    return Fraction(context.divide(Decimal(quotient.numerator), Decimal(quotient.denominator)))
+    return Fraction(context.divide(Decimal(units.numerator), Decimal(units.denominator)))
 
 
 def is_held(

@@ -14,7 +14,6 @@ from tests.simulation.model_facts import (
     Book,
     Memory,
     all_positions,
-    find_order,
     higher_mark,
     multiplier,
     position,
@@ -44,20 +43,11 @@ def rows(memory: Memory, set_aside: tuple[str, ...] = ()) -> list[Row]:
             order.remaining,
             order.remaining * order.unit_notional,
             order.group,
-            root_of(memory, order.order_id),
+            order.root,
         )
         for order in memory.orders
         if order.remaining > 0 and order.order_id not in set_aside
     ]
-
-
-def root_of(memory: Memory, order_id: str) -> str:
-    """Follow an order back to the first one it replaces; a group's orders begin anew."""
-    order = find_order(memory, order_id)
-    if order is None or order.replaces is None or order.group is not None:
-        return order_id
-    old = find_order(memory, order.replaces)
-    return order_id if old is None or old.group is not None else root_of(memory, old.order_id)
 
 
 def outstanding(held: list[Row], book: Book, side: Side) -> tuple[Fraction, Fraction]:

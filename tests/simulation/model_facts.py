@@ -44,6 +44,8 @@ class Held:
     carries_replaced: bool = False
     was_rejected: bool = False
     is_reserved: bool = True
+    approvable: Fraction = ZERO
+    root: str = ""
     checked_quantity: Fraction = ZERO
     reports: list[tuple[ReportKind | str, int, int]] = field(default_factory=list)
     replaced_venue_time: int | None = None
@@ -99,6 +101,7 @@ class Ask:
     order_id: str
     strategy: str
     identity: tuple[object, ...]
+    quantity: Fraction
     in_rate: bool
 
 
@@ -233,6 +236,17 @@ def content_of(order: CheckOrder) -> tuple[object, ...]:
         order.limit_price,
         order.stop_price,
         order.replaces_order_id,
+    )
+
+
+def identity_of(order: CheckOrder) -> tuple[object, ...]:
+    """Return what two identical orders share beside their quantity (S5)."""
+    return (
+        order.strategy,
+        order.symbol,
+        order.side,
+        order.limit_price,
+        order.stop_price,
     )
 
 

@@ -29,7 +29,6 @@ from tests.simulation.model_facts import (
     symbol_rules,
 )
 
-
 RAISING = 2
 
 
@@ -71,14 +70,14 @@ class Question:
     store_problem: bool
     store_low: bool
     rate: tuple[Denied, ...]
-    is_duplicate: bool
+    repeated: frozenset[Fraction]
     current: Exposures
     p: Fraction
     equity: Fraction | None
     daily_used: Fraction
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
     """What the order does to its book."""
 
@@ -132,13 +131,26 @@ def read(memory: Memory, question: Question) -> Reading:
         )
         total, _ = outstanding([*form.held, row], book, question.side)
         if p != 0 and question.side is closing and total <= abs(p):
-            after = book_exposure(memory, [*form.held, row], book, p)
-            return Reading(True, False, notional, after, row, form)
-    if notional is None:
-        return Reading(False, True, None, None, row, form)
-    after = book_exposure(memory, [*form.held, row], book, p)
+            return Reading(
+                is_reducing=True,
+                is_raising=False,
+                notional=notional,
+                book_after=book_exposure(memory, [*form.held, row], book, p),
+                row=row,
+                form=form,
+            )
+    after: Fraction | None = None
+    if notional is not None:
+        after = book_exposure(memory, [*form.held, row], book, p)
     before = question.current.books.get(book, ZERO)
-    return Reading(False, after > before, notional, after, row, form)
+    return Reading(
+        is_reducing=False,
+        is_raising=after is None or after > before,
+        notional=notional,
+        book_after=after,
+        row=row,
+        form=form,
+    )
 
 
 def judge(memory: Memory, question: Question) -> list[Denied]:
@@ -249,7 +261,7 @@ def _order_rules(memory: Memory, question: Question, reading: Reading) -> list[D
     if rules.allowed_symbols is not None and question.symbol not in rules.allowed_symbols:
         denied.append(Denied(DenialCode.SYMBOL_NOT_ALLOWED, f"symbol:{question.symbol}"))
     denied += question.rate
-    if question.is_duplicate:
+    if question.quantity in question.repeated:
         denied.append(Denied(DenialCode.DUPLICATE_ORDER, "order"))
     daily = rules.max_daily_notional
     if daily is not None and notional is not None and reading.is_raising:
@@ -340,8 +352,14 @@ def approvable(memory: Memory, question: Question) -> Fraction:
     """Return the largest multiple of the step that the same judge would approve (S4.6)."""
     step = Fraction(symbol_rules(memory, question.symbol).quantity_step)
 
+    is_repeated = question.quantity in question.repeated
+    is_closed = is_repeated and not read(memory, question).is_reducing
+
     def passes(count: int) -> bool:
-        return not judge(memory, replace(question, quantity=count * step))
+        alone = replace(question, quantity=count * step, repeated=frozenset())
+        if is_closed and not read(memory, alone).is_reducing:
+            return False
+        return not judge(memory, alone)
 
     def kind(count: int) -> int:
         reading = read(memory, replace(question, quantity=count * step))
@@ -355,13 +373,12 @@ def approvable(memory: Memory, question: Question) -> Fraction:
         if wanted < RAISING:
             last = _last(lambda count, wanted=wanted: kind(count) == wanted, start)  # type: ignore[misc]
         if passes(start):
-            if last is not None and passes(last):
-                best = last
-            else:
-                best = _last(passes, start, last)
+            best = last if last is not None and passes(last) else _last(passes, start, last)
         if last is None:
             break
         start = last + 1
+    while best > 0 and judge(memory, replace(question, quantity=best * step)):
+        best -= 1
     return best * step
 
 

@@ -74,6 +74,7 @@ def _stranger(memory: Memory, report: ReportTrade) -> Held:
         epoch=memory.stop_epoch,
         is_stranger=True,
         is_reserved=False,
+        root=report.order_id,
     )
 
 
@@ -113,8 +114,18 @@ def _successor(memory: Memory, order: Held) -> Held | None:
     return found if found is not None and not found.is_ended else None
 
 
-def _replaced(memory: Memory, order: Held, report: ReportTrade) -> set[str]:
+def _replaced_by(memory: Memory, order: Held) -> Held | None:
+    """Return the order that this one was approved in place of."""
     old = None if order.replaces is None else find_order(memory, order.replaces)
+    if old is None or old is order:
+        return None
+    is_shared = old.group is None and order.group is None and old.root == order.root
+    is_shared |= old.group is not None and old.group == order.group
+    return old if is_shared or old.replaced_by == order.order_id else None
+
+
+def _replaced(memory: Memory, order: Held, report: ReportTrade) -> set[str]:
+    old = _replaced_by(memory, order)
     if order.is_ended:
         if old is not None and not order.was_rejected:
             old.is_ended = True
@@ -262,7 +273,7 @@ def move_book(memory: Memory, book: Book, report: ReportTrade, moving: Fraction)
         return
     trip.cash += before * price
     _close_trip(memory, book, trip)
-    memory.trips[book] = Trip(cash=-after * price)
+    memory.trips[book] = Trip(cash=-sign * moving * price - before * price)
 
 
 def _close_trip(memory: Memory, book: Book, trip: Trip) -> None:

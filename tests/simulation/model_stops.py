@@ -27,9 +27,10 @@ from tests.simulation.model_facts import Cause, Kill, Memory, all_positions, equ
 from tests.simulation.model_reports import errors_in_window, failed_in_window
 
 
-def watch(memory: Memory, *, unsolicited: bool = False) -> None:
+def watch(memory: Memory, *, unsolicited: bool = False, looks_for_silence: bool = False) -> None:
     """Open the breaker, or append causes, for every trigger reached now (S9)."""
-    for name in _reached(memory, unsolicited=unsolicited):
+    reached = _reached(memory, unsolicited=unsolicited, looks_for_silence=looks_for_silence)
+    for name in reached:
         if any(cause.name == name for cause in memory.causes):
             continue
         memory.causes.append(Cause(name, memory.now))
@@ -38,7 +39,7 @@ def watch(memory: Memory, *, unsolicited: bool = False) -> None:
             memory.stop_epoch += 1
 
 
-def _reached(memory: Memory, *, unsolicited: bool) -> Iterable[str]:
+def _reached(memory: Memory, *, unsolicited: bool, looks_for_silence: bool) -> Iterable[str]:
     breaker = memory.thresholds.circuit_breaker
     worth = equity(memory)
     if unsolicited and breaker.trip_on_unsolicited:
@@ -55,7 +56,7 @@ def _reached(memory: Memory, *, unsolicited: bool) -> Iterable[str]:
         yield "ORDER_FAILURES"
     if failed_in_window(memory) >= breaker.failed_trades:
         yield "FAILED_TRADES"
-    if silent_strategies(memory):
+    if looks_for_silence and silent_strategies(memory):
         yield "BOT_SILENT"
 
 
@@ -77,9 +78,8 @@ def trigger(memory: Memory, command: TriggerKill) -> tuple[bool, Kill]:
     """Stop; return whether it was in force already, and the activation (S10.1)."""
     action = command.requested_action
     mode = KillMode.HALT
-    if command.mode == KillMode.REDUCE_ONLY.value:
-        mode = KillMode.REDUCE_ONLY
-    elif command.mode == "" and action == RequestedAction.FLATTEN.value:
+    implied = command.mode == "" and action == RequestedAction.FLATTEN.value
+    if implied or command.mode == KillMode.REDUCE_ONLY.value:
         mode = KillMode.REDUCE_ONLY
     scope = KillScope()
     if command.scope_kind in ("STRATEGY", "SYMBOL") and command.scope_name:

@@ -9,7 +9,7 @@ from tests.core.harness import DAY, Desk, codes
 
 
 def test_two_legs_marked_in_one_report_make_no_high_water_mark_between_them() -> None:
-    """Marks of one report are one moment: a hedge that moved together loses nothing (S8.3, S8.4)."""
+    """Marks of one report are one moment: a hedge that moved as one loses nothing (S8.3)."""
     desk = Desk(equity=1000, marks={"X": 10, "Y": 10})
     desk.hold(100, 10, symbol="X")
     desk.hold(-100, 10, symbol="Y")
@@ -70,3 +70,38 @@ def test_a_fill_of_a_book_that_only_a_listed_order_named_is_covered() -> None:
     )
     assert answer.flags == ("UNSOLICITED", "COVERED_BY_ACCOUNT_REPORT")
     assert desk.book("Y", "beta").position == 0
+
+
+def test_an_order_listed_after_its_release_is_not_approved_again() -> None:
+    """An id that any report has named is already reported, also by a listing (S4.1, S8.2)."""
+    desk = Desk(marks={"X": 10})
+    order = desk.order("BUY", 1, 10)
+    assert desk.ask(order).is_approved
+    desk.release(order.order_id)
+    listed = ReportedOrder(
+        order_id=order.order_id,
+        strategy="alpha",
+        symbol="X",
+        side=Side.BUY,
+        remaining_quantity=Decimal(1),
+        cumulative_filled_quantity=Decimal(0),
+    )
+    desk.account(open_orders=(listed,), as_of_sequence=desk.sequence)
+    assert codes(desk.ask(order)) == ["ORDER_ALREADY_REPORTED"]
+    assert desk.record(order.order_id).remaining == 0
+    desk.assert_replays()
+
+
+def test_a_renewed_exit_that_no_longer_reduces_counts_beside_its_group() -> None:
+    """Only reducing orders of a group count once: two exits without a position are two (S4.10)."""
+    desk = Desk(marks={"X": 10})
+    desk.hold(10, 10)
+    desk.approve("SELL", 10, 10, group="exit")
+    second = desk.order("SELL", 10, 10, group="exit")
+    assert desk.ask(second).is_approved
+    assert desk.book().sell_quantity == 10
+    desk.fill("by hand", 10, 10, side="SELL")
+    desk.advance(11)
+    assert desk.ask(second).replayed
+    assert desk.book().sell_quantity == 20
+    desk.assert_replays()
