@@ -201,8 +201,8 @@ def _same(core: object, model: object, tolerance: Fraction = TOLERANCE) -> bool:
     return core == model
 
 
-def _exact(value: object) -> Any:  # noqa: ANN401 - None or a fraction
-    return None if value is None else Fraction(value)  # type: ignore[call-overload]
+def _exact(value: Decimal | int | Fraction | None) -> Fraction | None:
+    return None if value is None else Fraction(value)
 
 
 def view_of(status: StatusView, desk: Desk) -> dict[str, object]:

@@ -8,6 +8,7 @@ Rules:
 
 import copy
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from fractions import Fraction
 
 from sidecar.core import commands
@@ -155,10 +156,16 @@ class Model:
     def _called(self, strategy: str) -> None:
         self.memory.last_calls[strategy] = self.memory.now
 
-    def _check(self, order: CheckOrder, *, store_problem: bool, store_low: bool) -> Answer:
-        memory = self.memory
+    def _heard(self, order: CheckOrder) -> None:
         if not order.dry_run:
             self._called(order.strategy)
+
+    def _check(self, order: CheckOrder, *, store_problem: bool, store_low: bool) -> Answer:
+        memory = self.memory
+        per_strategy = memory.thresholds.order_rules.max_orders_per_window_per_strategy
+        if order.strategy in memory.last_calls or per_strategy is not None:
+            # A strategy that was only ever denied is not remembered.
+            self._heard(order)
         known = None if order.dry_run else find_order(memory, order.order_id)
         if known is not None and known.content not in (None, content_of(order)):
             raise ModelRefusedError(ErrorCode.ALREADY_EXISTS)
@@ -242,6 +249,7 @@ class Model:
             replaces=order.replaces_order_id,
         )
         replaced = self._replaced(order)
+        self._called(order.strategy)
         if replaced is not None:
             replaced.replaced_by = order.order_id
         if held.group is not None:
@@ -487,5 +495,5 @@ def _not_zero(numbers: dict[str, Fraction]) -> dict[str, Fraction]:
     return {name: number for name, number in numbers.items() if number != 0}
 
 
-def _exact(price: object) -> Fraction | None:
-    return None if price is None else Fraction(price)  # type: ignore[call-overload]
+def _exact(price: Decimal | None) -> Fraction | None:
+    return None if price is None else Fraction(price)

@@ -369,9 +369,7 @@ def approvable(memory: Memory, question: Question) -> Fraction:
     for wanted in range(RAISING + 1):
         if kind(start) != wanted:
             continue
-        last = None
-        if wanted < RAISING:
-            last = _last(lambda count, wanted=wanted: kind(count) == wanted, start)  # type: ignore[misc]
+        last = None if wanted == RAISING else _last(_is_kind(kind, wanted), start)
         if passes(start):
             best = last if last is not None and passes(last) else _last(passes, start, last)
         if last is None:
@@ -380,6 +378,10 @@ def approvable(memory: Memory, question: Question) -> Fraction:
     while best > 0 and judge(memory, replace(question, quantity=best * step)):
         best -= 1
     return best * step
+
+
+def _is_kind(kind: Callable[[int], int], wanted: int) -> Callable[[int], bool]:
+    return lambda count: kind(count) == wanted
 
 
 def _last(holds: Callable[[int], bool], start: int, end: int | None = None) -> int:
