@@ -28,7 +28,9 @@ def apply_account_reported(state: State, event: AccountReported) -> None:
         account.positions_confirmed = True
         account.positions_as_of = event.as_of_venue_time
     recovery = state.recovery
-    is_whole = event.positions_complete and event.open_orders_complete
+    # A skipped book was not compared: what may be forgotten there is still to be found.
+    is_complete = event.positions_complete and event.open_orders_complete
+    is_whole = is_complete and event.skipped_count == 0
     if recovery.way_out and is_whole and (event.as_of_sequence or 0) >= recovery.sequence:
         recovery.state = RecoveryState.RECOVERED
         recovery.detail = f"{recovery.detail}; reconciled by account report {event.report_id}"

@@ -98,6 +98,7 @@ def handle_account(turn: Turn, report: ReportAccount) -> Outcome:
             as_of_sequence=report.as_of_sequence,
             drift=tuple(drift),
             as_of_venue_time=report.as_of_venue_time,
+            skipped_count=len(skipped),
         )
     )
     turn.follow()

@@ -144,6 +144,7 @@ class AccountReported:
     as_of_sequence: int | None
     drift: tuple[Drift, ...] = ()
     as_of_venue_time: int | None = None
+    skipped_count: int = 0
 
 
 @dataclass(slots=True, kw_only=True)

@@ -178,6 +178,20 @@ def test_a_report_that_is_not_whole_or_not_new_reconciles_nothing(part: str) -> 
     assert codes(desk.check("BUY", 1, 100)) == ["RECOVERY_RECONCILE_REQUIRED"]
 
 
+def test_a_report_that_skips_a_book_reconciles_nothing() -> None:
+    """What may be forgotten in a book that moved meanwhile is still to be found (S12.4, S8.2)."""
+    desk = desk_with_mark()
+    desk.hold(5, 100)
+    recover(desk)
+    as_of = desk.sequence
+    desk.approve("SELL", 1, 100)
+    snapshot(desk, position(5), orders=(), as_of=as_of)
+    assert codes(desk.check("BUY", 1, 100)) == ["RECOVERY_RECONCILE_REQUIRED"]
+    snapshot(desk, position(5), orders=())
+    assert status(desk).recovery.state is RecoveryState.RECOVERED
+    desk.assert_replays()
+
+
 def test_after_a_poisoned_store_exits_too_wait_for_the_report() -> None:
     """One approved from memory may have been forgotten (S12.4)."""
     desk = desk_with_mark()

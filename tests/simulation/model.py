@@ -434,7 +434,7 @@ class Model:
             return replace(answer, equity=equity(memory))
         memory.account_reports[report.report_id] = report
         drift, skipped = model_account.apply_account(memory, report)
-        is_whole = report.positions_complete and report.open_orders_complete
+        is_whole = report.positions_complete and report.open_orders_complete and not skipped
         is_recent = (report.as_of_sequence or 0) >= memory.recovery_sequence
         if is_whole and is_recent:
             memory.is_reconciling = memory.denies_reducing = False
