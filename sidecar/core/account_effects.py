@@ -83,7 +83,7 @@ def apply_open_order_listed(state: State, event: OpenOrderListed) -> None:
     record.whole_quantity = event.remaining_quantity + event.cumulative_filled_quantity
     if record.is_open:
         set_remaining(state, record, event.remaining_quantity, event.price)
-    elif not record.was_ended:
+    else:
         record.approved_at = state.now
         record.approved_sequence = state.last_sequence
         hold(state, record, event.remaining_quantity, event.price)

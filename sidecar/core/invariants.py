@@ -1,7 +1,7 @@
-"""What must hold after every event; a broken one stops ALLOW at that instant (DESIGN.md, I1-I8).
+"""What must hold after every event (DESIGN.md, I1-I8).
 
 Rules:
-- Checked in full by the tests after every step and by the sidecar at start; O(books + orders).
+- Checked in full by the tests after every step; O(books + orders), so never on the path of a call.
 - The numbers here are those of DESIGN.md.
 """
 

@@ -191,8 +191,8 @@ def _check_circuit_breaker(facts: Facts, _: Conditions, regimes: Regimes) -> lis
 
 
 def _check_limits(facts: Facts, _: Conditions, regimes: Regimes) -> list[Violation]:
-    reducing = [found for check in REDUCING_CHECKS if (found := check(facts)) is not None]
     if facts.is_reducing:
+        reducing = [found for check in REDUCING_CHECKS if (found := check(facts)) is not None]
         if any(violation.code in _ALWAYS_ZERO for violation in reducing):
             regimes.reducing = False
         # The other regimes are larger quantities of the same order.
