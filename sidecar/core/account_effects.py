@@ -5,7 +5,7 @@ from sidecar.core.answers import RecoveryState
 from sidecar.core.events import AccountReported, BookReplaced, ClockAccepted, OpenOrderListed
 from sidecar.core.exposure import move_position
 from sidecar.core.numbers import ZERO
-from sidecar.core.reservations import hold, schedule_release, set_remaining
+from sidecar.core.reservations import hold, hold_again, schedule_release, set_remaining
 from sidecar.core.state import OrderRecord, RememberedReport, SlidingWindow, State
 from sidecar.core.trades import restart_trip
 
@@ -69,8 +69,8 @@ def apply_open_order_listed(state: State, event: OpenOrderListed) -> None:
     if record.first_reported_sequence is None:
         record.first_reported_sequence = state.last_sequence
         state.unreported.pop(record.order_id, None)
-    if record.was_ended:
-        # Released and never reported: it stays ended, but its id is known at the venue now.
+    if record.was_ended and not record.was_released:
+        # What the venue ended stays ended; an id no report named is known there now.
         record.last_report_kind = "LISTED"
         return
     record.last_report_at = state.now
@@ -83,6 +83,8 @@ def apply_open_order_listed(state: State, event: OpenOrderListed) -> None:
     record.whole_quantity = event.remaining_quantity + event.cumulative_filled_quantity
     if record.is_open:
         set_remaining(state, record, event.remaining_quantity, event.price)
+    elif record.was_released:
+        hold_again(state, record, event.remaining_quantity, event.price)
     else:
         record.approved_at = state.now
         record.approved_sequence = state.last_sequence

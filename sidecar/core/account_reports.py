@@ -342,7 +342,8 @@ def _was_settled(record: OrderRecord, as_of: int) -> bool:
 def _list_order(turn: Turn, order: ReportedOrder, *, covers_position: bool) -> list[Drift]:
     state = turn.state
     record = state.orders.get(order.order_id)
-    if record is not None and record.was_ended and record.is_reported:
+    was_ended = record is not None and record.was_ended and not record.was_released
+    if record is not None and was_ended and record.is_reported:
         return []
     symbol = state.symbols.get(order.symbol)
     mark = symbol.mark_for_exposure if symbol is not None else None
@@ -364,7 +365,6 @@ def _list_order(turn: Turn, order: ReportedOrder, *, covers_position: bool) -> l
     ours = record.remaining if record is not None else ZERO
     is_known = record is not None and record.is_open
     drift = []
-    was_ended = record is not None and record.was_ended
     if not was_ended and (ours != order.remaining_quantity or not is_known):
         drift.append(
             Drift(

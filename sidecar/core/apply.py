@@ -108,7 +108,7 @@ def _mark(state: State, event: MarkReported) -> None:
 
 
 def _released(state: State, event: ReservationReleased) -> None:
-    end(state, state.orders[event.order_id])
+    end(state, state.orders[event.order_id], is_release=True)
 
 
 def _flow(state: State, event: CashFlowed) -> None:

@@ -49,7 +49,7 @@ def _fill_in(state: State, record: OrderRecord, event: OrderApproved) -> None:
     record.limit_price, record.stop_price = event.limit_price, event.stop_price
     record.replaces_order_id = event.replaces_order_id
     record.is_approved = True
-    record.was_ended = False
+    record.was_ended = record.was_released = False
     record.approved_at = state.now
     record.approved_sequence = state.last_sequence
     record.expires_at = event.expires_at

@@ -92,8 +92,11 @@ def set_remaining(state: State, record: OrderRecord, remaining: Decimal, price: 
     refresh(state, book)
 
 
-def end(state: State, record: OrderRecord) -> None:
-    """End an order for good; a reservation it still holds is given back."""
+def end(state: State, record: OrderRecord, *, is_release: bool = False) -> None:
+    """End an order; a reservation it still holds is given back.
+
+    For good where the venue ended it; a release is our word, and a listing at the venue undoes it.
+    """
     if record.is_open:
         set_remaining(state, record, ZERO, record.price)
         book = state.book_of(record.strategy, record.symbol)
@@ -103,9 +106,30 @@ def end(state: State, record: OrderRecord) -> None:
         if record.cluster is not None:
             _leave_cluster(book, record)
         record.is_open = False
-    if not record.was_ended:
-        record.was_ended = True
+    record.was_ended = True
+    record.was_released = is_release
     state.ended.append(Timed(at=state.now, key=record.order_id))
+
+
+def hold_again(state: State, record: OrderRecord, remaining: Decimal, price: Decimal) -> None:
+    """Reserve anew an order that was released and that the venue still lists as open (S8.2).
+
+    It leaves its group, which may have ended since; with what replaces it, it goes on counting
+    once. Its good-till time was disproved.
+    [an operator released a working order, and the room it left was given out twice]
+    """
+    book = state.book_of(record.strategy, record.symbol)
+    key = record.cluster or ""
+    if key.startswith("oco:") or len(book.clusters.get(key, ())) >= CLUSTER_MEMBERS_MAX:
+        record.cluster = None
+    record.was_ended = record.was_released = False
+    record.good_till = None
+    if record.expired_sequence is None:
+        # Named at the venue, it is settled by this record whenever its approval would expire.
+        record.expired_sequence = state.last_sequence
+        state.expiries.pop(record.order_id, None)
+    _number(state, record)
+    index_held(state, record, remaining, max(price, record.price))
 
 
 def _leave_cluster(book: Book, record: OrderRecord) -> None:

@@ -89,6 +89,7 @@ class OrderRecord:
     held_number: int = 0
     carries_replaced: bool = False
     was_rejected: bool = False
+    was_released: bool = False
 
     @property
     def is_reported(self) -> bool:

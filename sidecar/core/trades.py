@@ -215,13 +215,13 @@ def _touch_reservation(state: State, record: OrderRecord, report: ReportTrade) -
         if not record.is_approved and not record.is_open:
             _reserve_stranger(state, record, report)
     elif kind in _ENDING or report.order_done:
-        if kind is ReportKind.REJECTED and not record.was_ended:
+        if kind is ReportKind.REJECTED and (record.was_released or not record.was_ended):
             record.was_rejected = True
         _mark_ended(state, record)
 
 
 def _mark_ended(state: State, record: OrderRecord) -> None:
-    if not record.was_ended:
+    if record.was_released or not record.was_ended:
         end(state, record)
 
 
@@ -246,6 +246,8 @@ def _count_filled(record: OrderRecord, quantity: Decimal) -> Decimal:
 def _follow_filled(state: State, record: OrderRecord) -> None:
     """Reserve what is left of an open order; filled reaching approved ends it."""
     if not record.is_open:
+        if record.was_released and record.filled >= record.whole_quantity:
+            _mark_ended(state, record)
         return
     remaining = max(ZERO, record.whole_quantity - record.filled)
     set_remaining(state, record, remaining, record.price)
@@ -301,7 +303,7 @@ def _reserve_stranger(state: State, record: OrderRecord, report: ReportTrade) ->
 
 def _replace(state: State, record: OrderRecord, report: ReportTrade) -> None:
     old = state.orders.get(record.replaces_order_id or "")
-    has_lived = record.was_ended and not record.was_rejected
+    has_lived = record.was_ended and not (record.was_rejected or record.was_released)
     if has_lived and old is not None and _is_replacement(old, record):
         # Late news of a replacement that has ended since: what it replaced is gone all the same.
         _mark_ended(state, old)

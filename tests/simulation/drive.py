@@ -34,6 +34,7 @@ from sidecar.core.thresholds import Thresholds
 from tests.core.harness import NOON, Desk
 from tests.simulation.generator import Generator, draw_thresholds
 from tests.simulation.model import Answer, Model
+from tests.simulation.model_view import view
 
 NUMBERED = {
     DenialCode.SYMBOL_EXPOSURE,
@@ -141,7 +142,7 @@ class Pair:
         status = views.status(self.desk.state, self.desk.now, self.desk.conditions)
         core, model = (
             view_of(status, self.desk),
-            self.model.view(store_problem=self.desk.conditions.store_problem is not None),
+            view(self.model.memory, store_problem=self.desk.conditions.store_problem is not None),
         )
         return [
             f"view {name}: core {core[name]!r}, model {model[name]!r}"

@@ -398,18 +398,21 @@ class Generator:
         chance, memory = self.chance, self._memory()
         listed = []
         for order in memory.orders[-10:]:
-            if order.remaining <= 0 and chance.random() < 0.9:
+            left = order.remaining
+            if left <= 0 and (order.was_released or not order.is_reserved):
+                left = max(Fraction(1), order.quantity - order.filled)
+            elif left <= 0 and chance.random() < 0.9:
                 continue
             if chance.random() < 0.25:
                 continue
-            ahead = chance.choice([Fraction(0)] * 3 + [order.remaining / 2])
+            ahead = chance.choice([Fraction(0)] * 3 + [left / 2])
             listed.append(
                 commands.ReportedOrder(
                     order_id=order.order_id,
                     strategy=order.strategy,
                     symbol=order.symbol,
                     side=order.side,
-                    remaining_quantity=decimal_of(order.remaining - ahead),
+                    remaining_quantity=decimal_of(left - ahead),
                     cumulative_filled_quantity=decimal_of(order.filled + ahead),
                     limit_price=self._price() if chance.random() < 0.7 else None,
                 )

@@ -17,13 +17,13 @@ from sidecar.core.denial import LAYER_OF_CODE, DenialCode, ErrorCode, Layer
 from sidecar.core.thresholds import Thresholds
 from tests.simulation import model_account, model_stops
 from tests.simulation.model_account import ModelRefusedError
-from tests.simulation.model_exposure import exposures, outstanding, rows
+from tests.simulation.model_exposure import exposures, rows
 from tests.simulation.model_facts import (
     ZERO,
     Ask,
+    Bucket,
     Held,
     Memory,
-    all_positions,
     content_of,
     equity,
     find_order,
@@ -33,7 +33,7 @@ from tests.simulation.model_facts import (
     position,
 )
 from tests.simulation.model_judge import Denied, Form, Question, approvable, judge, read, unit_price
-from tests.simulation.model_reports import apply_trade, errors_in_window, failed_in_window
+from tests.simulation.model_reports import apply_trade, errors_in_window
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,11 +104,12 @@ class Model:
                 continue
             if order.good_till is not None:
                 until = max(order.good_till, order.expires_at or 0) + rules.release_grace_ns
-                order.is_ended = memory.now >= until
+                if memory.now >= until:
+                    order.release()
             last = max([order.approved_at, *(at for _, at, _ in order.reports)])
             bound = rules.release_unreported_after_ns
             if bound is not None and memory.now >= max(last + bound, order.expires_at or 0):
-                order.is_ended = True
+                order.release()
         model_stops.watch(memory, looks_for_silence=True)
 
     def _take(self, command: object, *, store_problem: bool, store_low: bool) -> Answer:
@@ -150,7 +151,7 @@ class Model:
         if order is None:
             raise ModelRefusedError(ErrorCode.NOT_FOUND)
         was = order.is_open
-        order.is_ended = order.is_ended or was
+        order.release()
         return Answer(changed=was)
 
     def _called(self, strategy: str) -> None:
@@ -244,14 +245,16 @@ class Model:
             expires_at=expires_at,
             epoch=memory.stop_epoch,
             good_till=order.good_till,
-            group=reading.form.group if reading.is_reducing else None,
-            root=reading.form.root,
+            bucket=reading.form.bucket,
+            replaced_by=None if known is None else known.replaced_by,
             replaces=order.replaces_order_id,
         )
         replaced = self._replaced(order)
         self._called(order.strategy)
         if replaced is not None:
             replaced.replaced_by = order.order_id
+            if replaced.bucket is None and held.bucket is not None and held.group is None:
+                replaced.bucket = held.bucket
         if held.group is not None:
             self._join_group(held)
         memory.orders = [other for other in memory.orders if other is not known] + [held]
@@ -337,26 +340,25 @@ class Model:
     def _forms(
         self, order: CheckOrder, known: Held | None, replaced: Held | None
     ) -> tuple[Form, ...]:
-        """Return how the order may count: in its group while it reduces, or as any other."""
+        """Return how the order may count: in its group while it reduces, or as any other.
+
+        One that holds a reservation goes on counting as it was approved.
+        """
         memory = self.memory
         own = () if known is None else (order.order_id,)
-        group = order.one_cancels_other_group
-        forms: list[tuple[str | None, bool]] = []
-        if group is not None:
-            is_member = replaced is not None and replaced.group == group
-            forms.append((group, is_member))
-        forms.append((None, replaced is not None and replaced.group is None))
+        if known is not None and known.is_open:
+            buckets = [known.bucket] if known.group is None else [known.bucket, None]
+        else:
+            buckets = [_chain(replaced)]
+            if order.one_cancels_other_group is not None:
+                buckets.insert(0, ("group", order.one_cancels_other_group))
         found = []
-        for name, is_aside in forms:
+        for bucket in buckets:
             aside = own
-            root = f"{order.order_id} {memory.sequence}"
-            if known is not None and known.is_open:
-                root = known.root
-            if replaced is not None and is_aside:
+            if replaced is not None and bucket in (replaced.bucket, _chain(replaced)) and bucket:
                 aside = (*own, replaced.order_id)
-                root = root if name is not None else replaced.root
             held = rows(memory, aside)
-            found.append(Form(held, exposures(memory, held), name, root))
+            found.append(Form(held, exposures(memory, held), bucket))
         return tuple(found)
 
     def _rate(self, order: CheckOrder) -> list[Denied]:
@@ -447,52 +449,12 @@ class Model:
         self.memory.recovery_sequence = sequence
         self.memory.denies_reducing = denies_reducing
 
-    def view(self, *, store_problem: bool = False) -> dict[str, object]:
-        """Return everything a status would show, as exact numbers."""
-        memory = self.memory
-        mode = model_stops.trading_mode(memory)
-        held = rows(memory)
-        found = exposures(memory, held)
-        positions = all_positions(memory)
-        books = {**positions, **{row.book: ZERO for row in held if row.book not in positions}}
-        return {
-            "books": {
-                book: (
-                    p,
-                    *outstanding(held, book, commands.Side.BUY),
-                    *outstanding(held, book, commands.Side.SELL),
-                    found.books[book],
-                )
-                for book, p in books.items()
-                if p != 0 or any(row.book == book for row in held)
-            },
-            "symbols": _not_zero({book[1]: found.of_symbol(book[1]) for book in found.books}),
-            "strategies": _not_zero({book[0]: found.of_strategy(book[0]) for book in found.books}),
-            "portfolio": found.of_all(),
-            "position count": len(found.counted),
-            "equity": equity(memory),
-            "drawdowns": model_stops.ratios(memory),
-            "losses": memory.losses,
-            "failures": memory.failures,
-            "failed trades": failed_in_window(memory),
-            "api errors": errors_in_window(memory),
-            "open": memory.is_open,
-            "causes": [cause.name for cause in memory.causes],
-            "mode": "REDUCE_ONLY" if store_problem and mode == "NORMAL" else mode,
-            "stop epoch": memory.stop_epoch,
-            "kills": {kill.scope: (kill.mode, kill.epoch, kill.attempts) for kill in memory.kills},
-            "reservations": {
-                order.order_id: (order.remaining, order.filled)
-                for order in memory.orders
-                if order.remaining > 0
-            },
-            "marks": {symbol: (mark.price, mark.pending) for symbol, mark in memory.marks.items()},
-            "positions confirmed": memory.positions_confirmed,
-        }
 
-
-def _not_zero(numbers: dict[str, Fraction]) -> dict[str, Fraction]:
-    return {name: number for name, number in numbers.items() if number != 0}
+def _chain(replaced: Held | None) -> Bucket | None:
+    """Return what an order and the one it replaces count in; both count where that has a group."""
+    if replaced is None or replaced.group is not None:
+        return None
+    return replaced.bucket or ("chain", replaced.order_id)
 
 
 def _exact(price: Decimal | None) -> Fraction | None:

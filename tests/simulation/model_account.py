@@ -200,7 +200,7 @@ def _open_orders(
             memory.orders.append(stranger)
             memory.last_calls.setdefault(item.strategy, memory.now)
             drift.append(("ORDER_UNKNOWN", book, item.order_id))
-        elif not order.is_ended:
+        elif not order.is_ended or order.was_released:
             _take_listing(memory, order, item, drift, covers=report.positions_complete)
     as_of = report.as_of_sequence or 0
     at = memory.times.get(as_of, 0)
@@ -210,7 +210,7 @@ def _open_orders(
         expired = order.expires_at is not None and order.expires_at <= at
         if expired or any(sequence <= as_of for _, _, sequence in order.reports):
             drift.append(("ORDER_MISSING", order.book, order.order_id))
-            order.is_ended = True
+            order.release()
 
 
 def _take_listing(
@@ -223,9 +223,13 @@ def _take_listing(
 ) -> None:
     remaining = Fraction(item.remaining_quantity)
     filled = Fraction(item.cumulative_filled_quantity)
-    if not order.is_reserved:
+    listed_unit = _listed_stranger(memory, item).unit_notional
+    if order.was_released:
         drift.append(("ORDER_UNKNOWN", order.book, order.order_id))
-        order.unit_notional = _listed_stranger(memory, item).unit_notional
+        _hold_again(order, listed_unit)
+    elif not order.is_reserved:
+        drift.append(("ORDER_UNKNOWN", order.book, order.order_id))
+        order.unit_notional = listed_unit
     elif order.remaining != remaining:
         drift.append(("ORDER_QUANTITY", order.book, order.order_id))
     order.quantity, order.is_reserved = filled + remaining, True
@@ -236,10 +240,22 @@ def _take_listing(
     order.reports.append(("LISTED", memory.now, memory.sequence))
 
 
+def _hold_again(order: Held, listed_unit: Fraction) -> None:
+    """Reserve what was released and lives at the venue: outside its group, without an own end."""
+    order.is_ended = order.was_released = False
+    order.good_till = None
+    order.unit_notional = max(order.unit_notional, listed_unit)
+    if order.group is not None:
+        order.bucket = None
+
+
 def _listed_stranger(memory: Memory, item: ReportedOrder) -> Held:
     mark = higher_mark(memory, item.symbol)
-    prices = [price for price in (mark, item.limit_price) if price is not None]
-    unit = max((Fraction(price) for price in prices), default=ZERO)
+    prices = [Fraction(price) for price in (mark, item.limit_price) if price is not None]
+    unit = max(prices, default=ZERO)
+    if item.limit_price is None:
+        # Listed without a limit it is counted as a market order.
+        unit *= ONE + Fraction(memory.thresholds.account.market_slippage_ratio)
     filled = Fraction(item.cumulative_filled_quantity)
     return Held(
         order_id=item.order_id,
@@ -256,7 +272,6 @@ def _listed_stranger(memory: Memory, item: ReportedOrder) -> Held:
         is_stranger=True,
         filled=filled,
         listed_filled=filled,
-        root=item.order_id,
         reports=[("LISTED", memory.now, memory.sequence)],
     )
 

@@ -12,6 +12,7 @@ from sidecar.core.commands import Side
 from tests.simulation.model_facts import (
     ZERO,
     Book,
+    Bucket,
     Memory,
     all_positions,
     higher_mark,
@@ -29,8 +30,7 @@ class Row:
     side: Side
     quantity: Fraction
     notional: Fraction
-    group: str | None
-    root: str
+    bucket: Bucket | None
 
 
 def rows(memory: Memory, set_aside: tuple[str, ...] = ()) -> list[Row]:
@@ -42,8 +42,7 @@ def rows(memory: Memory, set_aside: tuple[str, ...] = ()) -> list[Row]:
             order.side,
             order.remaining,
             order.remaining * order.unit_notional,
-            order.group,
-            order.root,
+            order.bucket,
         )
         for order in memory.orders
         if order.remaining > 0 and order.order_id not in set_aside
@@ -53,10 +52,9 @@ def rows(memory: Memory, set_aside: tuple[str, ...] = ()) -> list[Row]:
 def outstanding(held: list[Row], book: Book, side: Side) -> tuple[Fraction, Fraction]:
     """Return quantity and notional outstanding on one side of a book."""
     mine = [row for row in held if row.book == book and row.side is side]
-    buckets: dict[tuple[str, str], list[Row]] = {}
+    buckets: dict[Bucket, list[Row]] = {}
     for row in mine:
-        key = ("order", row.root) if row.group is None else ("group", row.group)
-        buckets.setdefault(key, []).append(row)
+        buckets.setdefault(row.bucket or ("order", row.order_id), []).append(row)
     quantity = sum((max(row.quantity for row in rows) for rows in buckets.values()), ZERO)
     notional = sum((max(row.notional for row in rows) for rows in buckets.values()), ZERO)
     return quantity, notional

@@ -14,6 +14,8 @@ from sidecar.core.thresholds import DEFAULT_SYMBOL_RULES, SymbolRules, Threshold
 ZERO = Fraction(0)
 ONE = Fraction(1)
 Book = tuple[str, str]
+Bucket = tuple[str, str]
+"""What counts once: ("group", its name) or ("chain", the first order that was replaced)."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -32,10 +34,11 @@ class Held:
     expires_at: int | None
     epoch: int
     good_till: int | None = None
-    group: str | None = None
+    bucket: Bucket | None = None
     replaces: str | None = None
     is_stranger: bool = False
     is_ended: bool = False
+    was_released: bool = False
     filled: Fraction = ZERO
     filled_by_reports: Fraction = ZERO
     listed_filled: Fraction = ZERO
@@ -45,7 +48,6 @@ class Held:
     was_rejected: bool = False
     is_reserved: bool = True
     approvable: Fraction = ZERO
-    root: str = ""
     checked_quantity: Fraction = ZERO
     reports: list[tuple[ReportKind | str, int, int]] = field(default_factory=list)
     replaced_venue_time: int | None = None
@@ -56,9 +58,23 @@ class Held:
         return (self.strategy, self.symbol)
 
     @property
+    def group(self) -> str | None:
+        """Name the one-cancels-other group the order counts in."""
+        return self.bucket[1] if self.bucket is not None and self.bucket[0] == "group" else None
+
+    @property
     def is_open(self) -> bool:
         """Say whether the order holds a reservation."""
         return self.is_reserved and not self.is_ended
+
+    def end(self) -> None:
+        """End the order for good, also where it was only released before."""
+        self.is_ended, self.was_released = True, False
+
+    def release(self) -> None:
+        """End the reservation of an open order: a word of ours, not of the venue."""
+        if self.is_open:
+            self.is_ended = self.was_released = True
 
     @property
     def remaining(self) -> Fraction:

@@ -23,6 +23,7 @@ from tests.simulation.model_exposure import (
 from tests.simulation.model_facts import (
     ONE,
     ZERO,
+    Bucket,
     Memory,
     higher_mark,
     multiplier,
@@ -49,8 +50,7 @@ class Form:
 
     held: list[Row]
     without: Exposures
-    group: str | None
-    root: str
+    bucket: Bucket | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,8 +126,7 @@ def read(memory: Memory, question: Question) -> Reading:
             question.side,
             question.quantity,
             notional or ZERO,
-            form.group,
-            form.root,
+            form.bucket,
         )
         total, _ = outstanding([*form.held, row], book, question.side)
         if p != 0 and question.side is closing and total <= abs(p):

@@ -52,10 +52,11 @@ def apply_trade(memory: Memory, report: ReportTrade) -> set[str]:
     elif report.kind is ReportKind.ACCEPTED:
         flags |= _accepted(memory, order, report)
     elif report.kind in TERMINAL:
-        order.was_rejected = report.kind is ReportKind.REJECTED and not order.is_ended
-        order.is_ended = True
+        is_first = not order.is_ended or order.was_released
+        order.was_rejected |= report.kind is ReportKind.REJECTED and is_first
+        order.end()
     if report.order_done:
-        order.is_ended = True
+        order.end()
     return flags
 
 
@@ -74,7 +75,6 @@ def _stranger(memory: Memory, report: ReportTrade) -> Held:
         epoch=memory.stop_epoch,
         is_stranger=True,
         is_reserved=False,
-        root=report.order_id,
     )
 
 
@@ -119,16 +119,15 @@ def _replaced_by(memory: Memory, order: Held) -> Held | None:
     old = None if order.replaces is None else find_order(memory, order.replaces)
     if old is None or old is order:
         return None
-    is_shared = old.group is None and order.group is None and old.root == order.root
-    is_shared |= old.group is not None and old.group == order.group
+    is_shared = order.bucket is not None and order.bucket == old.bucket
     return old if is_shared or old.replaced_by == order.order_id else None
 
 
 def _replaced(memory: Memory, order: Held, report: ReportTrade) -> set[str]:
     old = _replaced_by(memory, order)
     if order.is_ended:
-        if old is not None and not order.was_rejected:
-            old.is_ended = True
+        if old is not None and not order.was_rejected and not order.was_released:
+            old.end()
         return {"AFTER_END"}
     if report.venue_time is not None:
         newest = order.replaced_venue_time
@@ -159,11 +158,11 @@ def _change(memory: Memory, order: Held, report: ReportTrade, old: Held | None) 
             order.carries_replaced = True
             old.replaced_by = order.order_id
             _count_fill(order, old.filled)
-        old.is_ended = True
+        old.end()
     elif successor is not None:
         quantity = successor.quantity if quantity is None else quantity
         unit = successor.unit_notional if report.new_limit_price is None else unit
-        successor.is_ended = True
+        successor.end()
         memory.named_ids.append(successor.order_id)
         successor.reports.append(("REPLACED", memory.now, memory.sequence))
     order.unit_notional = unit
@@ -206,8 +205,8 @@ def _inside(before: Fraction, quantity: Fraction, listed: Fraction) -> Fraction:
 
 
 def _end_if_full(order: Held) -> None:
-    if order.is_open and order.filled >= order.quantity:
-        order.is_ended = True
+    if (order.is_open or order.was_released) and order.filled >= order.quantity:
+        order.end()
 
 
 def _carry(memory: Memory, order: Held, quantity: Fraction) -> None:
@@ -215,8 +214,7 @@ def _carry(memory: Memory, order: Held, quantity: Fraction) -> None:
     new = None if order.replaced_by is None else find_order(memory, order.replaced_by)
     if new is not None and new.carries_replaced and quantity > 0:
         outside = _count_fill(new, quantity)
-        if not new.is_ended:
-            _end_if_full(new)
+        _end_if_full(new)
         _carry(memory, new, outside)
 
 

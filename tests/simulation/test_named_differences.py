@@ -2,6 +2,8 @@
 
 from decimal import Decimal
 
+import pytest
+
 from sidecar.core import views
 from sidecar.core.commands import ReportedOrder, Side
 from sidecar.core.thresholds import OrderRules
@@ -72,23 +74,92 @@ def test_a_fill_of_a_book_that_only_a_listed_order_named_is_covered() -> None:
     assert desk.book("Y", "beta").position == 0
 
 
+def listed_open(
+    order_id: str, remaining: int = 1, filled: int = 0, limit: int | None = None
+) -> ReportedOrder:
+    """Return an order of alpha in X as the venue lists it."""
+    return ReportedOrder(
+        order_id=order_id,
+        strategy="alpha",
+        symbol="X",
+        side=Side.BUY,
+        remaining_quantity=Decimal(remaining),
+        cumulative_filled_quantity=Decimal(filled),
+        limit_price=None if limit is None else Decimal(limit),
+    )
+
+
 def test_an_order_listed_after_its_release_is_not_approved_again() -> None:
     """An id that any report has named is already reported, also by a listing (S4.1, S8.2)."""
     desk = Desk(marks={"X": 10})
     order = desk.order("BUY", 1, 10)
     assert desk.ask(order).is_approved
     desk.release(order.order_id)
-    listed = ReportedOrder(
-        order_id=order.order_id,
-        strategy="alpha",
-        symbol="X",
-        side=Side.BUY,
-        remaining_quantity=Decimal(1),
-        cumulative_filled_quantity=Decimal(0),
-    )
-    desk.account(open_orders=(listed,), as_of_sequence=desk.sequence)
+    desk.account(open_orders=(listed_open(order.order_id),), as_of_sequence=desk.sequence)
     assert codes(desk.ask(order)) == ["ORDER_ALREADY_REPORTED"]
-    assert desk.record(order.order_id).remaining == 0
+    assert desk.record(order.order_id).remaining == 1
+    desk.assert_replays()
+
+
+def test_a_released_order_that_the_venue_lists_is_reserved_again() -> None:
+    """A release is our word: what lives at the venue is held as listed, and shown (S7.5, S8.2)."""
+    desk = Desk(marks={"X": 10})
+    order_id = desk.approve("BUY", 8, 10)
+    desk.report("ACCEPTED", order_id)
+    desk.release(order_id)
+    assert desk.book().exposure == 0
+    answer = desk.account(
+        open_orders=(listed_open(order_id, 5, 3, limit=12),), as_of_sequence=desk.sequence
+    )
+    assert [(item.kind, item.order_id, item.theirs) for item in answer.drift] == [
+        ("ORDER_UNKNOWN", order_id, Decimal(5))
+    ]
+    assert desk.book().buy_quantity == 5
+    assert desk.book().exposure == 60
+    desk.assert_replays()
+    desk.fill(order_id, 8, 12)
+    assert desk.book().buy_quantity == 0
+    desk.account(open_orders=(listed_open(order_id),), as_of_sequence=desk.sequence)
+    assert desk.book().buy_quantity == 0
+
+
+def test_an_order_listed_beyond_its_good_till_time_is_not_released_again() -> None:
+    """The venue has shown that the order outlives its good-till time (S7.5, S8.2)."""
+    desk = Desk(marks={"X": 10})
+    order_id = desk.approve("BUY", 8, 10, good_till=desk.now)
+    desk.advance(3600)
+    desk.account(open_orders=(listed_open(order_id, 8),), as_of_sequence=desk.sequence)
+    assert desk.record(order_id).remaining == 8
+    desk.advance(3600)
+    desk.api_error()
+    assert desk.record(order_id).remaining == 8
+    desk.account(open_orders=(), as_of_sequence=desk.sequence)
+    assert desk.record(order_id).remaining == 0
+    desk.assert_replays()
+
+
+@pytest.mark.parametrize("kind", ["CANCELED", "EXPIRED", "REJECTED", "FILLED", "FAILED"])
+def test_an_order_the_venue_ended_after_its_release_stays_ended(kind: str) -> None:
+    """Only the venue's end is final, be it reported after a release (S7.3, S8.2)."""
+    desk = Desk(marks={"X": 10})
+    order_id = desk.approve("BUY", 8, 10)
+    desk.release(order_id)
+    fields = {"fill_quantity": 8, "fill_price": 10} if kind == "FILLED" else {}
+    desk.report(kind, order_id, order_done=kind == "FAILED", **fields)
+    answer = desk.account(open_orders=(listed_open(order_id, 8),), as_of_sequence=desk.sequence)
+    assert answer.drift == ()
+    assert desk.book().buy_quantity == 0
+    desk.assert_replays()
+
+
+def test_a_replaced_report_on_a_released_order_leaves_what_it_replaces_held() -> None:
+    """Of an order and its released replacement the old one stays held until listed (S4.10)."""
+    desk = Desk(marks={"X": 10})
+    old = desk.approve("BUY", 8, 10)
+    new = desk.approve("BUY", 8, 10, replaces=old)
+    desk.release(new)
+    assert desk.report("REPLACED", new, new_quantity=8).flags == ("AFTER_END",)
+    assert desk.book().buy_quantity == 8
     desk.assert_replays()
 
 
