@@ -395,3 +395,33 @@ async def test_a_journal_deleted_while_running_is_not_durable(tmp_path: Path) ->
     with pytest.raises(StorePoisonedError, match="deleted while the sidecar ran"):
         await store.sync(2)
     store.close(clean=True)
+
+
+def test_no_other_process_looks_into_a_running_store(tmp_path: Path) -> None:
+    """The index of the WAL is in our memory, so a reader elsewhere is turned away, not misled."""
+    directory = tmp_path / "store"
+    store = open_sqlite_store(directory, options())
+    store.append([(1, RECORD)])
+    look = (
+        "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute(sys.argv[2]).fetchall())"
+    )
+    command = [sys.executable, "-c", look, str(directory / DATABASE_FILE_NAME)]
+    other = subprocess.run(
+        [*command, "SELECT count(*) FROM journal"], capture_output=True, text=True, check=False
+    )
+    assert other.returncode != 0
+    assert "database is locked" in other.stderr
+    assert not (directory / f"{DATABASE_FILE_NAME}-shm").exists()
+    store.append([(2, RECORD)])
+    store.close(clean=True)
+
+
+def test_the_index_an_older_sidecar_left_is_not_read(tmp_path: Path) -> None:
+    """An upgrade after kill -9 finds a shared index of another run: the WAL alone is believed."""
+    image = stopped_with(tmp_path / "store", 12, is_killed=True)
+    (image / f"{DATABASE_FILE_NAME}-shm").write_bytes(b"\x18\xe2-\0" * 8192)
+    store = open_sqlite_store(image, options())
+    assert store.facts.damage is None
+    assert [sequence for sequence, _ in store.read(1)] == list(range(1, 13))
+    store.append([(13, RECORD)])
+    store.close(clean=True)
