@@ -5,6 +5,8 @@ Rules:
 - A shorter list than the class has fields is an older record: the missing fields take defaults.
   A longer one is a newer sidecar's, and is refused.
 - Plain means what JSON can hold: None, bool, int, str, list, dict with text keys.
+- A JSON writer that asks about what it does not know needs no plain form made beforehand: `fields`
+  and `plain` give it the same text, one value at a time. Every decision's record goes that way.
 """
 
 import dataclasses
@@ -15,6 +17,7 @@ from collections.abc import Callable, Hashable
 from decimal import Decimal
 from enum import Enum
 from functools import cache
+from operator import attrgetter
 from typing import Any, TypeAlias
 
 _Coder: TypeAlias = tuple[Callable[[Any], Any], Callable[[Any], Any]]
@@ -28,6 +31,38 @@ def encode(value: Any) -> Any:  # noqa: ANN401 - plain data has no narrower type
 def decode(kind: type, plain: Any) -> Any:  # noqa: ANN401 - see encode
     """Return the value of `kind` whose plain form is `plain`."""
     return _coder(kind)[1](plain)
+
+
+def fields(value: Any) -> tuple[Any, ...]:  # noqa: ANN401 - any dataclass value
+    """Return what stands in a dataclass value's plain form, in order, itself not yet plain."""
+    return _fields_getter(value.__class__)(value)
+
+
+def plain(value: Any) -> Any:  # noqa: ANN401 - see encode
+    """Return the next step towards the plain form of a Decimal, dataclass value or deque.
+
+    TypeError where it is none of these, as a JSON writer expects of its `default`.
+    """
+    kind = value.__class__
+    if kind is Decimal:
+        return str(value)
+    if kind is deque:
+        return list(value)
+    return _fields_getter(kind)(value)
+
+
+@cache
+def _fields_getter(kind: type) -> Callable[[Any], tuple[Any, ...]]:
+    names = _field_names(kind)
+    if len(names) > 1:
+        return attrgetter(*names)
+    return lambda value: tuple(getattr(value, name) for name in names)
+
+
+def _field_names(kind: type) -> list[str]:
+    return [
+        field.name for field in dataclasses.fields(kind) if not field.metadata.get("derived", False)
+    ]
 
 
 def _same(value: Any) -> Any:  # noqa: ANN401 - identity
@@ -78,10 +113,7 @@ def _generic_coder(kind: Any, origin: Any) -> _Coder:  # noqa: ANN401 - annotati
 
 def _dataclass_coder(kind: type) -> _Coder:
     hints = typing.get_type_hints(kind)
-    names = [
-        field.name for field in dataclasses.fields(kind) if not field.metadata.get("derived", False)
-    ]
-    coders = [(name, *_coder(hints[name])) for name in names]
+    coders = [(name, *_coder(hints[name])) for name in _field_names(kind)]
 
     def to_plain(value: object) -> list[Any]:
         return [to(getattr(value, name)) for name, to, _ in coders]

@@ -14,9 +14,10 @@ from typing import Any, Final
 
 import orjson
 
+from sidecar.core import codec
 from sidecar.core.denial import CallRefused
 from sidecar.core.derive import rebuild
-from sidecar.core.events import Event, decode_event, encode_event
+from sidecar.core.events import Event, decode_event
 from sidecar.core.state import State, from_plain, to_plain
 from sidecar.service.callers import Actor
 
@@ -60,9 +61,11 @@ def encode_record(
             "time": time,
             "kind": kind,
             "actor": {"role": actor.role, "peer": actor.peer, "name": actor.name},
-            "events": [encode_event(event) for event in events],
+            "events": [(type(event).__name__, *codec.fields(event)) for event in events],
             "config_hash": config_hash,
-        }
+        },
+        codec.plain,
+        orjson.OPT_PASSTHROUGH_DATACLASS,
     )
 
 

@@ -56,20 +56,21 @@ inners = st.builds(
 )
 
 
-@given(
-    st.builds(
-        Outer,
-        name=st.text(st.characters(codec="utf-8")),
-        count=st.integers(-(2**63), 2**63 - 1),
-        is_there=st.booleans(),
-        amount=st.none() | st.decimals(allow_nan=False, allow_infinity=False),
-        inner=inners,
-        pair=st.lists(inners).map(tuple),
-        listed=st.lists(st.text(st.characters(codec="utf-8"))),
-        queue=st.lists(st.integers(0, 9)).map(deque),
-        table=st.dictionaries(st.text(st.characters(codec="utf-8")), inners),
-    )
+OUTERS = st.builds(
+    Outer,
+    name=st.text(st.characters(codec="utf-8")),
+    count=st.integers(-(2**63), 2**63 - 1),
+    is_there=st.booleans(),
+    amount=st.none() | st.decimals(allow_nan=False, allow_infinity=False),
+    inner=inners,
+    pair=st.lists(inners).map(tuple),
+    listed=st.lists(st.text(st.characters(codec="utf-8"))),
+    queue=st.lists(st.integers(0, 9)).map(deque),
+    table=st.dictionaries(st.text(st.characters(codec="utf-8")), inners),
 )
+
+
+@given(OUTERS)
 def test_what_is_encoded_comes_back_equal(value: Outer) -> None:
     """Numbers to the digit, enums, tuples, queues and tables survive the journal (S3)."""
     back = through_bytes(value)
@@ -77,6 +78,39 @@ def test_what_is_encoded_comes_back_equal(value: Outer) -> None:
     assert str(back.inner.amount) == str(value.inner.amount)
     assert isinstance(back.pair, tuple)
     assert isinstance(back.queue, deque)
+
+
+def written_at_once(value: Any) -> bytes:  # noqa: ANN401 - any value of the core
+    """Return a value's bytes, its plain form made by the writer as it goes."""
+    return orjson.dumps(codec.fields(value), codec.plain, orjson.OPT_PASSTHROUGH_DATACLASS)
+
+
+@given(OUTERS)
+def test_the_writer_that_asks_writes_the_same_bytes(value: Outer) -> None:
+    """The short way into a journal differs from the long one in no byte (S3)."""
+    assert written_at_once(value) == orjson.dumps(codec.encode(value))
+
+
+def test_values_of_one_field_and_of_none_have_fields_too() -> None:
+    """A single field is not taken for the value itself."""
+
+    @dataclass(slots=True)
+    class Nothing:
+        pass
+
+    @dataclass(slots=True)
+    class Single:
+        amount: Decimal
+
+    assert codec.fields(Nothing()) == ()
+    assert codec.fields(Single(Decimal("1.50"))) == (Decimal("1.50"),)
+    assert written_at_once(Single(Decimal("1.50"))) == b'["1.50"]'
+
+
+def test_what_no_writer_may_be_given_is_refused() -> None:
+    """A set has no plain form, whichever way it is written."""
+    with pytest.raises(TypeError):
+        codec.plain({1, 2})
 
 
 def test_a_derived_field_is_not_stored() -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import orjson
 import pytest
+from hypothesis import given, settings
 
-from sidecar.core.events import EquityReported, MarkReported
+from sidecar.core.events import EVENT_TYPES, EquityReported, Event, MarkReported, encode_event
 from sidecar.core.state import State, to_plain
 from sidecar.service.callers import Actor
 from sidecar.service.records import (
@@ -19,6 +20,7 @@ from sidecar.service.records import (
     encode_snapshot,
 )
 from sidecar.store.memory_store import MemoryStore
+from tests.core.test_events import any_of
 from tests.service.harness import BOT, a_fill, a_kill, an_order, holding, records_of, running
 
 EVENTS = (
@@ -51,6 +53,29 @@ def test_a_record_is_read_back_as_it_was_written() -> None:
     record = decode_record(encoded())
     assert record.events == EVENTS
     assert {name: getattr(record, name) for name in RECORD} == RECORD
+
+
+@pytest.mark.parametrize("name", sorted(EVENT_TYPES))
+def test_a_record_of_every_kind_of_event_is_what_the_slow_way_writes(name: str) -> None:
+    """Written in one pass, a record has the bytes of the plain form and reads back (S3, S13)."""
+
+    @settings(max_examples=15, deadline=None)
+    @given(event=any_of(EVENT_TYPES[name]))
+    def is_the_same(event: Event) -> None:
+        record = encode_record(
+            sequence=7,
+            time=1_700_000_000_000_000_001,
+            kind="ReportAccount",
+            actor=Actor("BOT", "unix:", "momentum"),
+            events=(event, event),
+            config_hash="hash-1",
+        )
+        plain = orjson.dumps([encode_event(event)] * 2)
+        assert orjson.dumps(orjson.loads(record)["events"]) == plain
+        assert b'"events":' + plain in record
+        assert repr(decode_record(record).events) == repr((event, event))
+
+    is_the_same()
 
 
 def test_a_record_names_its_parts_for_people() -> None:
