@@ -1,60 +1,103 @@
-"""`make bench`: every figure as a ratio of one run, with the conditions it was taken under."""
+"""`make bench`: every figure of one run beside its goal, with the conditions it was taken under.
+
+Rules:
+1. The default run is bounded to a few minutes; `--events` and `make bench-memory` take the rest.
+2. A part that fails is one loud line of the table, and the others are still measured.
+"""
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import os
-import platform
-import tempfile
-from pathlib import Path
+import sys
 
 from rich.console import Console
-from rich.table import Table
 
-from bench.bytes_path import measure_bytes
-from bench.decision import Desk
-from bench.socket_path import measure_socket
-from bench.timing import Sample
+from bench.bytes_path import bytes_figures
+from bench.decision import decision_figures
+from bench.figures import Figure, conditions, run_part, show
+from bench.memory import growth_figures, state_figures
+from bench.transport import call_figures, fan_out_figures
+
+EVENTS = 300_000
+WIDTH_MIN = 150
+EVENTS_OF_THE_GOAL = 10_000_000
 
 
-def main() -> None:
+def main() -> int:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description="Ratios of one run; keep the machine quiet.")
-    parser.add_argument("--rounds", type=int, default=5_000, help="timed rounds of each figure")
-    rounds = parser.parse_args().rounds
+    asked = _asked()
     console = Console()
-    load = os.getloadavg()[0]
-    console.print(
-        f"Python {platform.python_version()}, {os.cpu_count()} cores, load {load:.1f}, "
-        f"{rounds} rounds; microseconds"
+    if console.width < WIDTH_MIN:
+        console = Console(width=WIDTH_MIN)
+    lines = conditions(
+        rounds=f"{asked.rounds} a block",
+        blocks=asked.blocks,
+        orders=f"{asked.orders} a block over the socket",
+        readers=asked.readers,
+        events=f"{asked.events:,}",
     )
-    with tempfile.TemporaryDirectory(prefix="haltline-bench-") as directory:
-        checked, nothing = measure_socket(Path(directory), rounds)
-        in_bytes = asyncio.run(measure_bytes(Path(directory), rounds))
-    Desk(books=10, open_orders=10).measure(rounds)  # the first sample of a process is slower
-    small = Desk(books=10, open_orders=10).measure(rounds)
-    many_books = Desk(books=10_000, open_orders=10).measure(rounds)
-    many_orders = Desk(books=10, open_orders=10_000).measure(rounds)
-    much_past = Desk(books=10, open_orders=10, events=20_000).measure(rounds)
-    table = Table(title="One decision, and what stands around it")
-    for title in ("what", "p50", "p99", "ratio of p50"):
-        table.add_column(title, justify="left" if title == "what" else "right")
+    for line in lines:
+        console.print(line)
+    figures = _measure(console, asked)
+    show(console, "Haltline: what was measured in this run", figures)
+    missed = [figure for figure in figures if figure.is_met is False]
+    console.print(
+        f"{len(missed)} goals not met; a figure is the median of {asked.blocks} alternating "
+        "blocks, a ratio the median of the blocks' ratios"
+    )
+    if asked.events < EVENTS_OF_THE_GOAL:
+        console.print(
+            f"past events: {asked.events:,} ran, not 10,000,000: make bench EVENTS=10000000"
+        )
+    console.print("peers: make bench-peers; where the time goes: make profile")
+    return 0
 
-    def add(what: str, sample: Sample, against: Sample, name: str) -> None:
-        ratio = f"{sample.p50 / against.p50:.3f}x {name}"
-        table.add_row(what, f"{sample.p50:.1f}", f"{sample.p99:.1f}", ratio)
 
-    add("no-op call, same shapes, same kind of server", nothing, nothing, "itself")
-    add("CheckOrder over the socket, store on", checked, nothing, "no-op call")
-    add("bytes in to bytes out, memory store", in_bytes, nothing, "no-op call")
-    add("decision alone, from text to reservation", small, nothing, "no-op call")
-    add("decision with 10,000 books", many_books, small, "10 books")
-    add("decision with 10,000 open reservations", many_orders, small, "10 reservations")
-    add("decision after 40,000 past events", much_past, small, "none")
-    console.print(table)
-    console.print(f"p99 of CheckOrder: {checked.p99 / nothing.p99:.2f}x the no-op call's p99")
+def _asked() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Ratios of one run; keep the machine quiet.")
+    parser.add_argument("--rounds", type=int, default=2_000, help="decisions timed in a block")
+    parser.add_argument("--blocks", type=int, default=5, help="alternating blocks of each figure")
+    parser.add_argument("--orders", type=int, default=1_500, help="orders of a block on the socket")
+    parser.add_argument("--events", type=int, default=EVENTS, help="past events")
+    parser.add_argument("--books", type=int, default=10_000, help="books of the large desk")
+    parser.add_argument("--open-orders", type=int, default=100_000, help="open reservations")
+    parser.add_argument("--readers", type=int, default=1_000, help="status readers")
+    parser.add_argument("--ended-ids", type=int, default=100_000, help="remembered ids measured")
+    parser.add_argument("--seconds", type=float, default=15.0, help="of load, for growing memory")
+    return parser.parse_args()
+
+
+def _measure(console: Console, asked: argparse.Namespace) -> list[Figure]:
+    parts = (
+        (
+            "the decision",
+            lambda: decision_figures(
+                rounds=asked.rounds,
+                blocks=asked.blocks,
+                events=asked.events,
+                books=asked.books,
+                open_orders=asked.open_orders,
+            ),
+        ),
+        ("bytes to bytes", lambda: bytes_figures(rounds=asked.rounds, blocks=asked.blocks)),
+        ("calls", lambda: call_figures(blocks=asked.blocks, orders=asked.orders)),
+        (
+            "kills and status readers",
+            lambda: fan_out_figures(readers=asked.readers, rounds=4, turns=2),
+        ),
+        (
+            "memory",
+            lambda: state_figures(
+                books=asked.books, open_orders=asked.open_orders, ended_ids=asked.ended_ids
+            ),
+        ),
+        ("memory under load", lambda: growth_figures(seconds=asked.seconds)),
+    )
+    figures: list[Figure] = []
+    for name, take in parts:
+        figures += run_part(console, name, take)
+    return figures
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

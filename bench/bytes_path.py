@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import tempfile
 from decimal import Decimal
-from pathlib import Path
+from itertools import count
 
 from haltline.v1 import order_pb2
 
-from bench.timing import Sample, measure
+from bench.figures import Figure, judged
+from bench.timing import WARM, Sample, in_turns, measure
 from sidecar import wire
 from sidecar.clock import ManualClock
 from sidecar.core.commands import ReportAccount, ReportedMark
@@ -15,9 +18,11 @@ from sidecar.core.thresholds import Thresholds
 from sidecar.service import Caller, Role, Service, Settings
 from sidecar.store.memory_store import MemoryStore
 
+BYTES_MICROSECONDS_MAX = 12.0
 
-def request_bytes(order_id: str) -> bytes:
-    """Return the bytes of a CheckOrder request as a bot sends it."""
+
+def request(order_id: str) -> order_pb2.CheckOrderRequest:
+    """Return a CheckOrder request as a bot sends it."""
     return order_pb2.CheckOrderRequest(
         order_id=order_id,
         strategy="momentum",
@@ -26,30 +31,55 @@ def request_bytes(order_id: str) -> bytes:
         order_type=order_pb2.ORDER_TYPE_LIMIT,
         quantity="12.5",
         limit_price="100.25",
-    ).SerializeToString()
+    )
 
 
-async def measure_bytes(directory: Path, rounds: int) -> Sample:
+def request_bytes(order_id: str) -> bytes:
+    """Return the bytes of that request."""
+    return request(order_id).SerializeToString()
+
+
+def bytes_figures(*, rounds: int, blocks: int) -> list[Figure]:
     """Time request bytes to answer bytes through the real service with the memory store."""
-    service = Service(
-        store=MemoryStore(),
-        clock=ManualClock(1_700_000_000_000_000_000),
-        thresholds=Thresholds(),
-        config_hash="bench",
-        settings=Settings(kill_file_directory=str(directory)),
-    )
-    await service.start()
-    caller = Caller(role=Role.BOT, peer="bench", name="bench")
-    await service.report_account(
-        ReportAccount(
-            report_id="equity",
-            equity=Decimal(10) ** 12,
-            marks=(ReportedMark(symbol="AAPL", price=Decimal(100)),),
-        ),
-        caller,
-    )
+    return asyncio.run(_figures(rounds, blocks))
+
+
+async def _figures(rounds: int, blocks_count: int) -> list[Figure]:
+    with tempfile.TemporaryDirectory(prefix="haltline-bench-") as directory:
+        service = Service(
+            store=MemoryStore(),
+            clock=ManualClock(1_700_000_000_000_000_000),
+            thresholds=Thresholds(),
+            config_hash="bench",
+            settings=Settings(kill_file_directory=directory),
+        )
+        await service.start()
+        caller = Caller(role=Role.BOT, peer="bench", name="bench")
+        marks = (ReportedMark(symbol="AAPL", price=Decimal(100)),)
+        await service.report_account(
+            ReportAccount(report_id="equity", equity=Decimal(10) ** 12, marks=marks), caller
+        )
+        try:
+            (blocks,) = in_turns([lambda: _block(service, caller, rounds)], blocks_count)
+        finally:
+            await service.stop()
+    return [
+        judged(
+            "request bytes to answer bytes, no transport, memory store",
+            "<= 12 p50",
+            blocks.p50,
+            BYTES_MICROSECONDS_MAX,
+            figure=f"p50 {blocks.p50:.1f} (best block {blocks.best_p50:.1f}), p99 {blocks.p99:.1f}",
+        )
+    ]
+
+
+_ORDERS = count()
+
+
+def _block(service: Service, caller: Caller, rounds: int) -> Sample:
     writer = wire.DecisionWriter(store_id=service.store_id, config_hash=service.config_hash)
-    requests = [request_bytes(f"order-{at}") for at in range(rounds + 200)]
+    requests = [request_bytes(f"order-{next(_ORDERS)}") for _ in range(rounds + WARM)]
 
     async def answer(body: bytes) -> bytes:
         order = wire.read_order(order_pb2.CheckOrderRequest.FromString(body))
@@ -64,6 +94,4 @@ async def measure_bytes(directory: Path, rounds: int) -> Sample:
             return
         raise RuntimeError("an approval waited for something it should not wait for")
 
-    sample = measure(check, rounds=rounds)
-    await service.stop()
-    return sample
+    return measure(check, rounds=rounds)

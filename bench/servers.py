@@ -1,0 +1,86 @@
+"""The processes of a bench: the sidecar with its store on, and the server that decides nothing.
+
+Rules:
+1. Each is a process of its own, waited for until it says `ready`, and ended whatever happens.
+2. What a process costs is read from the kernel: processor time and resident memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+STOP_SECONDS_MAX = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A process that serves at an address."""
+
+    address: str
+    pid: int
+
+    @property
+    def processor_seconds(self) -> float:
+        """Return the processor time it has used so far, in user and kernel."""
+        text = Path(f"/proc/{self.pid}/stat").read_text(encoding="utf-8")
+        fields = text.rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    @property
+    def resident_bytes(self) -> int:
+        """Return the memory it holds in RAM."""
+        return resident_bytes(self.pid)
+
+
+def resident_bytes(pid: int | str = "self") -> int:
+    """Return the memory a process holds in RAM."""
+    pages = Path(f"/proc/{pid}/statm").read_text(encoding="utf-8").split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+@contextlib.contextmanager
+def process(arguments: list[str], address: str) -> Iterator[Running]:
+    """Run one of our modules until the block ends; RuntimeError where it does not come up."""
+    started = subprocess.Popen(  # noqa: S603 - our own modules, arguments of our own
+        [sys.executable, "-m", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        text=True,
+    )
+    try:
+        line = started.stdout.readline() if started.stdout is not None else ""
+        if not line.startswith("ready"):
+            raise RuntimeError(f"{arguments[0]} did not come up: {line!r}")
+        yield Running(address=address, pid=started.pid)
+    finally:
+        started.terminate()
+        try:
+            started.wait(timeout=STOP_SECONDS_MAX)
+        except subprocess.TimeoutExpired:
+            started.kill()
+            started.wait()
+
+
+@contextlib.contextmanager
+def sidecar(directory: Path, *more: str) -> Iterator[Running]:
+    """Run a sidecar on a Unix socket with its SQLite store on, limits at their defaults."""
+    address = f"unix:{directory}/sidecar.sock"
+    arguments = ["sidecar", "serve", "--name", "bench", "--data-dir", str(directory / "data")]
+    arguments += ["--listen", address, "--no-http", "--equity", "1000000000000000"]
+    with process([*arguments, "--assume-flat", *more], address) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def noop(directory: Path) -> Iterator[Running]:
+    """Run the server that decides nothing, on a Unix socket."""
+    address = f"unix:{directory}/noop.sock"
+    with process(["bench.noop_server", address], address) as running:
+        yield running
