@@ -11,6 +11,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,25 +48,41 @@ def resident_bytes(pid: int | str = "self") -> int:
 @contextlib.contextmanager
 def process(arguments: list[str], address: str) -> Iterator[Running]:
     """Run one of our modules until the block ends; RuntimeError where it does not come up."""
-    started = subprocess.Popen(  # noqa: S603 - our own modules, arguments of our own
-        [sys.executable, "-m", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        text=True,
-    )
+    with tempfile.TemporaryFile(mode="w+") as errors:
+        started = subprocess.Popen(  # noqa: S603 - our own modules, arguments of our own
+            [sys.executable, "-m", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            text=True,
+        )
+        # Leaving the block closes the pipe and waits.
+        with started, _ended(started):
+            line = started.stdout.readline() if started.stdout is not None else ""
+            if not line.startswith("ready"):
+                _end(started)
+                errors.seek(0)
+                told = errors.read().strip()[-500:]
+                raise RuntimeError(f"{arguments[0]} did not come up: {line!r} {told}")
+            yield Running(address=address, pid=started.pid)
+
+
+@contextlib.contextmanager
+def _ended(started: subprocess.Popen[str]) -> Iterator[None]:
     try:
-        line = started.stdout.readline() if started.stdout is not None else ""
-        if not line.startswith("ready"):
-            raise RuntimeError(f"{arguments[0]} did not come up: {line!r}")
-        yield Running(address=address, pid=started.pid)
+        yield
     finally:
-        started.terminate()
-        try:
-            started.wait(timeout=STOP_SECONDS_MAX)
-        except subprocess.TimeoutExpired:
-            started.kill()
-            started.wait()
+        _end(started)
+
+
+def _end(started: subprocess.Popen[str]) -> None:
+    """Ask the process to end; end it where it does not."""
+    started.terminate()
+    try:
+        started.wait(timeout=STOP_SECONDS_MAX)
+    except subprocess.TimeoutExpired:
+        started.kill()
+        started.wait()
 
 
 @contextlib.contextmanager
