@@ -37,9 +37,12 @@ class RecoveryState(StrEnum):
     DAMAGED = "DAMAGED"
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class OrderDecision:
-    """The answer to one CheckOrder (S4.6). `sequence` is 0 for a dry run."""
+    """The answer to one CheckOrder (S4.6). `sequence` is 0 for a dry run.
+
+    On the path of every order: neither frozen nor keyword-only.
+    """
 
     order_id: str
     verdict: Verdict

@@ -55,7 +55,7 @@ def handle_check(turn: Turn, order: CheckOrder) -> Outcome:
     if record is not None:
         known = _handle_known(turn, order, record)
         if known is not None:
-            return Outcome(answer=known, events=turn.events)
+            return Outcome(known, turn.events)
     own = record if record is not None and record.is_approved else None
     judgement = judge(turn.state, order, turn.now, turn.conditions, own)
     if own is not None and judgement.violations:
@@ -63,7 +63,7 @@ def handle_check(turn: Turn, order: CheckOrder) -> Outcome:
     _emit(turn, order, judgement, own)
     decision = _decision(turn, order, judgement, is_dry=False)
     decision.replayed = own is not None and decision.is_approved
-    return Outcome(answer=decision, events=turn.events)
+    return Outcome(decision, turn.events)
 
 
 def _check_replaced(state: State, order: CheckOrder) -> None:
@@ -170,25 +170,28 @@ def _emit(turn: Turn, order: CheckOrder, judgement: Judgement, own: OrderRecord 
     facts = judgement.facts
     price = facts.price if facts.price is not None else ZERO
     is_raising = facts.is_raising and not facts.is_reducing
+    daily_notional = order.quantity * price * facts.rules.multiplier if is_raising else ZERO
+    expires_at = turn.now + turn.state.thresholds.approvals.valid_ns
+    is_renewal = own is not None
     turn.emit(
-        OrderApproved(
-            order_id=order.order_id,
-            strategy=order.strategy,
-            symbol=order.symbol,
-            side=order.side,
-            order_type=order.order_type,
-            quantity=order.quantity,
-            limit_price=order.limit_price,
-            stop_price=order.stop_price,
-            replaces_order_id=order.replaces_order_id,
-            cluster=facts.base.cluster,
-            good_till=order.good_till,
-            price=price,
-            expires_at=turn.now + turn.state.thresholds.approvals.valid_ns,
-            approvable_quantity=judgement.approvable_quantity,
-            daily_notional=order.quantity * price * facts.rules.multiplier if is_raising else ZERO,
-            is_renewal=own is not None,
-            store_problem=turn.conditions.store_problem or "",
+        OrderApproved(  # by place: each value has the name of its field
+            order.order_id,
+            order.strategy,
+            order.symbol,
+            order.side,
+            order.order_type,
+            order.quantity,
+            order.limit_price,
+            order.stop_price,
+            order.replaces_order_id,
+            facts.base.cluster,
+            order.good_till,
+            price,
+            expires_at,
+            judgement.approvable_quantity,
+            daily_notional,
+            is_renewal,
+            turn.conditions.store_problem or "",
         )
     )
 

@@ -8,7 +8,7 @@ Rules:
 """
 
 from collections.abc import Callable, Sequence
-from decimal import Inexact
+from decimal import Inexact, getcontext, setcontext
 from typing import Any, Final
 
 from sidecar.core import circuit_breaker, kill_switch
@@ -67,7 +67,7 @@ from sidecar.core.events import (
     TradeReported,
 )
 from sidecar.core.judgement import Conditions
-from sidecar.core.numbers import ZERO, exact
+from sidecar.core.numbers import EXACT, ZERO, exact
 from sidecar.core.reservations import group_fill_key
 from sidecar.core.state import State
 from sidecar.core.thresholds import Thresholds
@@ -84,27 +84,33 @@ REMEMBERED_IDS_MIN: Final = 1_000_000
 REMEMBERED_NS_MIN: Final = 7 * 86_400 * 1_000_000_000
 
 
-@exact
 def begin(state: State, sequence: int, now: int) -> None:
     """Open the record `sequence` at `now`: note expiries, forget what is past remembering.
 
     Called before the commands of a record and before its events in replay: both do the same.
     """
     state.last_sequence = sequence
-    state.now = max(state.now, now)
-    expiries = state.expiries
-    while expiries:
-        order_id = next(iter(expiries))
-        if expiries[order_id] > state.now:
-            break
-        del expiries[order_id]
-        record = state.orders.get(order_id)
-        if record is not None:
-            record.expired_sequence = sequence
+    if now > state.now:
+        state.now = now
+    if state.expiries:
+        _note_expiries(state)
     if len(state.orders) > REMEMBERED_IDS_MIN:
         _forget_orders(state)
     if len(state.reports) > REMEMBERED_IDS_MIN:
         _forget_reports(state)
+
+
+def _note_expiries(state: State) -> None:
+    """Note in which record each approval expired, in the order of approval."""
+    expiries = state.expiries
+    while expiries:
+        order_id = next(iter(expiries))
+        if expiries[order_id] > state.now:
+            return
+        del expiries[order_id]
+        record = state.orders.get(order_id)
+        if record is not None:
+            record.expired_sequence = state.last_sequence
 
 
 def _forget_reports(state: State) -> None:
@@ -140,19 +146,19 @@ def replay(state: State, sequence: int, now: int, events: Sequence[Event]) -> No
         apply_event(state, event)
 
 
-@exact
 def execute(state: State, command: object, conditions: Conditions) -> Outcome:
     """Decide about a command and apply what follows. The caller has called `begin`.
 
     Raises CallRefused where there is no decision and nothing changed; an outcome may carry both
     events and a refusal (a conflicting report is counted).
     """
-    handler = _HANDLERS[type(command)]
-    return _guarded(Turn(state=state, now=state.now, conditions=conditions), handler, command)
+    return _guarded(Turn(state, state.now, conditions), _HANDLERS[type(command)], command)
 
 
 def _guarded(turn: Turn, handler: Callable[[Turn, Any], Outcome], command: Any) -> Outcome:  # noqa: ANN401 - the table pairs each command with its handler
-    """Run a handler; a failure after the first event means memory cannot be believed."""
+    """Run a handler, exactly; a failure after the first event: memory cannot be believed."""
+    before = getcontext()
+    setcontext(EXACT)
     try:
         return handler(turn, command)
     except Exception as error:
@@ -165,15 +171,15 @@ def _guarded(turn: Turn, handler: Callable[[Turn, Any], Outcome], command: Any) 
                 "the numbers of this request cannot be accounted exactly; use fewer digits",
             ) from error
         raise
+    finally:
+        setcontext(before)
 
 
-@exact
 def execute_all_or_none(
     state: State, orders: Sequence[CheckOrder], conditions: Conditions
 ) -> Outcome:
     """Decide about a batch that stands or falls together; the answer is a list of results."""
-    turn = Turn(state=state, now=state.now, conditions=conditions)
-    return _guarded(turn, handle_all_or_none, orders)
+    return _guarded(Turn(state, state.now, conditions), handle_all_or_none, orders)
 
 
 def next_due(state: State) -> int:

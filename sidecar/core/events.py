@@ -46,9 +46,12 @@ class PeriodStarted:
     is_new_week: bool
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class OrderApproved:
-    """The order may be sent before `expires_at`; its worst case is reserved (S4.6, S7.1)."""
+    """The order may be sent before `expires_at`; its worst case is reserved (S4.6, S7.1).
+
+    On the path of every order: not keyword-only.
+    """
 
     order_id: str
     strategy: str

@@ -207,3 +207,9 @@ def test_the_callers_arithmetic_is_put_back_also_after_a_failure() -> None:
             fail()
         assert getcontext().prec == 7
         assert Decimal(1) / 3 == Decimal("0.3333333")
+
+
+def test_a_name_may_hold_every_visible_character_and_no_other() -> None:
+    """[!-~] is ASCII from ! to ~: no space, no control character, nothing beyond (S2.1)."""
+    allowed = {chr(code) for code in range(0x110000) if is_name(chr(code))}
+    assert allowed == {chr(code) for code in range(ord("!"), ord("~") + 1)}
