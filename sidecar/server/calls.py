@@ -65,8 +65,7 @@ class Calls:
         self._service = service
         self._options = options
         self._callers: dict[str, Caller] = {}
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._idle: asyncio.Event | None = None
         self.in_flight = 0
         self.is_draining = False
         self.is_clock_driven = False
@@ -78,11 +77,14 @@ class Calls:
 
         async def answer(body: bytes, context: Context) -> bytes:
             try:
-                with self.counted(is_stop=is_stop):
+                self.enter(is_stop=is_stop)
+                try:
                     caller = self.caller_of(context)
                     if self.is_clock_driven:
                         self._observe_time(context, is_stop=is_stop)
                     return await handler(body, caller, context)
+                finally:
+                    self.leave()
             except CallRefused as refused:
                 failure = refused
             except Exception:
@@ -122,31 +124,29 @@ class Calls:
             failure = UNEXPECTED
         await abort(context, failure)
 
-    def counted(self, *, is_stop: bool = False) -> _Counted:
-        """Return a context in which one more call is in flight; CallRefused where none may be."""
+    def enter(self, *, is_stop: bool = False) -> None:
+        """Count one more call in flight; CallRefused where none may be. `leave` must follow."""
         if not is_stop:
             self._refuse_draining()
             if self.in_flight >= self._options.calls_in_flight_max:
                 raise too_many("calls in flight", self._options.calls_in_flight_max)
-        return _Counted(self)
+        self.in_flight += 1
+
+    def leave(self) -> None:
+        """One call is no longer in flight."""
+        self.in_flight -= 1
+        if self.in_flight == 0 and self._idle is not None:
+            self._idle.set()
 
     def _refuse_draining(self) -> None:
         if self.is_draining:
             raise DRAINING
 
-    def entered(self) -> None:
-        """One more call is in flight."""
-        self.in_flight += 1
-        self._idle.clear()
-
-    def left(self) -> None:
-        """One call is no longer in flight."""
-        self.in_flight -= 1
-        if self.in_flight == 0:
-            self._idle.set()
-
     async def wait_idle(self, timeout_seconds: float) -> bool:
         """Return True once no call is in flight, or False at the timeout."""
+        if self.in_flight == 0:
+            return True
+        self._idle = asyncio.Event()
         try:
             await asyncio.wait_for(self._idle.wait(), timeout_seconds)
         except TimeoutError:
@@ -182,21 +182,6 @@ class Calls:
         except ValueError as error:
             if not is_stop:
                 raise malformed([FieldFault(TIME_KEY, str(error))]) from error
-
-
-class _Counted:
-    """One call in flight."""
-
-    __slots__ = ("_calls",)
-
-    def __init__(self, calls: Calls) -> None:
-        self._calls = calls
-
-    def __enter__(self) -> None:
-        self._calls.entered()
-
-    def __exit__(self, *_exception: object) -> None:
-        self._calls.left()
 
 
 async def abort(context: Context, refused: CallRefused) -> NoReturn:

@@ -94,12 +94,15 @@ class SafetyCalls:
     async def _stream_answer(self, body: bytes, caller: Caller) -> bytes:
         request = parse(order_pb2.CheckOrderStreamRequest, body)
         try:
-            with self._calls.counted():
+            self._calls.enter()
+            try:
                 order = wire.read_stream_order(request)
                 decision = await self._service.check_order(order, caller)
                 if self._is_overtaken(decision):
-                    raise stopped_meanwhile()  # noqa: TRY301 - answered below like any refusal
+                    raise stopped_meanwhile()
                 return self._writer.encode_in_stream(request.request_id, decision)
+            finally:
+                self._calls.leave()
         except CallRefused as refused:
             failure = refused
         except Exception:

@@ -15,12 +15,14 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextvars import copy_context
 from typing import Any, Final
 
 import grpc
 from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped] # ships no types
 
 from sidecar.auth import RememberNonce, Secrets
+from sidecar.core.numbers import exact
 from sidecar.server import operator, safety
 from sidecar.server.addresses import (
     AddressError,
@@ -97,7 +99,8 @@ class Server:
             self.addresses = tuple(
                 [await self._bind(server, each, credentials) for each in addresses]
             )
-            await server.start()
+            # Every call inherits the context it starts in: the core finds its arithmetic set.
+            await asyncio.create_task(server.start(), context=exact(copy_context)())
             for owner in self._owners:
                 owner.restrict()
         except BaseException:

@@ -8,7 +8,7 @@ Rules:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
@@ -24,20 +24,6 @@ class Role(StrEnum):
     OPERATOR = "OPERATOR"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Caller:
-    """One peer and what it proved. `name` is what the caller calls itself, unverified.
-
-    `proof_problem` says in words for the person who is refused why `has_operator_proof` is false.
-    """
-
-    role: Role
-    peer: str
-    name: str = ""
-    has_operator_proof: bool = False
-    proof_problem: str = MISSING.reason
-
-
 @dataclass(frozen=True, slots=True)
 class Actor:
     """Who stands in a journal record (S13)."""
@@ -46,10 +32,25 @@ class Actor:
     peer: str
     name: str
 
-    @classmethod
-    def of(cls, caller: Caller) -> Actor:
-        """Return the caller as the journal names it."""
-        return cls(caller.role.value, caller.peer, caller.name)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """One peer and what it proved. `name` is what the caller calls itself, unverified.
+
+    `proof_problem` says in words for the person who is refused why `has_operator_proof` is false.
+    `actor` is the caller as the journal names it, made once: a caller makes many calls.
+    """
+
+    role: Role
+    peer: str
+    name: str = ""
+    has_operator_proof: bool = False
+    proof_problem: str = MISSING.reason
+    actor: Actor = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Make the actor."""
+        object.__setattr__(self, "actor", Actor(self.role.value, self.peer, self.name))
 
 
 SIDECAR: Final = Actor("SIDECAR", "", "")

@@ -46,7 +46,7 @@ class Orders:
         if self._starts.is_pending:
             await self._starts.wait()
         decision: OrderDecision = self._writer.decide(order, actor).answer
-        if order.dry_run or self._is_settled(decision):
+        if order.dry_run or self._is_settled(has_approval=decision.is_approved):
             return decision
         return await self._give_out(order, decision, actor)
 
@@ -60,6 +60,8 @@ class Orders:
         writer.catch_up()
         results = [self._judge_item(order, actor) for order in orders]
         writer.flush()
+        if self._is_settled(has_approval=any(_is_approved(result) for result in results)):
+            return results
         return [await self._give_out_item(result, actor) for result in results]
 
     async def check_all_or_none(
@@ -111,11 +113,13 @@ class Orders:
             decision = self._writer.decide(order, actor).answer
         raise stopped_meanwhile()
 
-    def _is_settled(self, decision: OrderDecision) -> bool:
-        """Say whether a decision just taken may be answered at once: nearly always (S12.1)."""
+    def _is_settled(self, *, has_approval: bool) -> bool:
+        """Say whether what was just decided may be answered at once: nearly always (S12.1)."""
         writer, store = self._writer, self._store
-        waits = self._approvals_need_power and decision.is_approved
-        if waits or writer.problem or writer.must_be_durable_sequence > store.durable_sequence:
+        if writer.problem or (self._approvals_need_power and has_approval):
+            return False
+        sequence = writer.must_be_durable_sequence
+        if sequence and sequence > store.durable_sequence:
             return False
         store.request_sync()
         return True
@@ -138,6 +142,10 @@ class Orders:
         if durable and writer.problem:
             return False
         return all(d.stop_epoch == writer.state.stop_epoch for d in approved)
+
+
+def _is_approved(result: BatchResult) -> bool:
+    return result.decision is not None and result.decision.is_approved
 
 
 def _not_judged(order: CheckOrder | CallRefused) -> BatchResult:

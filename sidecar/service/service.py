@@ -200,17 +200,20 @@ class Service:
 
     # What bots call.
 
-    async def check_order(self, order: CheckOrder, caller: Caller) -> OrderDecision:
-        """Judge one order (S4); CallRefused where it cannot be judged."""
+    def check_order(self, order: CheckOrder, caller: Caller) -> Coroutine[Any, Any, OrderDecision]:
+        """Return the judgement of one order (S4), to be awaited; CallRefused where there is none.
+
+        Not a coroutine of its own: every order passes here, and nothing is added on the way.
+        """
         require_bot(caller, "CheckOrder")
-        return await self._orders.check(order, Actor.of(caller))
+        return self._orders.check(order, caller.actor)
 
     async def check_orders(
         self, orders: Sequence[CheckOrder | CallRefused], mode: BatchMode, caller: Caller
     ) -> list[BatchResult]:
         """Judge several orders in one turn; a `CallRefused` stands for a malformed one."""
         require_bot(caller, "CheckOrders")
-        actor = Actor.of(caller)
+        actor = caller.actor
         if mode is BatchMode.ALL_OR_NONE:
             return await self._orders.check_all_or_none(orders, actor)
         return await self._orders.check_each(orders, actor)
@@ -226,7 +229,7 @@ class Service:
         """Apply several reports in one turn, each on its own, with one sync for all."""
         require_bot(caller, "ReportTrades")
         await self._starts.wait()
-        writer, actor = self._writer, Actor.of(caller)
+        writer, actor = self._writer, caller.actor
         writer.catch_up()
         answers: list[TradeAnswer | CallRefused] = []
         for report in reports:
@@ -261,7 +264,7 @@ class Service:
         require_bot(caller, type(report).__name__)
         if self._starts.is_pending:
             await self._starts.wait()
-        outcome: Outcome = self._writer.decide(report, Actor.of(caller))
+        outcome: Outcome = self._writer.decide(report, caller.actor)
         await self._make_durable(self._writer.state.last_sequence)
         if outcome.refused is not None:
             raise outcome.refused
@@ -271,7 +274,7 @@ class Service:
 
     async def trigger_kill(self, command: TriggerKill, caller: Caller) -> KillAnswer:
         """Stop (S10.1): in memory at once, then power-durable, then answered. Never refuses."""
-        return await self._kill(command, Actor.of(caller))
+        return await self._kill(command, caller.actor)
 
     async def _kill(self, command: TriggerKill, actor: Actor) -> KillAnswer:
         answer = self._kill_in_memory(command, actor)
@@ -303,24 +306,24 @@ class Service:
 
     async def _reset(self, command: StartingCommand, caller: Caller) -> StartAnswer:
         require_operator_proof(caller, type(command).__name__)
-        return await self._starts.reset(command, Actor.of(caller))
+        return await self._starts.reset(command, caller.actor)
 
     async def release_order(self, command: ReleaseOrder, caller: Caller) -> StartAnswer:
         """End a reservation by hand (S7.5)."""
         require_operator_proof(caller, "ReleaseOrder")
-        return await self._starts.release(command, Actor.of(caller))
+        return await self._starts.release(command, caller.actor)
 
     async def accept_recovery(self, command: AcceptRecovery, caller: Caller) -> StartAnswer:
         """Declare the books right after a recovery (S12.4)."""
         require_operator_proof(caller, "AcceptRecovery")
-        answer = await self._starts.accept_recovery(command, Actor.of(caller))
+        answer = await self._starts.accept_recovery(command, caller.actor)
         await self._settle_recovery()
         return answer
 
     async def accept_clock(self, accepted_by: str, reason: str, caller: Caller) -> StartAnswer:
         """Re-base `now` to the wall clock (S2.2)."""
         require_operator_proof(caller, "AcceptClock")
-        return await self._starts.accept_clock(accepted_by, reason, Actor.of(caller))
+        return await self._starts.accept_clock(accepted_by, reason, caller.actor)
 
     async def remember_nonce(self, nonce: str, expires_at_ns: int, now_ns: int) -> NonceOutcome:
         """Remember the nonce of an operator proof durably (S11): what `verify_proof` asks for."""

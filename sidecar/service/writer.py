@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 from sidecar.clock import Clock
 from sidecar.core import engine
@@ -33,6 +33,9 @@ from sidecar.store.errors import StoreError, StorePoisonedError
 from sidecar.store.store import Store
 
 BROKEN_REFUSAL: Final = "INVARIANT_BROKEN"
+
+Decide: TypeAlias = Callable[[State, Any, Conditions], Outcome]
+"""Decides about a command on the state and applies what follows, as `engine.execute` does."""
 
 
 class Writer:
@@ -60,7 +63,7 @@ class Writer:
 
     def refresh_conditions(self) -> None:
         """Tell the core what is wrong with the store; cheap, done before every decision."""
-        problem = self.problem or None
+        problem = self._lost or self._store.poisoned or None
         if problem != self.conditions.store_problem:
             self.conditions.store_problem = problem
             self._changes.bump()
@@ -74,28 +77,16 @@ class Writer:
     def decide(self, command: object, actor: Actor) -> Outcome:
         """Decide, apply and write; raises CallRefused where nothing changed."""
         self.catch_up()
-        return self._write_turn(
-            type(command).__name__,
-            actor,
-            lambda: engine.execute(self.state, command, self.conditions),
-        )
+        return self._write_turn(type(command).__name__, actor, engine.execute, command)
 
     def decide_unwritten(self, command: object, actor: Actor) -> Outcome:
         """Decide about one item of a batch; `catch_up` comes before all, `flush` after."""
-        return self._take_turn(
-            type(command).__name__,
-            actor,
-            lambda: engine.execute(self.state, command, self.conditions),
-        )
+        return self._take_turn(type(command).__name__, actor, engine.execute, command)
 
     def decide_all_or_none(self, orders: Sequence[CheckOrder], actor: Actor) -> Outcome:
         """Decide about a batch that stands or falls together, as one record."""
         self.catch_up()
-        return self._write_turn(
-            "CheckOrders",
-            actor,
-            lambda: engine.execute_all_or_none(self.state, orders, self.conditions),
-        )
+        return self._write_turn("CheckOrders", actor, engine.execute_all_or_none, orders)
 
     def catch_up(self) -> None:
         """Read `now`, journal a clock jump and do what fell due: the next command meets today.
@@ -107,22 +98,16 @@ class Writer:
         jump_ns = self._clock.take_jump()
         try:
             if jump_ns:
-                self._take_turn(
-                    "ClockJump",
-                    SIDECAR,
-                    lambda: engine.note_clock_jump(self.state, jump_ns, self.conditions),
-                )
+                self._take_turn("ClockJump", SIDECAR, engine.note_clock_jump, jump_ns)
             if now >= engine.next_due(self.state):
-                self._take_turn(
-                    "Tick", SIDECAR, lambda: engine.execute(self.state, Tick(), self.conditions)
-                )
+                self._take_turn("Tick", SIDECAR, engine.execute, Tick())
         except Exception as error:  # noqa: BLE001 - whatever it was, a stop must still be taken
             self.mark_damaged(f"what fell due could not be done: {error}")
 
     def write(self, kind: str, actor: Actor, decide: Callable[[], Outcome]) -> Outcome:
         """Take a turn of the start itself, before anything can have fallen due."""
         self._now = self._clock.now()
-        return self._write_turn(kind, actor, decide)
+        return self._write_turn(kind, actor, lambda *_: decide(), None)
 
     def mark(self, kind: str, actor: Actor) -> None:
         """Write a record without events: the state right behind it is exactly its replay.
@@ -159,14 +144,17 @@ class Writer:
 
     def flush(self) -> None:
         """Write what is decided and not yet written; a failure is remembered (rule 3)."""
-        records, self._unwritten = self._unwritten, []
-        if not records or self.problem:
+        records = self._unwritten
+        if not records:
+            return
+        self._unwritten = []
+        if self.problem:
             return
         try:
             self._store.append(records)
         except StoreError as error:
             self._lost = self._store.poisoned or f"a record could not be written: {error}"
-        self.refresh_conditions()
+            self.refresh_conditions()
 
     async def sync(self, sequence: int) -> None:
         """Return once the records up to `sequence` are power-durable; StoreError where never."""
@@ -178,20 +166,20 @@ class Writer:
             self.refresh_conditions()
             raise
 
-    def _write_turn(self, kind: str, actor: Actor, decide: Callable[[], Outcome]) -> Outcome:
+    def _write_turn(self, kind: str, actor: Actor, decide: Decide, command: object) -> Outcome:
         try:
-            return self._take_turn(kind, actor, decide)
+            return self._take_turn(kind, actor, decide, command)
         finally:
             self.flush()
 
-    def _take_turn(self, kind: str, actor: Actor, decide: Callable[[], Outcome]) -> Outcome:
+    def _take_turn(self, kind: str, actor: Actor, decide: Decide, command: object) -> Outcome:
         """Decide and apply under the next sequence, and keep the record for `flush`."""
         state = self.state
         sequence = state.last_sequence + 1
         engine.begin(state, sequence, self._now)
         time = state.now
         try:
-            outcome = decide()
+            outcome = decide(state, command, self.conditions)
         except CallRefused:
             state.last_sequence = sequence - 1
             raise
@@ -201,17 +189,19 @@ class Writer:
             raise CallRefused(
                 ErrorCode.INTERNAL, BROKEN_REFUSAL, _broken_text(kind, error)
             ) from error
-        if not outcome.events:
+        events = outcome.events
+        if not events:
             state.last_sequence = sequence - 1
             _correct_sequence(outcome, sequence - 1)
             return outcome
         try:
-            self._encode(sequence, time, kind, actor, outcome.events)
+            self._encode(sequence, time, kind, actor, events)
         except (TypeError, ValueError) as error:
             self._lost = f"record {sequence} ({kind}) could not be encoded: {error}"
             self.refresh_conditions()
-        if any(isinstance(event, BreakerOpened) for event in outcome.events):
-            self.must_be_durable_sequence = sequence
+        for event in events:
+            if event.__class__ is BreakerOpened:
+                self.must_be_durable_sequence = sequence
         self._changes.bump()
         return outcome
 
