@@ -13,7 +13,7 @@ from typing import Final
 
 from sidecar.core.approvable import Regimes, find_approvable
 from sidecar.core.calendar import Calendar, UtcCalendar
-from sidecar.core.commands import CheckOrder, KillMode
+from sidecar.core.commands import CheckOrder, KillMode, Side
 from sidecar.core.denial import LAYER_OF_CODE, DenialCode, Layer, Violation
 from sidecar.core.facts import Facts, gather
 from sidecar.core.kill_switch import scope_key, strictest_for
@@ -147,16 +147,22 @@ def _check_kill_switch(facts: Facts, _: Conditions, regimes: Regimes) -> list[Vi
         return []
     regimes.not_raising = regimes.raising = False
     code = DenialCode.KILL_SWITCH_REDUCE_ONLY
+    position = projected = None
     if active.mode is KillMode.HALT:
         regimes.reducing = False
         code = DenialCode.KILL_SWITCH_HALT
     elif facts.is_reducing:
         return []
+    else:
+        position = facts.position
+        projected = position + (order.quantity if order.side is Side.BUY else -order.quantity)
     return [
         Violation(
             code=code,
             scope=_kill_scope(scope_key(active.scope)),
             rule_id="kill_switch",
+            observed=position,
+            projected=projected,
             message=f"kill switch {active.mode} on {scope_key(active.scope)} by "
             f"{active.triggered_by}: {active.reason} (epoch {active.epoch})",
         )

@@ -14,7 +14,7 @@ from typing import Final
 from sidecar.core.commands import Side
 from sidecar.core.denial import DenialCode, Violation
 from sidecar.core.facts import Facts
-from sidecar.core.numbers import ONE, ZERO, format_decimal
+from sidecar.core.numbers import ONE, ZERO, divide_units, format_decimal, round_up
 from sidecar.core.state import SlidingWindow
 
 _DUPLICATES_STEPPED_OVER_MAX: Final = 16
@@ -74,8 +74,7 @@ def check_mark_confirmed(facts: Facts) -> Violation | None:
         code=DenialCode.MARK_UNCONFIRMED,
         scope=f"symbol:{facts.order.symbol}",
         rule_id="account.mark_jump_ratio",
-        observed=mark,
-        projected=candidate,
+        observed=_distance(candidate, mark),
         limit=facts.thresholds.account.mark_jump_ratio,
         message=f"the mark of {facts.order.symbol} jumped from {format_decimal(mark)} to "
         f"{format_decimal(candidate)} and waits for a second report near it",
@@ -100,7 +99,7 @@ def check_order_quantity(facts: Facts) -> Violation | None:
         code=DenialCode.MAX_ORDER_QUANTITY,
         scope="order",
         rule_id=rule_id,
-        observed=quantity,
+        projected=quantity,
         limit=limit,
         message=f"quantity {format_decimal(quantity)} is above {format_decimal(limit)}; slice it",
     )
@@ -118,7 +117,7 @@ def check_order_notional(facts: Facts) -> Violation | None:
         code=DenialCode.MAX_ORDER_NOTIONAL,
         scope="order",
         rule_id="order_rules.max_order_notional",
-        observed=notional,
+        projected=notional,
         limit=limit,
         message=f"notional {format_decimal(notional)} is above {format_decimal(limit)}; slice it",
     )
@@ -138,7 +137,7 @@ def check_order_notional_ratio(facts: Facts) -> Violation | None:
         code=DenialCode.MAX_ORDER_NOTIONAL_RATIO,
         scope="order",
         rule_id="order_rules.max_order_notional_ratio",
-        observed=notional,
+        projected=notional,
         limit=limit,
         message=f"notional {format_decimal(notional)} is above {format_decimal(limit)}, "
         f"{format_decimal(ratio * 100)} % of equity",
@@ -173,11 +172,16 @@ def check_price_collar(facts: Facts) -> Violation | None:
         code=DenialCode.PRICE_COLLAR,
         scope="order",
         rule_id=rule_id,
-        observed=limit_price,
-        limit=bound,
+        projected=_distance(limit_price, mark),
+        limit=ratio,
         message=f"limit price {format_decimal(limit_price)} is {word} {format_decimal(bound)}, "
         f"{format_decimal(ratio * 100)} % from the mark {format_decimal(mark)}",
     )
+
+
+def _distance(price: Decimal, mark: Decimal) -> Decimal:
+    """Return how far a price is from the mark, as a fraction of it: 6 digits, rounded up."""
+    return round_up(divide_units(abs(price - mark), mark), _RATIO_STEP)
 
 
 def check_symbol_restricted(facts: Facts) -> Violation | None:
@@ -288,6 +292,9 @@ def check_duplicate(facts: Facts) -> Violation | None:
         code=DenialCode.DUPLICATE_ORDER,
         scope="order",
         rule_id="order_rules.duplicate_window_seconds",
+        observed=ONE,
+        projected=ONE + ONE,
+        limit=ONE,
         retry_after_ns=at + window - facts.now,
         message=f"an identical order was asked within the last {seconds} s",
     )
@@ -299,9 +306,12 @@ def check_daily_notional(facts: Facts) -> Violation | None:
     if limit is None or facts.unit_notional is None or not facts.is_raising:
         return None
     used = daily_used(facts)
-    projected = used + facts.order.quantity * facts.unit_notional
+    notional = facts.order.quantity * facts.unit_notional
+    projected = used + notional
     if projected <= limit:
         return None
+    # Tomorrow helps an order that fits into a day.
+    until_tomorrow = facts.state.account.day_ends_at - facts.now
     return Violation(
         code=DenialCode.DAILY_NOTIONAL,
         scope="portfolio",
@@ -309,6 +319,7 @@ def check_daily_notional(facts: Facts) -> Violation | None:
         observed=used,
         projected=projected,
         limit=limit,
+        retry_after_ns=until_tomorrow if notional <= limit else None,
         message=f"{format_decimal(used)} of {format_decimal(limit)} approved today, this order "
         f"would make it {format_decimal(projected)}",
     )
@@ -323,6 +334,7 @@ def daily_used(facts: Facts) -> Decimal:
 
 
 NANOSECONDS: Final = 1_000_000_000
+_RATIO_STEP: Final = Decimal("0.000001")
 
 Check = Callable[[Facts], Violation | None]
 INPUT_CHECKS: Final[tuple[Check, ...]] = (

@@ -145,6 +145,7 @@ def check_orders_held(facts: Facts) -> Violation | None:
         scope="portfolio",
         rule_id="orders_held_max",
         observed=Decimal(count),
+        projected=Decimal(count + 1),
         limit=Decimal(ORDERS_HELD_MAX),
         message=f"{count} orders hold reservations; report what became of them",
     )

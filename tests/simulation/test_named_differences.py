@@ -7,7 +7,7 @@ import pytest
 from sidecar.core import views
 from sidecar.core.commands import ReportedOrder, Side
 from sidecar.core.thresholds import OrderRules
-from tests.core.harness import DAY, Desk, codes
+from tests.core.harness import DAY, SECOND, Desk, codes
 
 
 def test_two_legs_marked_in_one_report_make_no_high_water_mark_between_them() -> None:
@@ -176,3 +176,79 @@ def test_a_renewed_exit_that_no_longer_reduces_counts_beside_its_group() -> None
     assert desk.ask(second).replayed
     assert desk.book().sell_quantity == 20
     desk.assert_replays()
+
+
+def test_the_numbers_of_a_violation_are_those_of_the_contract() -> None:
+    """What an order itself measures is projected; distances are fractions of the mark (S4.6)."""
+    rules = OrderRules(
+        max_order_quantity=Decimal(100),
+        max_order_notional=Decimal(25_000),
+        max_order_notional_ratio=Decimal("0.1"),
+        price_collar_ratio=Decimal("0.1"),
+    )
+    desk = Desk(marks={"X": 100}, order_rules=rules)
+    decision = desk.check("BUY", 300, 112)
+    shown = [(item.code.value, item.observed, item.projected) for item in decision.violations[:4]]
+    assert shown == [
+        ("MAX_ORDER_QUANTITY", None, Decimal(300)),
+        ("MAX_ORDER_NOTIONAL", None, Decimal(33_600)),
+        ("MAX_ORDER_NOTIONAL_RATIO", None, Decimal(33_600)),
+        ("PRICE_COLLAR", None, Decimal("0.12")),
+    ]
+    assert [item.limit for item in decision.violations[:4]] == [
+        Decimal(100),
+        Decimal(25_000),
+        Decimal(10_000),
+        Decimal("0.1"),
+    ]
+
+
+def test_a_jump_of_the_mark_is_shown_as_a_fraction_of_it() -> None:
+    """MARK_UNCONFIRMED shows how far the mark jumped, against the ratio that was passed (S6)."""
+    desk = Desk(marks={"X": 100})
+    desk.mark(X=140)
+    (violation,) = desk.check("BUY", 1, 100).violations
+    assert violation.code.value == "MARK_UNCONFIRMED"
+    assert (violation.observed, violation.projected) == (Decimal("0.4"), None)
+
+
+def test_a_denied_flip_shows_the_position_before_and_after() -> None:
+    """Under REDUCE_ONLY a flip from 12 to -11 is denied with both numbers (S4, S10)."""
+    desk = Desk(marks={"X": 10})
+    desk.hold(12, 10)
+    desk.kill("REDUCE_ONLY")
+    decision = desk.check("SELL", 23, 10)
+    assert [(item.observed, item.projected) for item in decision.violations] == [(12, -11)]
+    assert decision.approvable_quantity == 12
+
+
+def test_a_full_day_says_when_the_next_one_begins() -> None:
+    """DAILY_NOTIONAL helps with tomorrow what fits into a day, and nothing else (S5)."""
+    desk = Desk(marks={"X": 10}, order_rules=OrderRules(max_daily_notional=Decimal(100)))
+    desk.approve("BUY", 6, 10)
+    (violation,) = desk.check("BUY", 6, 10).violations
+    assert violation.retry_after_ns == DAY // 2
+    (violation,) = desk.check("BUY", 11, 10).violations
+    assert violation.retry_after_ns is None
+
+
+def test_a_repeated_order_says_that_it_is_the_second() -> None:
+    """DUPLICATE_ORDER shows one order before, two with this one, one allowed (S5)."""
+    rules = OrderRules(duplicate_window_ns=5 * SECOND)
+    desk = Desk(marks={"X": 10}, order_rules=rules)
+    desk.approve("BUY", 1, 10)
+    desk.advance(2)
+    (violation,) = desk.check("BUY", 1, 10).violations
+    assert (violation.observed, violation.projected, violation.limit) == (1, 2, 1)
+    assert violation.retry_after_ns == 3 * SECOND
+
+
+def test_a_drawdown_carried_into_a_new_series_trips_with_what_was_reached() -> None:
+    """What stood when a series began goes on standing at its threshold, not at zero (S8.3)."""
+    desk = Desk(equity=100)
+    desk.account(equity=100, flows={"f1": 300})
+    assert [(cause.cause, cause.observed) for cause in desk.state.breaker.causes] == [
+        ("DAILY_DRAWDOWN", Decimal("0.05")),
+        ("WEEKLY_DRAWDOWN", Decimal("0.1")),
+        ("TOTAL_DRAWDOWN", Decimal("0.2")),
+    ]
