@@ -8,6 +8,7 @@ Rules:
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
@@ -26,21 +27,18 @@ from sidecar.core.answers import (
     TradeAnswer,
 )
 from sidecar.core.calendar import UtcCalendar
-from sidecar.core.denial import CallRefused, DenialCode
+from sidecar.core.denial import CallRefused, Violation
 from sidecar.core.judgement import Conditions
 from sidecar.core.numbers import format_decimal
 from sidecar.core.state import to_plain
 from sidecar.core.thresholds import Thresholds
-from tests.core.harness import NOON, Desk
+from tests.core.harness import NOON
+from tests.simulation.desk import BusyDesk
 from tests.simulation.generator import Generator, draw_thresholds
 from tests.simulation.model import Answer, Model
+from tests.simulation.model_judge import Denied
 from tests.simulation.model_view import view
 
-NUMBERED = {
-    DenialCode.SYMBOL_EXPOSURE,
-    DenialCode.STRATEGY_EXPOSURE,
-    DenialCode.PORTFOLIO_EXPOSURE,
-}
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?(E[+-]?[0-9]+)?")
 STARTS = (commands.ResetKill, commands.EaseKill, commands.ResetBreaker, commands.ResetAll)
 TOLERANCE = Fraction(1, 10**30)
@@ -68,7 +66,7 @@ class Pair:
 
     def __init__(self, thresholds: Thresholds, now: int = NOON) -> None:
         """Start both with the same rules."""
-        self.desk = Desk(equity=None, now=now, **_sections(thresholds))
+        self.desk = BusyDesk(equity=None, now=now, **_sections(thresholds))
         self.model = Model(thresholds, now)
         self.model.memory.times[1] = now
         self.coverage = Coverage()
@@ -180,9 +178,9 @@ def _canonical(plain: object) -> object:
     return plain
 
 
-def _run(desk: Desk, command: object) -> Any:  # noqa: ANN401 - each command has its own answer
+def _run(desk: BusyDesk, command: object) -> Any:  # noqa: ANN401 - each command has its own answer
     if isinstance(command, STARTS):
-        return desk._start(command)  # noqa: SLF001 - the desk's own door for a start of any kind
+        return desk.start(command)
     return desk.run(command)
 
 
@@ -196,9 +194,11 @@ def _same(core: object, model: object, tolerance: Fraction = TOLERANCE) -> bool:
             _same(core[key], model[key], tolerance) for key in core
         )
     if isinstance(core, Fraction) and isinstance(model, Fraction):
-        return abs(core - model) <= tolerance
+        return core == model or abs(core - model) <= tolerance
     if isinstance(core, tuple) and isinstance(model, tuple):
-        return len(core) == len(model) and all(map(_same, core, model))
+        return len(core) == len(model) and all(
+            _same(one, two, tolerance) for one, two in zip(core, model, strict=True)
+        )
     return core == model
 
 
@@ -206,7 +206,7 @@ def _exact(value: Decimal | int | Fraction | None) -> Fraction | None:
     return None if value is None else Fraction(value)
 
 
-def view_of(status: StatusView, desk: Desk) -> dict[str, object]:
+def view_of(status: StatusView, desk: BusyDesk) -> dict[str, object]:
     """Return the core's status in the model's words."""
     triggers = {item.name: item.observed for item in status.breaker.triggers}
     orders = views.list_orders(desk.state, None, None, desk.now)
@@ -261,9 +261,9 @@ def view_of(status: StatusView, desk: Desk) -> dict[str, object]:
 def compare_answers(core: Any, model: Answer) -> list[str]:  # noqa: ANN401 - any answer
     """Name every part of the answers that differs."""
     ours = facts_of(core)
-    theirs = {name: getattr(model, name) for name in ours if name != "violations"}
-    if "violations" in ours:
-        theirs["violations"] = [_violation(item) for item in model.violations]
+    theirs = {name: getattr(model, name) for name in ours}
+    if "violations" in ours and _same_violations(core.violations, model.violations):
+        theirs["violations"] = ours["violations"]
     if "drift" in ours:
         theirs["drift"] = tuple(sorted(str(item[0]) for item in model.drift))
     if model.refused is not None and not isinstance(core, CallRefused):
@@ -275,11 +275,23 @@ def compare_answers(core: Any, model: Answer) -> list[str]:  # noqa: ANN401 - an
     ]
 
 
-def _violation(item: Any) -> tuple[object, ...]:  # noqa: ANN401 - the core's or the model's
-    if item.code not in NUMBERED:
-        return (item.code.value,)
+def _violation(item: Violation | Denied, scope: str) -> tuple[object, ...]:
+    wait = item.retry_after_ns if isinstance(item, Violation) else item.retry_after
     numbers = (item.observed, item.projected, item.limit)
-    return (item.code.value, item.scope, *map(_exact, numbers))
+    return (item.code.value, scope, *map(_exact, numbers), wait)
+
+
+def _same_violations(core: Sequence[Violation], model: Sequence[Denied]) -> bool:
+    """Say whether both list the same rules with the same numbers, in the same order."""
+    if len(core) != len(model):
+        return False
+    for one, two in zip(core, model, strict=True):
+        scope = "portfolio" if one.scope in ("sidecar", "account") else one.scope
+        if scope not in two.scope.split("|"):
+            return False
+        if not _same(_violation(one, scope), _violation(two, scope), ROUNDED):
+            return False
+    return True
 
 
 def facts_of(core: Any) -> dict[str, object]:  # noqa: ANN401 - any answer
@@ -290,7 +302,7 @@ def facts_of(core: Any) -> dict[str, object]:  # noqa: ANN401 - any answer
         return {
             "verdict": core.verdict.value,
             "layer": core.layer,
-            "violations": [_violation(item) for item in core.violations],
+            "violations": core.violations,
             "approvable": Fraction(core.approvable_quantity),
             "replayed": core.replayed,
             "durable": core.durable,

@@ -84,7 +84,9 @@ class Model:
         self._pass_time(now)
         memory.sequence = sequence
         memory.times[sequence] = now
-        before = copy.deepcopy(memory)
+        # These may refuse half-way; every other command refuses before it changes anything.
+        may_go_back = isinstance(command, (ReportAccount, commands.ResetAll))
+        before = memory.copied() if may_go_back else memory
         try:
             answer = self._take(command, store_problem=store_problem, store_low=store_low)
         except ModelRefusedError as refused:
@@ -163,14 +165,14 @@ class Model:
 
     def _check(self, order: CheckOrder, *, store_problem: bool, store_low: bool) -> Answer:
         memory = self.memory
-        per_strategy = memory.thresholds.order_rules.max_orders_per_window_per_strategy
-        if order.strategy in memory.last_calls or per_strategy is not None:
-            # A strategy that was only ever denied is not remembered.
-            self._heard(order)
         known = None if order.dry_run else find_order(memory, order.order_id)
         if known is not None and known.content not in (None, content_of(order)):
             raise ModelRefusedError(ErrorCode.ALREADY_EXISTS)
         question = self._question(order, known, store_problem=store_problem, store_low=store_low)
+        per_strategy = memory.thresholds.order_rules.max_orders_per_window_per_strategy
+        if order.strategy in memory.last_calls or per_strategy is not None:
+            # A strategy that was only ever denied is not remembered.
+            self._heard(order)
         if not order.dry_run and order.order_id in memory.named_ids:
             self._remember(order, rate_denied=False)
             return Answer(
@@ -327,6 +329,9 @@ class Model:
             current=exposures(memory, rows(memory, own)),
             p=position(memory, (order.strategy, order.symbol)),
             equity=equity(memory),
+            held_beside=sum(
+                1 for held in memory.orders if held.is_open and held.order_id not in own
+            ),
             daily_used=sum(
                 (
                     spent
@@ -364,46 +369,36 @@ class Model:
     def _rate(self, order: CheckOrder) -> list[Denied]:
         memory = self.memory
         rules = memory.thresholds.order_rules
+        window = rules.order_rate_window_ns
         counted = [
-            ask
-            for ask in memory.asks
-            if ask.in_rate and is_in_window(ask.at, memory.now, rules.order_rate_window_ns)
+            ask for ask in memory.asks if ask.in_rate and is_in_window(ask.at, memory.now, window)
         ]
         mine = [ask for ask in counted if ask.strategy == order.strategy]
         denied = []
-        for scope, asked, limit in (
-            ("portfolio", len(counted), rules.max_orders_per_window),
-            (
-                f"strategy:{order.strategy}",
-                len(mine),
-                rules.max_orders_per_window_per_strategy,
-            ),
+        for scope, asks, limit in (
+            ("portfolio", counted, rules.max_orders_per_window),
+            (f"strategy:{order.strategy}", mine, rules.max_orders_per_window_per_strategy),
         ):
-            if limit is not None and asked + 1 > limit:
-                denied.append(
-                    Denied(
-                        DenialCode.ORDER_RATE,
-                        scope,
-                        Fraction(asked),
-                        Fraction(asked + 1),
-                        Fraction(limit),
-                    )
-                )
+            asked = len(asks)
+            if limit is None or asked + 1 <= limit:
+                continue
+            # As many as are too many must leave the window, the oldest first.
+            leaving = sorted(ask.at for ask in asks)[asked - limit]
+            wait = leaving + window - memory.now
+            numbers = (Fraction(asked), Fraction(asked + 1), Fraction(limit))
+            denied.append(Denied(DenialCode.ORDER_RATE, scope, *numbers, wait))
         return denied
 
-    def _repeated_quantities(self, order: CheckOrder) -> frozenset[Fraction]:
-        """Return the quantities that would make this order a duplicate."""
+    def _repeated_quantities(self, order: CheckOrder) -> dict[Fraction, tuple[int, ...]]:
+        """Return when an order like this one was asked, by the quantity it had."""
         memory = self.memory
         window = memory.thresholds.order_rules.duplicate_window_ns
-        if window is None:
-            return frozenset()
-        return frozenset(
-            ask.quantity
-            for ask in memory.asks
-            if ask.identity == identity_of(order)
-            and ask.order_id != order.order_id
-            and is_in_window(ask.at, memory.now, window)
-        )
+        found: dict[Fraction, tuple[int, ...]] = {}
+        for ask in memory.asks:
+            is_alike = ask.identity == identity_of(order) and ask.order_id != order.order_id
+            if is_alike and window is not None and is_in_window(ask.at, memory.now, window):
+                found[ask.quantity] = (*found.get(ask.quantity, ()), ask.at)
+        return found
 
     def _trade(self, report: ReportTrade) -> Answer:
         memory = self.memory

@@ -1,8 +1,9 @@
 """S8: account reports, equity, units, anchors and drawdowns, by the page alone."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from fractions import Fraction
+from zoneinfo import ZoneInfo
 
 from sidecar.core.commands import ReportAccount, ReportedOrder, ReportedPosition
 from sidecar.core.denial import ErrorCode
@@ -26,6 +27,8 @@ from tests.simulation.model_facts import (
 )
 
 CONFIRM_EQUITY_NS = 60_000_000_000
+SECOND = 1_000_000_000
+QUARTER = 900 * SECOND
 
 
 class ModelRefusedError(Exception):
@@ -45,19 +48,43 @@ def unit_value(memory: Memory) -> Fraction | None:
     return worth / memory.units
 
 
+def local(memory: Memory, at: int) -> datetime:
+    """Return the wall clock of the account's zone (S2.3)."""
+    whole = datetime.fromtimestamp(at // SECOND, UTC)
+    return whole.astimezone(ZoneInfo(memory.thresholds.account.zone))
+
+
+def day_of(memory: Memory, at: int) -> date:
+    """Return the calendar day an instant lies in."""
+    return local(memory, at).date()
+
+
+def day_ends_at(memory: Memory) -> int:
+    """Return the first instant of a later day, found by looking at every quarter of an hour."""
+    at = memory.now - memory.now % QUARTER
+    while day_of(memory, at).isoformat() <= memory.day:
+        at += QUARTER
+    return at
+
+
+def period_of(memory: Memory, at: int) -> tuple[str, str]:
+    """Return the names of the day and of the ISO week of an instant."""
+    day = day_of(memory, at)
+    year, week, _ = day.isocalendar()
+    return day.isoformat(), f"{year}-W{week:02d}"
+
+
 def roll(memory: Memory) -> None:
     """Start the day and the week that `now` lies in, from the last value known before (S8.4)."""
-    moment = datetime.fromtimestamp(memory.now // 1_000_000_000, UTC)
-    day = moment.strftime("%Y-%m-%d")
-    year, week, _ = moment.isocalendar()
-    name = f"{year}-W{week:02d}"
+    day, week = period_of(memory, memory.now)
     value = unit_value(memory)
-    if memory.day != day:
+    # An evening that comes twice, the clock set back over midnight, is of the day that began.
+    if memory.day < day:
         memory.day = day
         if value is not None and value > 0:
             memory.anchors["DAILY"] = memory.anchors["DAILY peak"] = value
-    if memory.week != name:
-        memory.week = name
+    if memory.week < week:
+        memory.week = week
         if value is not None and value > 0:
             memory.anchors["WEEKLY"] = memory.anchors["WEEKLY peak"] = value
 
@@ -84,12 +111,16 @@ def reference(memory: Memory, name: str) -> Fraction | None:
     return memory.anchors.get(name)
 
 
-def drawdown(memory: Memory, name: str) -> Fraction | None:
-    """Return how far below its reference the unit value is, as a positive ratio."""
-    value, top = unit_value(memory), reference(memory, name)
-    if value is None or top is None or top <= 0:
-        return None
-    return max(ZERO, ONE - value / top)
+def ratios(memory: Memory) -> dict[str, Fraction | None]:
+    """Return how far below its references the unit value is, as positive ratios."""
+    value = unit_value(memory)
+    found: dict[str, Fraction | None] = {}
+    for name in ("DAILY", "WEEKLY", "TOTAL"):
+        top = reference(memory, name)
+        found[name] = None
+        if value is not None and top is not None and top > 0:
+            found[name] = max(ZERO, ONE - value / top)
+    return found
 
 
 def drawdown_thresholds(memory: Memory) -> dict[str, Fraction]:
@@ -105,8 +136,9 @@ def drawdown_thresholds(memory: Memory) -> dict[str, Fraction]:
 def standing(memory: Memory) -> set[str]:
     """Name the drawdown conditions that stand now, or stood when a new series began."""
     reached = set(memory.still_standing)
+    known = ratios(memory)
     for name, threshold in drawdown_thresholds(memory).items():
-        ratio = drawdown(memory, name)
+        ratio = known[name]
         if ratio is not None and ratio >= threshold:
             reached.add(name)
     return reached

@@ -5,7 +5,7 @@ Rules:
 - No code is shared with the core's logic, only its vocabulary of commands, codes and thresholds.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
 
 from sidecar.core.commands import CheckOrder, KillMode, KillScope, ReportKind, Side
@@ -137,6 +137,8 @@ class Cause:
 
     name: str
     at: int
+    observed: Fraction
+    threshold: Fraction
 
 
 @dataclass(slots=True)
@@ -144,6 +146,7 @@ class Memory:
     """Everything that happened, as lists."""
 
     thresholds: Thresholds
+    orders_held_max: int = 200_000
     now: int = 0
     sequence: int = 0
     times: dict[int, int] = field(default_factory=dict)
@@ -184,6 +187,22 @@ class Memory:
     is_reconciling: bool = False
     recovery_sequence: int = 0
     denies_reducing: bool = False
+    added_up: tuple[int, dict[Book, Fraction]] = (0, {})
+
+    def copied(self) -> "Memory":
+        """Return what a refusal goes back to: nothing in it changes with this one."""
+        other = replace(self)
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if isinstance(value, (list, dict, set)):
+                setattr(other, item.name, value.copy())
+        other.orders = [replace(order, reports=order.reports.copy()) for order in self.orders]
+        other.trips = {
+            book: Trip(trip.cash, trip.realized.copy()) for book, trip in self.trips.items()
+        }
+        other.marks = {symbol: replace(mark) for symbol, mark in self.marks.items()}
+        other.kills = [replace(kill) for kill in self.kills]
+        return other
 
 
 def symbol_rules(memory: Memory, symbol: str) -> SymbolRules:
@@ -206,15 +225,17 @@ def find_order(memory: Memory, order_id: str) -> Held | None:
 
 def position(memory: Memory, book: Book) -> Fraction:
     """Add up every move of the book."""
-    return sum((move.quantity for move in memory.moves if move.book == book), ZERO)
+    return all_positions(memory).get(book, ZERO)
 
 
 def all_positions(memory: Memory) -> dict[Book, Fraction]:
-    """Add up every move of every book."""
-    positions: dict[Book, Fraction] = {}
-    for move in memory.moves:
-        positions[move.book] = positions.get(move.book, ZERO) + move.quantity
-    return positions
+    """Add up every move of every book; asked again without a further move, the same sums."""
+    if memory.added_up[0] != len(memory.moves):
+        positions: dict[Book, Fraction] = {}
+        for move in memory.moves:
+            positions[move.book] = positions.get(move.book, ZERO) + move.quantity
+        memory.added_up = (len(memory.moves), positions)
+    return memory.added_up[1]
 
 
 def higher_mark(memory: Memory, symbol: str) -> Fraction | None:

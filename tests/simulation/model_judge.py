@@ -6,13 +6,14 @@ Rules:
 - What cannot be computed for lack of a price counts as raising exposure.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from sidecar.core.commands import KillMode, OrderType, ScopeKind, Side
+from sidecar.core.commands import KillMode, KillScope, OrderType, ScopeKind, Side
 from sidecar.core.denial import DenialCode
 from sidecar.core.thresholds import WhenOpen
+from tests.simulation.model_account import day_ends_at
 from tests.simulation.model_exposure import (
     Exposures,
     Row,
@@ -31,17 +32,19 @@ from tests.simulation.model_facts import (
 )
 
 RAISING = 2
+SECOND = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Denied:
-    """One violation in the model's words."""
+    """One violation in the model's words; where several scopes deny alike, all of them."""
 
     code: DenialCode
-    scope: str = ""
+    scope: str = "order"
     observed: Fraction | None = None
     projected: Fraction | None = None
     limit: Fraction | None = None
+    retry_after: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +73,12 @@ class Question:
     store_problem: bool
     store_low: bool
     rate: tuple[Denied, ...]
-    repeated: frozenset[Fraction]
+    repeated: Mapping[Fraction, tuple[int, ...]]
     current: Exposures
     p: Fraction
     equity: Fraction | None
     daily_used: Fraction
+    held_beside: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,11 +169,11 @@ def judge(memory: Memory, question: Question) -> list[Denied]:
 def _store(memory: Memory, question: Question, reading: Reading) -> list[Denied]:
     denied = []
     if question.store_problem and not reading.is_reducing:
-        denied.append(Denied(DenialCode.STORE_UNAVAILABLE, "sidecar"))
+        denied.append(Denied(DenialCode.STORE_UNAVAILABLE, "portfolio"))
     if question.store_low and not reading.is_reducing and reading.is_raising:
-        denied.append(Denied(DenialCode.STORE_LOW, "sidecar"))
+        denied.append(Denied(DenialCode.STORE_LOW, "portfolio"))
     if memory.is_reconciling and (memory.denies_reducing or not reading.is_reducing):
-        denied.append(Denied(DenialCode.RECOVERY_RECONCILE_REQUIRED, "sidecar"))
+        denied.append(Denied(DenialCode.RECOVERY_RECONCILE_REQUIRED, "portfolio"))
     return denied
 
 
@@ -183,22 +187,32 @@ def covers(kind: ScopeKind, name: str, strategy: str, symbol: str) -> bool:
 
 
 def _kill(memory: Memory, question: Question, reading: Reading) -> list[Denied]:
-    modes = [
-        kill.mode
-        for kill in memory.kills
-        if covers(kill.scope.kind, kill.scope.name, question.strategy, question.symbol)
-    ]
-    if KillMode.HALT in modes:
-        return [Denied(DenialCode.KILL_SWITCH_HALT)]
-    if modes and not reading.is_reducing:
-        return [Denied(DenialCode.KILL_SWITCH_REDUCE_ONLY)]
+    covering: dict[KillMode, list[str]] = {}
+    for kill in memory.kills:
+        if covers(kill.scope.kind, kill.scope.name, question.strategy, question.symbol):
+            covering.setdefault(kill.mode, []).append(_scope_of(kill.scope))
+    if KillMode.HALT in covering:
+        return [Denied(DenialCode.KILL_SWITCH_HALT, "|".join(covering[KillMode.HALT]))]
+    if covering and not reading.is_reducing:
+        scope = "|".join(covering[KillMode.REDUCE_ONLY])
+        signed = question.quantity if question.side is Side.BUY else -question.quantity
+        after = question.p + signed
+        return [Denied(DenialCode.KILL_SWITCH_REDUCE_ONLY, scope, question.p, after)]
     return []
+
+
+def _scope_of(scope: KillScope) -> str:
+    if scope.kind is ScopeKind.ALL:
+        return "portfolio"
+    return f"{scope.kind.lower()}:{scope.name}"
 
 
 def _breaker(memory: Memory, _question: Question, reading: Reading) -> list[Denied]:
     blocks_all = memory.thresholds.circuit_breaker.when_open is WhenOpen.BLOCK_ALL
     if memory.is_open and (blocks_all or not reading.is_reducing):
-        return [Denied(DenialCode.CIRCUIT_BREAKER_OPEN, "sidecar")]
+        first = memory.causes[0]
+        code = DenialCode.CIRCUIT_BREAKER_OPEN
+        return [Denied(code, "portfolio", first.observed, None, first.threshold)]
     return []
 
 
@@ -206,6 +220,11 @@ def _limits(memory: Memory, question: Question, reading: Reading) -> list[Denied
     denied = [*_inputs(memory, question, reading), *_order_rules(memory, question, reading)]
     if not reading.is_reducing and reading.is_raising:
         denied += _exposure_limits(memory, question, reading)
+    if not reading.is_reducing and question.held_beside >= memory.orders_held_max:
+        held = Fraction(question.held_beside)
+        code = DenialCode.TOO_MANY_ORDERS
+        limit = Fraction(memory.orders_held_max)
+        denied.append(Denied(code, "portfolio", held, held + 1, limit))
     return denied
 
 
@@ -213,18 +232,27 @@ def _inputs(memory: Memory, question: Question, reading: Reading) -> list[Denied
     if reading.is_reducing:
         return []
     denied = []
-    if question.equity is None or question.equity <= 0:
-        denied.append(Denied(DenialCode.EQUITY_UNKNOWN, "account"))
+    if question.equity is None:
+        denied.append(Denied(DenialCode.EQUITY_UNKNOWN, "portfolio"))
+    elif question.equity <= 0:
+        denied.append(
+            Denied(DenialCode.EQUITY_UNKNOWN, "portfolio", question.equity, None, Fraction(0))
+        )
     scope = f"symbol:{question.symbol}"
     if reading.notional is None:
         denied.append(Denied(DenialCode.MARK_UNAVAILABLE, scope))
     mark = memory.marks.get(question.symbol)
     if mark is None:
         return denied
+    rules = memory.thresholds.account
     if is_stale(memory, question.symbol):
-        denied.append(Denied(DenialCode.MARK_STALE, scope))
+        age = Fraction(memory.now - mark.at, SECOND)
+        limit = Fraction(rules.mark_age_ns_max or 0, SECOND)
+        denied.append(Denied(DenialCode.MARK_STALE, scope, age, None, limit))
     if mark.pending is not None:
-        denied.append(Denied(DenialCode.MARK_UNCONFIRMED, scope))
+        jump = abs(mark.pending - mark.price) / mark.price
+        limit = Fraction(rules.mark_jump_ratio)
+        denied.append(Denied(DenialCode.MARK_UNCONFIRMED, scope, jump, None, limit))
     return denied
 
 
@@ -260,16 +288,26 @@ def _order_rules(memory: Memory, question: Question, reading: Reading) -> list[D
     if rules.allowed_symbols is not None and question.symbol not in rules.allowed_symbols:
         denied.append(Denied(DenialCode.SYMBOL_NOT_ALLOWED, f"symbol:{question.symbol}"))
     denied += question.rate
-    if question.quantity in question.repeated:
-        denied.append(Denied(DenialCode.DUPLICATE_ORDER, "order"))
+    denied += _duplicates(memory, question)
     daily = rules.max_daily_notional
     if daily is not None and notional is not None and reading.is_raising:
-        after = question.daily_used + notional
-        if after > Fraction(daily):
-            denied.append(
-                Denied(DenialCode.DAILY_NOTIONAL, "", question.daily_used, after, Fraction(daily))
-            )
+        used, limit = question.daily_used, Fraction(daily)
+        if used + notional > limit:
+            # Tomorrow helps an order that fits into a day.
+            wait = day_ends_at(memory) - memory.now if notional <= limit else None
+            code, after = DenialCode.DAILY_NOTIONAL, used + notional
+            denied.append(Denied(code, "portfolio", used, after, limit, wait))
     return denied
+
+
+def _duplicates(memory: Memory, question: Question) -> list[Denied]:
+    alike = question.repeated.get(question.quantity)
+    window = memory.thresholds.order_rules.duplicate_window_ns
+    if not alike or window is None:
+        return []
+    wait = max(alike) + window - memory.now
+    # Asked before is asked before, however often.
+    return [Denied(DenialCode.DUPLICATE_ORDER, "order", ONE, ONE + 1, ONE, wait)]
 
 
 def _notional_ratio(memory: Memory, question: Question, notional: Fraction | None) -> list[Denied]:
@@ -287,9 +325,9 @@ def _collar(memory: Memory, question: Question, *, is_reducing: bool) -> list[De
     own = symbol_rules(memory, question.symbol).price_collar_ratio
     ratio = ratio if own is None else own
     mark = memory.marks.get(question.symbol)
-    limit = question.limit_price
-    if ratio is None or mark is None or limit is None:
+    if ratio is None or mark is None or question.limit_price is None:
         return []
+    limit = Fraction(question.limit_price)
     low = mark.price * (ONE - Fraction(ratio))
     high = mark.price * (ONE + Fraction(ratio))
     losing = limit > high if question.side is Side.BUY else limit < low
@@ -298,7 +336,10 @@ def _collar(memory: Memory, question: Question, *, is_reducing: bool) -> list[De
         outside = is_fresh and losing
     else:
         outside = limit > high or limit < low
-    return [Denied(DenialCode.PRICE_COLLAR, f"symbol:{question.symbol}")] if outside else []
+    if not outside:
+        return []
+    away = abs(limit - mark.price) / mark.price
+    return [Denied(DenialCode.PRICE_COLLAR, "order", None, away, Fraction(ratio))]
 
 
 def _exposure_limits(memory: Memory, question: Question, reading: Reading) -> list[Denied]:
@@ -343,7 +384,10 @@ def _exposure_limits(memory: Memory, question: Question, reading: Reading) -> li
                 denied.append(Denied(code, scope, before, projected, limit))
     adds = book[1] in after.counted and book[1] not in question.current.counted
     if adds and len(after.counted) > limits.max_positions:
-        denied.append(Denied(DenialCode.POSITION_COUNT, "portfolio"))
+        held, projected = len(question.current.counted), len(after.counted)
+        code = DenialCode.POSITION_COUNT
+        limit = Fraction(limits.max_positions)
+        denied.append(Denied(code, "portfolio", Fraction(held), Fraction(projected), limit))
     return denied
 
 
@@ -355,7 +399,7 @@ def approvable(memory: Memory, question: Question) -> Fraction:
     is_closed = is_repeated and not read(memory, question).is_reducing
 
     def passes(count: int) -> bool:
-        alone = replace(question, quantity=count * step, repeated=frozenset())
+        alone = replace(question, quantity=count * step, repeated={})
         if is_closed and not read(memory, alone).is_reducing:
             return False
         return not judge(memory, alone)

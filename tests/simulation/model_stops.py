@@ -18,46 +18,67 @@ from sidecar.core.commands import (
 from sidecar.core.denial import ErrorCode
 from tests.simulation.model_account import (
     ModelRefusedError,
-    drawdown,
     drawdown_thresholds,
+    ratios,
     standing,
     unit_value,
 )
-from tests.simulation.model_facts import Cause, Kill, Memory, all_positions, equity
+from tests.simulation.model_facts import ONE, Cause, Kill, Memory, all_positions, equity
 from tests.simulation.model_reports import errors_in_window, failed_in_window
 
 
 def watch(memory: Memory, *, unsolicited: bool = False, looks_for_silence: bool = False) -> None:
     """Open the breaker, or append causes, for every trigger reached now (S9)."""
     reached = _reached(memory, unsolicited=unsolicited, looks_for_silence=looks_for_silence)
-    for name in reached:
+    for name, observed, threshold in reached:
         if any(cause.name == name for cause in memory.causes):
             continue
-        memory.causes.append(Cause(name, memory.now))
+        memory.causes.append(Cause(name, memory.now, observed, threshold))
         if not memory.is_open:
             memory.is_open = True
             memory.stop_epoch += 1
 
 
-def _reached(memory: Memory, *, unsolicited: bool, looks_for_silence: bool) -> Iterable[str]:
+def triggers(memory: Memory) -> dict[str, tuple[Fraction, Fraction]]:
+    """Return what each trigger with a number measures, and its threshold."""
     breaker = memory.thresholds.circuit_breaker
-    worth = equity(memory)
-    if unsolicited and breaker.trip_on_unsolicited:
-        yield "UNSOLICITED"
-    for name in drawdown_thresholds(memory):
-        is_gone = name == "TOTAL" and worth is not None and worth <= 0
-        if is_gone or name in standing(memory):
-            yield f"{name}_DRAWDOWN"
-    if memory.losses >= breaker.consecutive_losses:
-        yield "CONSECUTIVE_LOSSES"
-    if errors_in_window(memory) >= breaker.api_errors:
-        yield "API_ERRORS"
-    if memory.failures >= breaker.order_failures:
-        yield "ORDER_FAILURES"
-    if failed_in_window(memory) >= breaker.failed_trades:
-        yield "FAILED_TRADES"
+    worth, known = equity(memory), ratios(memory)
+    found: dict[str, tuple[Fraction, Fraction]] = {}
+    for name, threshold in drawdown_thresholds(memory).items():
+        ratio = known[name]
+        if name == "TOTAL" and worth is not None and worth <= 0:
+            # Equity is gone: all that was there is lost, whatever it is measured from.
+            ratio = max(ONE, ratio or ONE)
+        if name in memory.still_standing:
+            ratio = max(threshold, ratio or threshold)
+        if ratio is not None:
+            found[f"{name}_DRAWDOWN"] = (ratio, threshold)
+    for name, count, limit in (
+        ("CONSECUTIVE_LOSSES", memory.losses, breaker.consecutive_losses),
+        ("API_ERRORS", errors_in_window(memory), breaker.api_errors),
+        ("ORDER_FAILURES", memory.failures, breaker.order_failures),
+        ("FAILED_TRADES", failed_in_window(memory), breaker.failed_trades),
+    ):
+        found[name] = (Fraction(count), Fraction(limit))
+    return found
+
+
+def warnings(memory: Memory) -> set[str]:
+    """Name the triggers at 80 % of their threshold or beyond."""
+    share = Fraction(memory.thresholds.circuit_breaker.warning_ratio)
+    return {name for name, (seen, limit) in triggers(memory).items() if seen >= share * limit}
+
+
+def _reached(
+    memory: Memory, *, unsolicited: bool, looks_for_silence: bool
+) -> Iterable[tuple[str, Fraction, Fraction]]:
+    if unsolicited and memory.thresholds.circuit_breaker.trip_on_unsolicited:
+        yield "UNSOLICITED", ONE, ONE
+    for name, (observed, threshold) in triggers(memory).items():
+        if observed >= threshold:
+            yield name, observed, threshold
     if looks_for_silence and silent_strategies(memory):
-        yield "BOT_SILENT"
+        yield "BOT_SILENT", ONE, ONE
 
 
 def silent_strategies(memory: Memory) -> list[str]:
@@ -167,8 +188,3 @@ def trading_mode(memory: Memory) -> str:
     if modes or memory.is_open or memory.is_reconciling:
         return "REDUCE_ONLY"
     return "NORMAL"
-
-
-def ratios(memory: Memory) -> dict[str, Fraction | None]:
-    """Return the three drawdowns."""
-    return {name: drawdown(memory, name) for name in drawdown_thresholds(memory)}

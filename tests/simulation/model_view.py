@@ -3,7 +3,7 @@
 from fractions import Fraction
 
 from sidecar.core import commands
-from tests.simulation import model_stops
+from tests.simulation import model_account, model_stops
 from tests.simulation.model_exposure import exposures, outstanding, rows
 from tests.simulation.model_facts import ZERO, Memory, all_positions, equity
 from tests.simulation.model_reports import errors_in_window, failed_in_window
@@ -32,7 +32,7 @@ def view(memory: Memory, *, store_problem: bool = False) -> dict[str, object]:
         "portfolio": found.of_all(),
         "position count": len(found.counted),
         "equity": equity(memory),
-        "drawdowns": model_stops.ratios(memory),
+        "drawdowns": model_account.ratios(memory),
         "losses": memory.losses,
         "failures": memory.failures,
         "failed trades": failed_in_window(memory),

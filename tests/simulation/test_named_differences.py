@@ -239,7 +239,8 @@ def test_a_repeated_order_says_that_it_is_the_second() -> None:
     desk.approve("BUY", 1, 10)
     desk.advance(2)
     (violation,) = desk.check("BUY", 1, 10).violations
-    assert (violation.observed, violation.projected, violation.limit) == (1, 2, 1)
+    numbers = (violation.observed, violation.projected, violation.limit)
+    assert numbers == (Decimal(1), Decimal(2), Decimal(1))
     assert violation.retry_after_ns == 3 * SECOND
 
 
