@@ -41,7 +41,7 @@ class CallError(google.protobuf.message.Message):
     """
     reason: builtins.str
     """Why, as a stable UPPER_SNAKE_CASE word for programs, [A-Z0-9_]{1,64}. Never empty. For example
-    MALFORMED_REQUEST, ORDER_ID_REUSED, REPORT_ID_REUSED, FLOW_ID_REUSED, REPORT_TOO_OLD,
+    MALFORMED_REQUEST, ORDER_ID_REUSED, REPORT_CONFLICT, FLOW_CONFLICT, OLDER_THAN_MEMORY,
     DRAWDOWN_STANDS, STALE_EPOCH, KILL_FILE_PRESENT, OPERATOR_PROOF_NOT_CONFIGURED. New words may
     appear: an unknown one is read by its code.
     """
