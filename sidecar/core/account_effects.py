@@ -88,7 +88,8 @@ def apply_open_order_listed(state: State, event: OpenOrderListed) -> None:
     else:
         record.approved_at = state.now
         record.approved_sequence = state.last_sequence
-        hold(state, record, event.remaining_quantity, event.price)
+        book = state.book_of(record.strategy, record.symbol)
+        hold(state, book, record, event.remaining_quantity, event.price)
 
 
 def apply_clock_accepted(state: State, event: ClockAccepted) -> None:

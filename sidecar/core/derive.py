@@ -31,8 +31,8 @@ def rebuild(state: State) -> None:
         refresh(state, book)
     held = [record for record in state.orders.values() if record.is_open]
     for record in sorted(held, key=_held_number):
-        remaining, price = record.remaining, record.price
-        index_held(state, record, remaining, price)
+        book = state.book_of(record.strategy, record.symbol)
+        index_held(state, book, record, record.remaining, record.price)
     waiting = [
         record
         for record in state.orders.values()

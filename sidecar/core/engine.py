@@ -301,7 +301,7 @@ def _handle_trade(turn: Turn, report: ReportTrade) -> Outcome:
     state = turn.state
     record = state.orders.get(report.order_id)
     content = trade_content(report)
-    known = record.reports.get(report.report_id) if record is not None else None
+    known = record.report_of(report.report_id) if record is not None else None
     if known is not None:
         if known == content:
             unsolicited = record is not None and not record.is_approved

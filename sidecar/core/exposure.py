@@ -9,7 +9,7 @@ Rules:
 
 from decimal import Decimal
 
-from sidecar.core.commands import OrderType, Side
+from sidecar.core.commands import LIMIT, SELL, STOP_LIMIT, OrderType, Side
 from sidecar.core.numbers import ONE, ZERO
 from sidecar.core.state import Book, State, StrategyState, SymbolState
 
@@ -24,10 +24,14 @@ def worst_case(
 ) -> Decimal:
     """Return the exposure of a book; `marked` is position x mark x multiplier, signed."""
     worst = abs(marked)
-    if buy_quantity > ZERO and (position >= ZERO or buy_quantity > -position):
-        worst = max(worst, marked + buy_notional)
-    if sell_quantity > ZERO and (position <= ZERO or sell_quantity > position):
-        worst = max(worst, sell_notional - marked)
+    if buy_quantity and (position >= ZERO or buy_quantity > -position):
+        bought = marked + buy_notional
+        if bought > worst:
+            worst = bought
+    if sell_quantity and (position <= ZERO or sell_quantity > position):
+        sold = sell_notional - marked
+        if sold > worst:
+            worst = sold
     return worst
 
 
@@ -49,13 +53,13 @@ def refresh(state: State, book: Book) -> None:
     )
     change = exposure - book.exposure
     if change:
-        if strategy.exposure == ZERO:
+        if not strategy.exposure:
             _watch_silence(state, strategy)
         book.exposure = exposure
         symbol.exposure += change
         strategy.exposure += change
         state.portfolio_exposure += change
-    is_counted = abs(marked) > state.thresholds.account.dust_notional or can_open(book)
+    is_counted = can_open(book) or abs(marked) > state.thresholds.account.dust_notional
     if is_counted is not book.is_counted:
         _count(state, symbol, book, is_counted=is_counted)
 
@@ -74,9 +78,9 @@ def can_open(book: Book) -> bool:
 
 def opens(position: Decimal, buy_quantity: Decimal, sell_quantity: Decimal) -> bool:
     """Say whether what works on either side can do more than close."""
-    if buy_quantity > ZERO and (position >= ZERO or buy_quantity > -position):
+    if buy_quantity and (position >= ZERO or buy_quantity > -position):
         return True
-    return sell_quantity > ZERO and (position <= ZERO or sell_quantity > position)
+    return bool(sell_quantity) and (position <= ZERO or sell_quantity > position)
 
 
 def _count(state: State, symbol: SymbolState, book: Book, *, is_counted: bool) -> None:
@@ -118,16 +122,16 @@ def order_price(
     The reference price serves this check only: it can raise the price used, never lower it.
     """
     known = mark if reference_price is None else max(mark or ZERO, reference_price)
-    if order_type is OrderType.LIMIT and limit_price is not None:
-        if mark is None and side is Side.SELL:
+    if order_type is LIMIT and limit_price is not None:
+        if mark is None and side is SELL:
             # Below the reference a sell limit executes at a market we do not know.
             if reference_price is None or limit_price < reference_price:
                 return None
             return limit_price
-        return limit_price if known is None else max(limit_price, known)
+        return limit_price if known is None or limit_price >= known else known
     if known is None:
         return None
     highest = max(known, limit_price or ZERO, stop_price or ZERO)
-    if order_type is OrderType.STOP_LIMIT:
+    if order_type is STOP_LIMIT:
         return highest
     return highest * (ONE + slippage_ratio)

@@ -1,16 +1,27 @@
 """What a decision about an order leaves: reservation, windows, memory (S3, S5, S7.1)."""
 
+from decimal import Decimal
+
 from sidecar.core.events import OrderApproved, OrderDenied, OrdersWithdrawn
 from sidecar.core.numbers import ZERO
 from sidecar.core.order_rules import duplicate_text
 from sidecar.core.reservations import end, hold, join_replaced, leave_cluster, renew
-from sidecar.core.state import DuplicateMemory, OrderRecord, State, StrategyState, Timed
+from sidecar.core.state import (
+    AccountState,
+    DuplicateMemory,
+    OrderRecord,
+    State,
+    StrategyState,
+    Timed,
+)
 
 
 def apply_order_approved(state: State, event: OrderApproved) -> None:
     """Reserve the worst case, or renew the reservation the order already has."""
     state.decisions_approved += 1
-    strategy = state.strategy_of(event.strategy)
+    book = state.book_of(event.strategy, event.symbol)
+    book.touched_sequence = state.last_sequence
+    strategy = state.strategies[event.strategy]
     strategy.heard_at = state.now
     if not event.is_renewal:
         # A renewal repeats an order that was counted when it was first asked.
@@ -18,16 +29,14 @@ def apply_order_approved(state: State, event: OrderApproved) -> None:
         _remember_duplicate(state, event)
     record = state.orders.get(event.order_id)
     if record is None:
-        record = OrderRecord(
-            order_id=event.order_id,
-            strategy=event.strategy,
-            symbol=event.symbol,
-            side=event.side,
-        )
+        record = OrderRecord(event.order_id, event.strategy, event.symbol, event.side)
         state.orders[event.order_id] = record
+    else:
+        record.was_ended = record.was_released = False
+        record.expired_sequence = None
+        # An approval expires in the order of approvals, so a new one goes last.
+        state.expiries.pop(event.order_id, None)
     _fill_in(state, record, event)
-    book = state.book_of(event.strategy, event.symbol)
-    book.touched_sequence = state.last_sequence
     if event.replaces_order_id is not None:
         old = state.orders.get(event.replaces_order_id)
         if old is not None and old.is_open:
@@ -40,7 +49,7 @@ def apply_order_approved(state: State, event: OrderApproved) -> None:
         renew(state, record, event.quantity, event.price)
     else:
         record.cluster = event.cluster
-        hold(state, record, event.quantity, event.price)
+        hold(state, book, record, event.quantity, event.price)
 
 
 def _fill_in(state: State, record: OrderRecord, event: OrderApproved) -> None:
@@ -49,22 +58,22 @@ def _fill_in(state: State, record: OrderRecord, event: OrderApproved) -> None:
     record.limit_price, record.stop_price = event.limit_price, event.stop_price
     record.replaces_order_id = event.replaces_order_id
     record.is_approved = True
-    record.was_ended = record.was_released = False
-    record.approved_at = state.now
+    record.approved_at = record.touched_at = state.now
     record.approved_sequence = state.last_sequence
-    record.expires_at = event.expires_at
-    record.expired_sequence = None
+    record.expires_at = state.expiries[record.order_id] = event.expires_at
     record.epoch = state.stop_epoch
     record.approvable_quantity = event.approvable_quantity
     record.good_till = event.good_till
-    record.touched_at = state.now
-    state.expiries.pop(record.order_id, None)
-    state.expiries[record.order_id] = event.expires_at
-    account = state.account
+    if event.daily_notional:
+        _count_daily_notional(state.account, record, event.daily_notional)
+
+
+def _count_daily_notional(account: AccountState, record: OrderRecord, notional: Decimal) -> None:
+    """Count what an order may raise once a day: with the most that was approved under its id."""
     counted = record.daily_notional if record.daily_day == account.day else ZERO
-    total = max(counted, event.daily_notional)
-    account.daily_notional += total - counted
-    record.daily_notional, record.daily_day = total, account.day
+    if notional > counted:
+        account.daily_notional += notional - counted
+        record.daily_notional, record.daily_day = notional, account.day
 
 
 def _count_order(state: State, strategy: StrategyState) -> None:

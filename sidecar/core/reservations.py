@@ -12,7 +12,7 @@ from heapq import heappush
 from itertools import islice
 from typing import Final
 
-from sidecar.core.commands import Side
+from sidecar.core.commands import BUY, Side
 from sidecar.core.exposure import refresh
 from sidecar.core.numbers import ZERO
 from sidecar.core.state import Book, OrderRecord, State, Timed
@@ -23,19 +23,18 @@ BLOCKING_ORDERS_MAX: Final = 16
 _BLOCKING_LOOKED_AT_MAX: Final = 4 * BLOCKING_ORDERS_MAX
 
 
-def hold(state: State, record: OrderRecord, remaining: Decimal, price: Decimal) -> None:
-    """Reserve `remaining` at `price` for a record that holds nothing yet."""
+def hold(state: State, book: Book, record: OrderRecord, remaining: Decimal, price: Decimal) -> None:
+    """Reserve `remaining` at `price` for a record that holds nothing yet; `book` is its own."""
     _number(state, record)
-    if record.cluster not in state.book_of(record.strategy, record.symbol).clusters:
+    if record.cluster is not None and record.cluster not in book.clusters:
         # A name used again after its group ended is another group.
         state.group_fills.pop(group_fill_key(record), None)
-    index_held(state, record, remaining, price)
+    index_held(state, book, record, remaining, price)
 
 
 def _number(state: State, record: OrderRecord) -> None:
     """Give the record its place: reservations are held, and rebuilt, in the order of these."""
-    state.held_count += 1
-    record.held_number = state.held_count
+    record.held_number = state.held_count = state.held_count + 1
 
 
 def renew(state: State, record: OrderRecord, remaining: Decimal, price: Decimal) -> None:
@@ -55,35 +54,44 @@ def leave_cluster(state: State, record: OrderRecord) -> None:
     record.cluster = None
 
 
-def index_held(state: State, record: OrderRecord, remaining: Decimal, price: Decimal) -> None:
+def index_held(
+    state: State, book: Book, record: OrderRecord, remaining: Decimal, price: Decimal
+) -> None:
     """Put a reservation into the sums and indexes, under the number it has."""
-    book = state.book_of(record.strategy, record.symbol)
+    order_id = record.order_id
     record.is_open = True
     record.remaining = ZERO
-    book.orders[record.order_id] = None
-    state.open_orders[record.order_id] = None
-    if not record.is_reported:
-        state.unreported[record.order_id] = None
+    book.orders[order_id] = None
+    state.open_orders[order_id] = None
+    if record.first_reported_sequence is None:
+        state.unreported[order_id] = None
     if record.cluster is not None:
-        book.clusters.setdefault(record.cluster, []).append(record.order_id)
-    set_remaining(state, record, remaining, price)
+        book.clusters.setdefault(record.cluster, []).append(order_id)
+    _set_remaining(state, book, record, remaining, price)
     schedule_release(state, record)
 
 
 def set_remaining(state: State, record: OrderRecord, remaining: Decimal, price: Decimal) -> None:
     """Change what an open record reserves, and the exposure of its book with it."""
-    book = state.book_of(record.strategy, record.symbol)
+    _set_remaining(state, state.book_of(record.strategy, record.symbol), record, remaining, price)
+
+
+def _set_remaining(
+    state: State, book: Book, record: OrderRecord, remaining: Decimal, price: Decimal
+) -> None:
     multiplier = state.symbols[record.symbol].rules.multiplier
     if record.cluster is None:
-        quantity = remaining - record.remaining
-        notional = (remaining * price - record.remaining * record.price) * multiplier
+        quantity, notional = remaining, remaining * price * multiplier
+        if record.remaining:
+            quantity -= record.remaining
+            notional -= record.remaining * record.price * multiplier
         record.remaining, record.price = remaining, price
     else:
         before = cluster_worst(state, book, record.cluster, ())
         record.remaining, record.price = remaining, price
         after = cluster_worst(state, book, record.cluster, ())
         quantity, notional = after[0] - before[0], after[1] - before[1]
-    if record.side is Side.BUY:
+    if record.side is BUY:
         book.buy_quantity += quantity
         book.buy_notional += notional
     else:
@@ -108,6 +116,11 @@ def end(state: State, record: OrderRecord, *, is_release: bool = False) -> None:
         record.is_open = False
     record.was_ended = True
     record.was_released = is_release
+    if not is_release:
+        # Only a release can be undone, so what an approval needs to be repeated is let go.
+        record.expires_at = None
+        record.approvable_quantity = ZERO
+        state.expiries.pop(record.order_id, None)
     state.ended.append(Timed(at=state.now, key=record.order_id))
 
 
@@ -129,7 +142,7 @@ def hold_again(state: State, record: OrderRecord, remaining: Decimal, price: Dec
         record.expired_sequence = state.last_sequence
         state.expiries.pop(record.order_id, None)
     _number(state, record)
-    index_held(state, record, remaining, max(price, record.price))
+    index_held(state, book, record, remaining, max(price, record.price))
 
 
 def _leave_cluster(book: Book, record: OrderRecord) -> None:
@@ -182,7 +195,7 @@ def side_without(
     The four values are base quantity, base notional, and the quantity and notional of the cluster
     the new order joins; the new order adds max(cluster, itself) to the base.
     """
-    if side is Side.BUY:
+    if side is BUY:
         quantity, notional = book.buy_quantity, book.buy_notional
     else:
         quantity, notional = book.sell_quantity, book.sell_notional
@@ -233,6 +246,9 @@ def release_due_at(state: State, record: OrderRecord) -> int | None:
 
 def schedule_release(state: State, record: OrderRecord) -> None:
     """Note when to look at the reservation again; reports may move that later."""
+    rules = state.thresholds.approvals
+    if record.good_till is None and rules.release_unreported_after_ns is None:
+        return
     due = release_due_at(state, record)
     if due is not None:
         heappush(state.release_heap, (due, record.order_id))

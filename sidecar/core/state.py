@@ -29,15 +29,23 @@ class SlidingWindow:
     times: list[int] = field(default_factory=list)
 
     def add(self, now: int, window_ns: int) -> None:
-        """Count an event at `now`, forgetting what no longer counts."""
-        expired = bisect_right(self.times, now - window_ns)
-        if expired:
-            del self.times[:expired]
-        self.times.append(now)
+        """Count an event at `now`, forgetting what no longer counts once that is half of it.
+
+        Half at a time: to forget one of many moves all the others.
+        """
+        times = self.times
+        if times and times[0] <= now - window_ns:
+            expired = bisect_right(times, now - window_ns)
+            if 2 * expired >= len(times):
+                del times[:expired]
+        times.append(now)
 
     def count(self, now: int, window_ns: int) -> int:
         """Return how many events count at `now`."""
-        return len(self.times) - bisect_right(self.times, now - window_ns)
+        times = self.times
+        if not times or times[0] > now - window_ns:
+            return len(times)
+        return len(times) - bisect_right(times, now - window_ns)
 
     def room_after_ns(self, now: int, window_ns: int, limit: int) -> int:
         """Return how long until one more event would be within `limit`."""
@@ -46,9 +54,13 @@ class SlidingWindow:
         return times[surplus - 1] + window_ns - now if surplus > 0 else 0
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class OrderRecord:
-    """One order id: what was approved, what was reported, what is still reserved."""
+    """One order id: what was approved, what was reported, what is still reserved.
+
+    On the path of every order, and remembered by the million: `reports` is a dictionary from the
+    first report on, and what only an open order needs is let go at its end.
+    """
 
     order_id: str
     strategy: str
@@ -80,7 +92,7 @@ class OrderRecord:
     first_reported_sequence: int | None = None
     last_report_at: int | None = None
     last_report_kind: str = ""
-    reports: dict[str, str] = field(default_factory=dict)
+    reports: dict[str, str] | None = None
     replaced_venue_time: int | None = None
     replaced_by: str | None = None
     daily_notional: Decimal = ZERO
@@ -95,6 +107,10 @@ class OrderRecord:
     def is_reported(self) -> bool:
         """Say whether any report has named this id."""
         return self.first_reported_sequence is not None
+
+    def report_of(self, report_id: str) -> str | None:
+        """Return the content of a report about this order, None where there was none."""
+        return self.reports.get(report_id) if self.reports is not None else None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -318,7 +334,7 @@ class State:
 
     def book_of(self, strategy: str, symbol: str) -> Book:
         """Return the book, remembering it (and its symbol and strategy) where it is new."""
-        symbol_state = self.symbol_of(symbol)
+        symbol_state = self.symbols.get(symbol) or self.symbol_of(symbol)
         book = symbol_state.books.get(strategy)
         if book is None:
             self.strategy_of(strategy)

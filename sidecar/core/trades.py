@@ -169,6 +169,8 @@ def apply_trade_reported(state: State, event: TradeReported) -> None:
     if record.first_reported_sequence is None:
         record.first_reported_sequence = state.last_sequence
         state.unreported.pop(record.order_id, None)
+    if record.reports is None:
+        record.reports = {}
     record.reports[report.report_id] = trade_content(report)
     record.last_report_at = state.now
     record.last_report_kind = report.kind.value
@@ -298,7 +300,8 @@ def _reserve_stranger(state: State, record: OrderRecord, report: ReportTrade) ->
     if record.filled >= record.whole_quantity:
         _mark_ended(state, record)
         return
-    hold(state, record, record.whole_quantity - record.filled, price)
+    book = state.book_of(record.strategy, record.symbol)
+    hold(state, book, record, record.whole_quantity - record.filled, price)
 
 
 def _replace(state: State, record: OrderRecord, report: ReportTrade) -> None:

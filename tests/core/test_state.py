@@ -26,7 +26,7 @@ def test_a_window_counts_exactly_and_forgets_what_is_past(
         window.add(now, window_ns)
         ever.append(now)
         assert window.count(now, window_ns) == sum(1 for at in ever if at > now - window_ns)
-        assert all(at > now - window_ns for at in window.times)
+        assert len(window.times) < 2 * window.count(now, window_ns), "half of it counts"
     wait = window.room_after_ns(now, window_ns, limit)
     assert window.count(now + wait, window_ns) + 1 <= limit
     if wait:
