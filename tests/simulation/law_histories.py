@@ -189,6 +189,10 @@ class Draw:
         self.ids += 1
         return f"{prefix}{self.ids}"
 
+    def maybe(self, share: float = 0.5) -> bool:
+        """Say yes as often as `share`."""
+        return self.chance.random() < share
+
     def pick(self, *values: Any) -> Any:  # noqa: ANN401 - one of the values
         """Return one of the values."""
         return self.chance.choice(values)

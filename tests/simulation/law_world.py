@@ -107,7 +107,7 @@ class World:
     def do(self, moment: Moment) -> Any:  # noqa: ANN401 - each command has its own answer
         """Tell one moment; return the answer, or the refusal."""
         self.arrive(moment)
-        return self.ask(self._command(moment))
+        return self.ask(self.resolved(moment))
 
     def arrive(self, moment: Moment) -> None:
         """Let time pass until the moment, and do what is due by then."""
@@ -137,7 +137,8 @@ class World:
         while self.now >= engine.next_due(self.state):
             self._tell(Tick())
 
-    def _command(self, moment: Moment) -> object:
+    def resolved(self, moment: Moment) -> object:
+        """Return the command with the sequence it had seen, where it names a moment."""
         command = moment.command
         if moment.as_of is not None and isinstance(command, ReportAccount):
             seen = self.sequences[moment.as_of - 1] if moment.as_of > 0 else 1
