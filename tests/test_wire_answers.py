@@ -142,7 +142,7 @@ def test_numbers_of_denials_rise_in_the_order_of_judgement() -> None:
 def test_bytes_put_together_are_what_the_library_writes() -> None:
     """A decision encoded in pieces is the same message, byte for byte, alone and on a stream."""
     decision = a_decision()
-    message = WRITER.message(decision)
+    message = decode(decision)
     assert WRITER.encode(decision) == message.SerializeToString()
     for request_id in (0, 1, 300, 2**64 - 1):
         streamed = order_pb2.CheckOrderStreamResponse(request_id=request_id, decision=message)
@@ -171,15 +171,17 @@ def test_a_frame_put_together_is_what_the_library_writes() -> None:
 def test_a_batch_answers_each_order_in_its_place() -> None:
     """Results come in the order of the orders, each a decision or an error (contract.md)."""
     refused = malformed([FieldFault("quantity", "must be > 0")])
-    response = wire.batch_answer(
+    together = WRITER.encode_batch(
         [
             BatchResult(order=None, refused=refused),
             BatchResult(order=None, decision=a_decision()),
             BatchResult(order=None),
-        ],
-        WRITER,
-        "s",
+        ]
     )
+    response = order_pb2.CheckOrdersResponse.FromString(together)
+    assert response.SerializeToString() == together
+    assert response.store_id == response.results[1].decision.store_id != ""
+    assert response.results[1].decision == decode(a_decision())
     assert [item.WhichOneof("result") for item in response.results] == [
         "error",
         "decision",

@@ -80,6 +80,8 @@ def check_order_prices(
 ) -> None:
     """Note prices that contradict the order type (S2.1): a walk of one table."""
     needs_limit, needs_stop = _PRICES_OF_TYPE[order_type]
+    if has_limit is needs_limit and has_stop is needs_stop:
+        return
     for field, needed, given in (
         ("limit_price", needs_limit, has_limit),
         ("stop_price", needs_stop, has_stop),

@@ -79,13 +79,11 @@ class SafetyCalls:
 
     async def _check_orders(self, body: bytes, caller: Caller, _context: Context) -> bytes:
         orders, mode = wire.read_orders(parse(order_pb2.CheckOrdersRequest, body))
-        results = [
-            BatchResult(order=result.order, refused=stopped_meanwhile())
-            if result.decision is not None and self._is_overtaken(result.decision)
-            else result
-            for result in await self._service.check_orders(orders, mode, caller)
-        ]
-        return encode(wire.batch_answer(results, self._writer, self._store_id))
+        results = await self._service.check_orders(orders, mode, caller)
+        for at, result in enumerate(results):
+            if result.decision is not None and self._is_overtaken(result.decision):
+                results[at] = BatchResult(order=result.order, refused=stopped_meanwhile())
+        return self._writer.encode_batch(results)
 
     async def _check_order_stream(self, caller: Caller, context: Context) -> None:
         while (body := await context.read()) is not grpc.aio.EOF:

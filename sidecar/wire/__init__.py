@@ -12,7 +12,6 @@ from sidecar.wire.account_reports import read_report_account
 from sidecar.wire.answers import (
     account_answer,
     api_error_answer,
-    batch_answer,
     config_answer,
     kill_answer,
     trade_answer,
@@ -59,7 +58,6 @@ __all__ = [
     "account_answer",
     "anchored_answer",
     "api_error_answer",
-    "batch_answer",
     "call_error",
     "config_answer",
     "frame",

@@ -1,42 +1,21 @@
-"""Writes the answers to reports, kills and batches."""
+"""Writes the answers to reports and kills."""
 
 from collections.abc import Iterable
 
-from haltline.v1 import account_pb2, config_pb2, kill_switch_pb2, order_pb2, reports_pb2
+from haltline.v1 import account_pb2, config_pb2, kill_switch_pb2, reports_pb2
 
 from sidecar.core.answers import (
     AccountAnswer,
     Activation,
     ApiErrorAnswer,
-    BatchResult,
     Drift,
     KillAnswer,
     TradeAnswer,
 )
-from sidecar.core.denial import CallRefused, ErrorCode
-from sidecar.wire.decisions import DecisionWriter
+from sidecar.core.denial import CallRefused
 from sidecar.wire.errors import call_error
 from sidecar.wire.pieces import kill_scope, optional_decimal, short_status, timestamp
 from sidecar.wire.tables import ACTION_NUMBERS, DRIFT_NUMBERS, KILL_MODE_NUMBERS
-
-
-def batch_answer(
-    results: Iterable[BatchResult], writer: DecisionWriter, store_id: str
-) -> order_pb2.CheckOrdersResponse:
-    """Return each decision or error in its place."""
-    response = order_pb2.CheckOrdersResponse(store_id=store_id)
-    for result in results:
-        item = response.results.add()
-        if result.decision is not None:
-            item.decision.CopyFrom(writer.message(result.decision))
-        else:
-            item.error.CopyFrom(call_error(result.refused or _NO_RESULT))
-    return response
-
-
-_NO_RESULT = CallRefused(
-    ErrorCode.INTERNAL, "NO_RESULT", "the batch gave no result for this order: treat it as denied"
-)
 
 
 def trade_answer(answer: TradeAnswer, store_id: str) -> reports_pb2.ReportTradeResponse:

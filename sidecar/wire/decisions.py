@@ -3,16 +3,19 @@
 Rules:
 1. Store and configuration are the same in every answer, so their bytes are made once and appended:
    protobuf reads concatenated messages as one, and theirs are the last fields.
-2. A decision that was not journalled (dry run, or from memory) has no sequence and is not durable.
+2. A batch is put together from the bytes of its decisions: none is written twice.
+3. A decision that was not journalled (dry run, or from memory) has no sequence and is not durable.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 from haltline.v1 import denial_pb2, order_pb2
 
-from sidecar.core.answers import OrderDecision, Verdict
-from sidecar.core.denial import Violation
+from sidecar.core.answers import BatchResult, OrderDecision, Verdict
+from sidecar.core.denial import CallRefused, ErrorCode, Violation
 from sidecar.core.numbers import format_decimal
+from sidecar.wire.errors import call_error
 from sidecar.wire.pieces import SECOND_NS, optional_decimal, optional_duration
 from sidecar.wire.raw import LENGTH_DELIMITED, VARINT, field_tag, varint
 from sidecar.wire.tables import DENIAL_NUMBERS, LAYER_NUMBERS, SCOPE_NUMBERS, VERDICT_NUMBERS
@@ -29,6 +32,16 @@ _DECISION_TAG: Final = field_tag(
 )
 
 
+_ITEM_TAG: Final = field_tag(order_pb2.CheckOrdersResponse.RESULTS_FIELD_NUMBER, LENGTH_DELIMITED)
+_ITEM_DECISION_TAG: Final = field_tag(
+    order_pb2.CheckOrdersResult.DECISION_FIELD_NUMBER, LENGTH_DELIMITED
+)
+_ITEM_ERROR_TAG: Final = field_tag(order_pb2.CheckOrdersResult.ERROR_FIELD_NUMBER, LENGTH_DELIMITED)
+_NO_RESULT: Final = CallRefused(
+    ErrorCode.INTERNAL, "NO_RESULT", "the batch gave no result for this order: treat it as denied"
+)
+
+
 class DecisionWriter:
     """Writes the decisions of one store under one configuration."""
 
@@ -38,6 +51,7 @@ class DecisionWriter:
         self._tail = order_pb2.CheckOrderResponse(
             store_id=store_id, config_hash=config_hash
         ).SerializeToString()
+        self._batch_tail = order_pb2.CheckOrdersResponse(store_id=store_id).SerializeToString()
 
     def encode(self, decision: OrderDecision) -> bytes:
         """Return the bytes of a CheckOrderResponse."""
@@ -49,11 +63,20 @@ class DecisionWriter:
         head = _REQUEST_ID_TAG + varint(request_id) if request_id else b""
         return head + _DECISION_TAG + varint(len(payload)) + payload
 
-    def message(self, decision: OrderDecision) -> order_pb2.CheckOrderResponse:
-        """Return the CheckOrderResponse, for a batch."""
-        message = self._message(decision)
-        message.MergeFromString(self._tail)
-        return message
+    def encode_batch(self, results: Iterable[BatchResult]) -> bytes:
+        """Return the bytes of a CheckOrdersResponse: each decision or error in its place."""
+        pieces: list[bytes] = []
+        for result in results:
+            decision = result.decision
+            if decision is not None:
+                payload = self.encode(decision)
+                head = _ITEM_DECISION_TAG + varint(len(payload))
+            else:
+                payload = call_error(result.refused or _NO_RESULT).SerializeToString()
+                head = _ITEM_ERROR_TAG + varint(len(payload))
+            pieces += (_ITEM_TAG, varint(len(head) + len(payload)), head, payload)
+        pieces.append(self._batch_tail)
+        return b"".join(pieces)
 
     def _message(self, decision: OrderDecision) -> order_pb2.CheckOrderResponse:
         message = order_pb2.CheckOrderResponse()
