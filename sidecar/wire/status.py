@@ -198,7 +198,9 @@ def status_message(facts: SidecarFacts) -> status_pb2.Status:
         recovery=_recovery(view.recovery),
         clock=_clock(view, facts.clock_kind),
         store_id=store.store_id,
-        last_sequence=store.last_sequence,
+        # A start that waits for the disk is written and not yet in force: the status knows the
+        # record before it. Where nothing is written any more, memory is ahead of the journal.
+        last_sequence=min(store.last_sequence, view.last_sequence),
         config_hash=view.config_hash,
         started_at=timestamp(facts.started_at),
         version=facts.version,

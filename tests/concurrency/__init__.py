@@ -1,0 +1,1 @@
+"""The real server under concurrency, held against the model by the sequence numbers of its answers."""
