@@ -9,6 +9,8 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.made-from-lock
+BENCH := var/bench
+BENCH_STAMP := $(BENCH)/.made-from-lock
 PYTHON_DIRECTORIES := sidecar clients/python/src examples bench tests ops
 
 # The last released contract; `buf breaking` holds the contract in proto/ to it.
@@ -18,7 +20,7 @@ N ?= 100000
 EVENTS ?= 300000
 MINUTES ?= 60
 
-.PHONY: help setup demo test sim check lint types floors contract proto bench bench-memory test-client-protobuf fmt lock toolchains clean
+.PHONY: help setup demo test sim check lint types floors contract proto bench bench-memory bench-peers profile test-client-protobuf fmt lock toolchains clean
 
 help: ## List these targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-20s %s\n", $$1, $$2}'
@@ -80,6 +82,19 @@ bench: setup ## Measure every figure of docs/speed.md beside its goal: make benc
 bench-memory: setup ## Fill the remembered ids to their bound, then watch memory under load: make bench-memory MINUTES=60.
 	@echo "bench-memory: filling the state, then $(MINUTES) minutes of paced load"
 	@$(BIN)/python -m bench.memory --minutes $(MINUTES)
+
+bench-peers: $(BENCH_STAMP) ## Measure one decision of ours and of other libraries, in one run.
+	@$(BENCH)/bin/python -m bench.peers
+
+profile: setup $(BENCH_STAMP) ## Show where the time of a decision and of a call goes: the top five by own time.
+	@$(BIN)/python -m bench.hot_path --py-spy $(BENCH)/bin/py-spy --keep $(BENCH)
+
+$(BENCH_STAMP): ops/requirements-bench.txt
+	@python="$$(bash ops/find-python)" || exit 1; \
+	echo "bench: installing ops/requirements-bench.txt into $(BENCH), which the product never uses"; \
+	test -x $(BENCH)/bin/python || "$$python" -m venv $(BENCH)
+	@$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
 
 test-client-protobuf: ## Run the client's tests with each protobuf it promises: 4.25, 5, 6 and 7.
 	@echo "test-client-protobuf: making an environment for each protobuf in var/protobuf"

@@ -15,8 +15,10 @@ from bench import servers
 from bench.bytes_path import bytes_figures
 from bench.decision import Desk, decision_figures
 from bench.figures import Figure, conditions, judged, judged_least, run_part, show
+from bench.hot_path import top_places
 from bench.load import on_schedule
 from bench.memory import growth_figures, state_figures
+from bench.peers import OURS, PEERS, measure_all, print_abilities, print_figures
 from bench.timing import Blocks, Sample, in_turns, p99, ratio, sample_of
 from bench.transport import call_figures, fan_out_figures
 
@@ -135,6 +137,30 @@ def test_memory_has_its_figures() -> None:
     figures = growth_figures(seconds=1.0, per_second=20, ids_first=2_000)
     assert len(figures) == 3
     assert "2,000 remembered ids" in figures[1].what
+
+
+def test_the_top_five_are_by_own_time() -> None:
+    """Own time is of the last frame, total of every frame above it, once a stack."""
+    folded = ["a;b;b 6", "a;c 3", "a 1", "other;c 90"]
+    places = top_places(folded, is_counted=lambda stack: stack.startswith("a"))
+    assert [(place.name, place.own, place.total) for place in places] == [
+        ("b", 0.6, 0.6),
+        ("c", 0.3, 0.3),
+        ("a", 0.1, 1.0),
+    ]
+
+
+def test_a_peer_that_cannot_be_driven_is_said_loudly(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without the bench's own environment ours is measured, and each peer's error printed."""
+    measured, faults = measure_all(5, 1)
+    print_figures(measured, faults)
+    print_abilities()
+    shown = capsys.readouterr().out
+    assert OURS in measured
+    assert set(measured) | set(faults) == {OURS, *PEERS}
+    for name in faults:
+        assert f"{name}: NOT MEASURED: " in shown
+    assert shown.count("reserves what it approved") == 1
 
 
 def test_a_process_of_the_bench_ends_with_its_block(tmp_path: Path) -> None:

@@ -90,7 +90,12 @@ NOT_WRITTEN = {
     "out",
     "var",
 }
-LOCKS = ("ops/requirements.txt", "ops/requirements-dev.txt", "ops/requirements-gen.txt")
+LOCKS = (
+    "ops/requirements.txt",
+    "ops/requirements-dev.txt",
+    "ops/requirements-gen.txt",
+    "ops/requirements-bench.txt",
+)
 
 PRAGMA = re.compile(
     r"(?:noqa(?::\s*(?:[A-Z]+[0-9]+[,\s]*)+)?"
