@@ -4,11 +4,19 @@ The language is described in `transcript_language` and `README.md`; `python -m
 tests.scenarios.transcripts --rewrite FILE` writes the answers.
 """
 
+import gzip
+import hashlib
 import re
 from pathlib import Path
 
 import pytest
 
+from sidecar.core.answers import RecoveryState, TradingMode
+from sidecar.core.circuit_breaker import CAUSES
+from sidecar.core.commands import ReportKind
+from sidecar.core.denial import DenialCode
+from sidecar.wire.tables import DRIFT_NUMBERS, FLAG_NUMBERS
+from tests.scenarios.transcript_answers import LAYERS
 from tests.scenarios.transcript_language import (
     RULE,
     TranscriptError,
@@ -16,10 +24,16 @@ from tests.scenarios.transcript_language import (
     title_of,
 )
 from tests.scenarios.transcript_player import play
+from tests.scenarios.transcript_prices import RECORDS
 from tests.scenarios.transcripts import DIRECTORY, all_transcripts, compare, rewrite, run
 
 TRANSCRIPTS = all_transcripts()
 TRANSCRIPTS_COUNT_MIN = 50
+NOT_SHOWN = {
+    "TOO_MANY_ORDERS": "needs 100,000 orders held; tests/core has it",
+    "CONFLICTING": "shown as a count of reports that contradict an earlier one",
+    "UNSPECIFIED": "no word of the contract",
+}
 OPENING = "# Somebody buys. S6.1\n\n"
 BOUGHT = """\
 2024-01-03 09:30:00 start with equity 100000 flat
@@ -43,6 +57,34 @@ def test_there_are_transcripts_of_everything_that_was_asked_for() -> None:
     titles = {path.name: title_of(path.read_text(encoding="utf-8")) for path in TRANSCRIPTS}
     assert [name for name, title in titles.items() if not RULE.search(title)] == []
     assert [name for name, title in titles.items() if "." not in title] == []
+
+
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [
+        ("denial", {code.value for code in DenialCode} - NOT_SHOWN.keys()),
+        ("cause", set(CAUSES)),
+        ("flag", set(FLAG_NUMBERS) - NOT_SHOWN.keys()),
+        ("drift", set(DRIFT_NUMBERS) - NOT_SHOWN.keys()),
+        ("report", {kind.value.lower() for kind in ReportKind}),
+        ("layer", set(LAYERS.values())),
+        ("recovery", {state.value for state in RecoveryState}),
+        ("mode", {mode.value for mode in TradingMode}),
+    ],
+)
+def test_every_word_of_the_contract_is_shown(what: str, words: set[str]) -> None:
+    """Each code, cause, flag, drift, kind of report, layer, recovery and mode has its example."""
+    text = "\n".join(path.read_text(encoding="utf-8") for path in TRANSCRIPTS)
+    answers = [line for line in text.splitlines() if line.startswith(" ") or what == "report"]
+    shown = "\n".join(answers)
+    assert [word for word in sorted(words) if not re.search(rf"\b{word}\b", shown)] == []
+
+
+@pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.name)
+def test_recorded_prices_are_those_of_their_source(path: Path) -> None:
+    """The prices of real markets are the slices that examples/data/README.md names, unchanged."""
+    digest = hashlib.sha256(gzip.decompress(path.read_bytes())).hexdigest()
+    assert digest in (path.parent / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_list_of_transcripts_is_complete() -> None:

@@ -210,6 +210,8 @@ class Player:
         lines = [f"started {report.recovery} in mode {view.mode}: {store}"]
         lines[0] += f"; {answers.equity_text(view)}"
         lines += [f"note: {note}" for note in report.notes]
+        if problem := self.sidecar.service.status().clock_problem:
+            lines.append(f"clock: {problem}")
         if view.recovery.way_out:
             lines += transcript_views.recovery_lines(view, self.times)
         if view.activations:
@@ -245,6 +247,8 @@ class Player:
         shift_ns = int(Decimal(words.take("seconds")) * _SECOND_NS)
         words.finish()
         self._wall_shift_ns += shift_ns
+        if not self.sidecar.is_running:
+            return []
         self.sidecar.jump(shift_ns)
         self.sidecar.look_around()
         now = self.times.show(self.view().now)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from sidecar.core.answers import ExposureView, OpenOrder, StatusView, TriggerView
+from sidecar.core.answers import CauseView, ExposureView, OpenOrder, StatusView, TriggerView
 from tests.scenarios.transcript_answers import (
     Times,
     book_text,
@@ -34,7 +34,7 @@ def changes(before: StatusView | None, after: StatusView) -> Iterator[str]:
     for cause in after.breaker.causes[len(known) :]:
         also = "the breaker OPENS" if not was_open else "the breaker, already open, adds"
         was_open = True
-        yield f"{also}: {cause.detail}"
+        yield f"{also}: {_cause_text(cause)}"
     yield from _warnings(before, after)
     yield from _waiting_marks(before, after)
     if mode_before != after.mode:
@@ -62,6 +62,10 @@ def _waiting_marks(before: StatusView | None, after: StatusView) -> Iterator[str
             yield f"{mark.symbol}: {waiting} waits for a second report, equity counts {old}"
 
 
+def _cause_text(cause: CauseView) -> str:
+    return cause.detail if cause.cause in cause.detail else f"{cause.cause}: {cause.detail}"
+
+
 def _trigger_text(trigger: TriggerView) -> str:
     show = percent if trigger.name in _DRAWDOWNS else money
     return f"{trigger.name} at {show(trigger.observed)} of {show(trigger.threshold)}"
@@ -72,7 +76,7 @@ def breaker_lines(view: StatusView, times: Times) -> Iterator[str]:
     breaker = view.breaker
     yield f"breaker {'OPEN' if breaker.is_open else 'CLOSED'}"
     for cause in breaker.causes:
-        yield f"  since {times.show(cause.at)}: {cause.detail}"
+        yield f"  since {times.show(cause.at)}: {_cause_text(cause)}"
     for trigger in breaker.triggers:
         if trigger.armed:
             yield f"  {_trigger_text(trigger)}"
