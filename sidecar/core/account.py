@@ -22,6 +22,8 @@ from sidecar.core.thresholds import DrawdownReference
 
 _UNIT_VALUE_STEP: Final = Decimal("0.000000000001")
 _RATIO_STEP: Final = Decimal("0.000001")
+_ROUNDING_MAX: Final = Decimal("1E-50")
+"""What the rounding of units (60 digits a flow) can make of a drawdown, over a billion flows."""
 
 
 def follow_equity(state: State) -> None:
@@ -66,7 +68,8 @@ def reaches(state: State, drawdown: Drawdown, share: Decimal = ONE) -> bool:
     if equity <= ZERO and drawdown is Drawdown.TOTAL:
         return True
     anchor = anchor_of(account, drawdown)
-    kept = ONE - threshold_of(state, drawdown) * share
+    # Reached trips, also where the rounded units of a flow make it look just short of that.
+    kept = ONE - threshold_of(state, drawdown) * share + _ROUNDING_MAX
     return equity * anchor.units <= kept * anchor.equity * account.units
 
 

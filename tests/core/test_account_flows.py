@@ -149,6 +149,14 @@ def test_a_drawdown_exactly_at_its_threshold_stays_tripped_through_flows() -> No
 # -- values at or below zero -----------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("amount", ["-333.33", "-7", "7", "333.33", "1000", "-0.01"])
+def test_no_rounding_of_units_hides_a_threshold_that_was_reached(amount: str) -> None:
+    """A loss of exactly 5 % beside a flow trips: units round at 60 digits, reached trips (S8.3)."""
+    desk = Desk(equity=10_000)
+    desk.account(equity=9_500 + Decimal(amount), flows={"flow": amount})
+    assert causes(desk) == ["DAILY_DRAWDOWN"]
+
+
 @pytest.mark.parametrize("first", [0, -10])
 def test_a_first_equity_not_above_zero_sets_no_unit_value(first: int) -> None:
     """It trips as TOTAL_DRAWDOWN, and units begin with the first positive equity (S8.3, S9)."""
