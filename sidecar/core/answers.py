@@ -8,6 +8,7 @@ Rules:
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+from typing import Final
 
 from sidecar.core.commands import CheckOrder, KillMode, KillScope, RequestedAction
 from sidecar.core.denial import CallRefused, Layer, Violation
@@ -18,6 +19,10 @@ class Verdict(StrEnum):
 
     APPROVED = "APPROVED"
     DENIED = "DENIED"
+
+
+APPROVED: Final = Verdict.APPROVED
+DENIED: Final = Verdict.DENIED
 
 
 class TradingMode(StrEnum):

@@ -10,11 +10,10 @@ Rules:
 from dataclasses import dataclass
 from decimal import Decimal
 
-from sidecar.core.commands import Side
+from sidecar.core.commands import BUY
 from sidecar.core.facts import Base, Facts
 from sidecar.core.numbers import ONE, ZERO, floor_to_step
 from sidecar.core.order_rules import daily_used, quantity_limit, without_duplicates
-from sidecar.core.position_limits import room
 
 
 @dataclass(slots=True)
@@ -25,31 +24,40 @@ class Regimes:
     not_raising: bool = True
     raising: bool = True
 
+    def close_all(self) -> None:
+        """Let nothing pass."""
+        self.reducing = self.not_raising = self.raising = False
 
-def find_approvable(facts: Facts, regimes: Regimes) -> Decimal:
-    """Return the largest approvable multiple of the quantity step; 0 where none is."""
+    def close_but_reducing(self) -> None:
+        """Let exits pass, if they did."""
+        self.not_raising = self.raising = False
+
+
+def find_approvable(facts: Facts, regimes: Regimes, room: Decimal) -> Decimal:
+    """Return the largest approvable multiple of the quantity step; 0 where none is.
+
+    `room`: how far the position limits let the book's worst case grow.
+    """
     best = ZERO
     if regimes.reducing and facts.is_opposite:
         best = max(_reducing_quantity(facts, base) for base in (facts.exit_base, facts.other_base))
     unit = facts.unit_notional
     if unit is None or not (regimes.not_raising or regimes.raising):
         return best
-    cap = _rule_cap(facts, unit)
-    if regimes.not_raising:
-        quiet = _capped(_within(facts, unit, ZERO), cap)
-        best = max(best, without_duplicates(facts, quiet))
+    rules = facts.thresholds.order_rules
+    daily, window = rules.max_daily_notional, rules.duplicate_window_ns
+    most = _notional_cap(facts)
     if regimes.raising:
-        raising = _capped(_within(facts, unit, room(facts)), cap)
-        daily = facts.thresholds.order_rules.max_daily_notional
+        most_today = most
         if daily is not None:
-            left = floor_to_step(daily - daily_used(facts), unit, facts.rules.quantity_step)
-            raising = min(raising, left)
-        best = max(best, without_duplicates(facts, raising))
+            left = daily - daily_used(facts)
+            most_today = left if most is None else min(most, left)
+        raising = _within(facts, unit, room, most_today)
+        best = max(best, raising if window is None else without_duplicates(facts, raising))
+    if regimes.not_raising and not (regimes.raising and daily is None and window is None):
+        # Only what the day or a repetition denies to a raising order leaves this more to give.
+        best = max(best, without_duplicates(facts, _within(facts, unit, ZERO, most)))
     return best
-
-
-def _capped(quantity: Decimal, cap: Decimal | None) -> Decimal:
-    return quantity if cap is None else min(quantity, cap)
 
 
 def _reducing_quantity(facts: Facts, base: Base) -> Decimal:
@@ -58,7 +66,7 @@ def _reducing_quantity(facts: Facts, base: Base) -> Decimal:
         return ZERO
     step = facts.rules.quantity_step
     quantity = floor_to_step(size - base.quantity, ONE, step)
-    limit, _ = quantity_limit(facts)
+    limit = quantity_limit(facts)
     if limit is not None:
         quantity = min(quantity, floor_to_step(limit, ONE, step))
     notional = facts.thresholds.order_rules.max_order_notional
@@ -67,34 +75,39 @@ def _reducing_quantity(facts: Facts, base: Base) -> Decimal:
     return quantity
 
 
-def _rule_cap(facts: Facts, unit: Decimal) -> Decimal | None:
-    """Return the largest quantity the order rules allow, None where they set no bound."""
-    step = facts.rules.quantity_step
+def _notional_cap(facts: Facts) -> Decimal | None:
+    """Return the largest notional the order rules allow, None where they set no bound."""
     rules = facts.thresholds.order_rules
-    caps = []
-    limit, _ = quantity_limit(facts)
-    if limit is not None:
-        caps.append(floor_to_step(limit, ONE, step))
-    if rules.max_order_notional is not None:
-        caps.append(floor_to_step(rules.max_order_notional, unit, step))
+    most = rules.max_order_notional
     if rules.max_order_notional_ratio is not None and facts.equity is not None:
-        caps.append(floor_to_step(rules.max_order_notional_ratio * facts.equity, unit, step))
-    return min(caps) if caps else None
+        share = rules.max_order_notional_ratio * facts.equity
+        most = share if most is None else min(most, share)
+    return most
 
 
-def _within(facts: Facts, unit: Decimal, growth: Decimal) -> Decimal:
+def _within(facts: Facts, unit: Decimal, growth: Decimal, most: Decimal | None) -> Decimal:
     """Return the largest quantity that lets the book's worst case grow by at most `growth`.
 
-    Two ways to stay within: the side only closes (adds nothing), or its notional fits.
+    Two ways to stay within: the side only closes (adds nothing), or its notional fits. Its own
+    notional is at most `most`: the least amount is divided, for rounding down keeps the order.
     """
     step, base = facts.rules.quantity_step, facts.other_base
-    is_buy = facts.order.side is Side.BUY
-    marked = facts.marked if is_buy else -facts.marked
-    closable = -facts.position if is_buy else facts.position
-    free = ZERO
-    if closable > ZERO and base.quantity + base.floor_quantity <= closable:
-        free = floor_to_step(closable - base.quantity, ONE, step)
+    marked = facts.marked if facts.order.side is BUY else -facts.marked
+    quantity = ZERO
     allowed = facts.exposure_before + growth - marked - base.notional
-    if allowed < base.floor_notional:
-        return free
-    return max(free, floor_to_step(allowed, unit, step))
+    if allowed >= base.floor_notional:
+        fitting = allowed if most is None or allowed < most else most
+        quantity = floor_to_step(fitting, unit, step)
+    if facts.is_opposite:
+        quantity = max(quantity, _closing(facts, unit, most))
+    limit = quantity_limit(facts)
+    return quantity if limit is None else min(quantity, floor_to_step(limit, ONE, step))
+
+
+def _closing(facts: Facts, unit: Decimal, most: Decimal | None) -> Decimal:
+    """Return the largest quantity with which the order's side can only close."""
+    step, base, size = facts.rules.quantity_step, facts.other_base, abs(facts.position)
+    if base.quantity + base.floor_quantity > size:
+        return ZERO
+    free = floor_to_step(size - base.quantity, ONE, step)
+    return free if most is None else min(free, floor_to_step(most, unit, step))

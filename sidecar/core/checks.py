@@ -10,7 +10,7 @@ Rules:
 from collections.abc import Sequence
 from decimal import Decimal
 
-from sidecar.core.answers import BatchResult, OrderDecision, Verdict
+from sidecar.core.answers import APPROVED, DENIED, BatchResult, OrderDecision, Verdict
 from sidecar.core.commands import CheckOrder
 from sidecar.core.denial import (
     CallRefused,
@@ -47,9 +47,10 @@ _CONTENT = (
 
 def handle_check(turn: Turn, order: CheckOrder) -> Outcome:
     """Decide about one order."""
-    _check_replaced(turn.state, order)
+    if order.replaces_order_id is not None:
+        _check_replaced(turn.state, order, order.replaces_order_id)
     if order.dry_run:
-        judgement = judge(turn.state, order, turn.now, turn.conditions, None)
+        judgement = judge(turn.state, order, turn.conditions, None)
         return Outcome(answer=_decision(turn, order, judgement, is_dry=True))
     record = turn.state.orders.get(order.order_id)
     if record is not None:
@@ -57,28 +58,26 @@ def handle_check(turn: Turn, order: CheckOrder) -> Outcome:
         if known is not None:
             return Outcome(known, turn.events)
     own = record if record is not None and record.is_approved else None
-    judgement = judge(turn.state, order, turn.now, turn.conditions, own)
+    judgement = judge(turn.state, order, turn.conditions, own)
     if own is not None and judgement.violations:
         _add_no_longer_valid(order, judgement)
     _emit(turn, order, judgement, own)
-    decision = _decision(turn, order, judgement, is_dry=False)
-    decision.replayed = own is not None and decision.is_approved
+    is_replayed = own is not None and not judgement.violations
+    decision = _decision(turn, order, judgement, is_dry=False, is_replayed=is_replayed)
     return Outcome(decision, turn.events)
 
 
-def _check_replaced(state: State, order: CheckOrder) -> None:
-    if order.replaces_order_id is None:
-        return
-    if order.replaces_order_id == order.order_id:
+def _check_replaced(state: State, order: CheckOrder, old_id: str) -> None:
+    if old_id == order.order_id:
         text = "names the order itself; leave it out, or name the order to be replaced"
         raise malformed([FieldFault("replaces_order_id", text)])
-    old = state.orders.get(order.replaces_order_id)
+    old = state.orders.get(old_id)
     if old is None or not old.is_open:
         return
     same = (old.strategy, old.symbol, old.side) == (order.strategy, order.symbol, order.side)
     if not same:
         text = (
-            f"{order.replaces_order_id} is a {old.side} order of {old.strategy} in {old.symbol}; "
+            f"{old_id} is a {old.side} order of {old.strategy} in {old.symbol}; "
             "an order can only replace one of the same strategy, symbol and side"
         )
         raise malformed([FieldFault("replaces_order_id", text)])
@@ -150,27 +149,26 @@ def _already_reported(turn: Turn, order: CheckOrder, record: OrderRecord) -> Ord
 
 
 def _add_no_longer_valid(order: CheckOrder, judgement: Judgement) -> None:
-    judgement.violations.append(
+    judgement.violations += (
         Violation(
             code=DenialCode.APPROVAL_NO_LONGER_VALID,
             scope="order",
             rule_id="order_id",
             message=f"the earlier approval of {order.order_id} is no longer valid and its "
             "reservation stays; if it was never sent, end it with CANCELED",
-        )
+        ),
     )
 
 
 def _emit(turn: Turn, order: CheckOrder, judgement: Judgement, own: OrderRecord | None) -> None:
     if judgement.violations:
         layer = judgement.layer or Layer.POSITION_LIMITS
-        violations = tuple(judgement.violations)
-        _emit_denied(turn, order, layer, violations, judgement.approvable_quantity)
+        _emit_denied(turn, order, layer, judgement.violations, judgement.approvable_quantity)
         return
     facts = judgement.facts
     price = facts.price if facts.price is not None else ZERO
-    is_raising = facts.is_raising and not facts.is_reducing
-    daily_notional = order.quantity * price * facts.rules.multiplier if is_raising else ZERO
+    is_counted = facts.is_raising and not facts.is_reducing
+    daily_notional = facts.notional if is_counted and facts.notional is not None else ZERO
     expires_at = turn.now + turn.state.thresholds.approvals.valid_ns
     is_renewal = own is not None
     turn.emit(
@@ -222,23 +220,24 @@ def _emit_denied(
 
 
 def _decision(
-    turn: Turn, order: CheckOrder, judgement: Judgement, *, is_dry: bool
+    turn: Turn, order: CheckOrder, judgement: Judgement, *, is_dry: bool, is_replayed: bool = False
 ) -> OrderDecision:
-    is_approved = judgement.is_approved
-    valid_ns = turn.state.thresholds.approvals.valid_ns
-    has_validity = is_approved and not is_dry
-    return OrderDecision(
-        order_id=order.order_id,
-        verdict=Verdict.APPROVED if is_approved else Verdict.DENIED,
-        layer=judgement.layer,
-        violations=tuple(judgement.violations),
-        approvable_quantity=judgement.approvable_quantity,
-        sequence=0 if is_dry else turn.state.last_sequence,
-        stop_epoch=turn.state.stop_epoch,
-        expires_at=turn.now + valid_ns if has_validity else None,
-        valid_for_ns=valid_ns if has_validity else 0,
-        durable=turn.conditions.store_problem is None,
-        blocking_order_ids=judgement.blocking_order_ids,
+    state = turn.state
+    is_approved = not judgement.violations
+    valid_ns = state.thresholds.approvals.valid_ns if is_approved and not is_dry else 0
+    return OrderDecision(  # by place: each value has the name of its field
+        order.order_id,
+        APPROVED if is_approved else DENIED,
+        judgement.layer,
+        judgement.violations,
+        judgement.approvable_quantity,
+        0 if is_dry else state.last_sequence,
+        state.stop_epoch,
+        turn.now + valid_ns if valid_ns else None,
+        valid_ns,
+        is_replayed,
+        turn.conditions.store_problem is None,
+        judgement.blocking_order_ids,
     )
 
 

@@ -10,6 +10,7 @@ from collections import OrderedDict
 from sidecar.core.circuit_breaker import next_silence
 from sidecar.core.exposure import refresh
 from sidecar.core.numbers import ZERO, exact
+from sidecar.core.order_rules import checks_in_force
 from sidecar.core.reservations import index_held
 from sidecar.core.state import OrderRecord, State
 from sidecar.core.thresholds import DEFAULT_SYMBOL_RULES
@@ -19,6 +20,7 @@ from sidecar.core.thresholds import DEFAULT_SYMBOL_RULES
 def rebuild(state: State) -> None:
     """Recompute sums, indexes and schedules of the whole state."""
     _clear(state)
+    state.checks = checks_in_force(state.thresholds)
     for book in state.book_list:
         symbol = state.symbol_of(book.symbol)
         state.strategy_of(book.strategy)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-from sidecar.core.commands import CheckOrder, Side
+from sidecar.core.commands import BUY, CheckOrder
 from sidecar.core.exposure import opens, order_price, worst_case
 from sidecar.core.numbers import ZERO
 from sidecar.core.reservations import CLUSTER_MEMBERS_MAX, side_without
@@ -18,7 +18,7 @@ from sidecar.core.state import Book, OrderRecord, State, SymbolState
 from sidecar.core.thresholds import DEFAULT_SYMBOL_RULES, SymbolRules, Thresholds
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Base:
     """What works on the order's side already: the order adds max(floor, itself) to the base.
 
@@ -33,48 +33,93 @@ class Base:
 
     def quantity_with(self, quantity: Decimal) -> Decimal:
         """Return what works with an order of `quantity`."""
-        return self.quantity + max(self.floor_quantity, quantity)
+        floor = self.floor_quantity
+        return self.quantity + (quantity if quantity > floor else floor)
 
     def notional_with(self, notional: Decimal) -> Decimal:
         """Return the notional that works with an order of `notional`."""
-        return self.notional + max(self.floor_notional, notional)
+        floor = self.floor_notional
+        return self.notional + (notional if notional > floor else floor)
 
 
 NOTHING: Final = Base()
+_NO_BOOK: Final = Book(strategy="", symbol="")
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, init=False, eq=False, repr=False)
 class Facts:
-    """The order, its book and the numbers every rule needs."""
+    """The order, its book and the numbers every rule needs.
 
+    Made for every order: numbers that most rules share are computed once, here; texts and sums
+    that only a denial needs are not.
+    """
+
+    state: State
     order: CheckOrder
     now: int
-    state: State
+    own: OrderRecord | None
+    replaced: OrderRecord | None
     thresholds: Thresholds
     rules: SymbolRules
     symbol: SymbolState | None
     book: Book | None
-    own: OrderRecord | None
-    replaced: OrderRecord | None
     position: Decimal
-    mark: Decimal | None
+    marked: Decimal
+    equity: Decimal | None
     price: Decimal | None
     unit_notional: Decimal | None
-    equity: Decimal | None
+    notional: Decimal | None
     # What the order adds to: as it joins, as an exit of its group would, as any other order would.
-    base: Base = NOTHING
-    exit_base: Base = NOTHING
-    other_base: Base = NOTHING
-    is_opposite: bool = False
-    is_reducing: bool = False
-    exposure_before: Decimal = ZERO
-    exposure_after: Decimal | None = None
-    marked: Decimal = ZERO
+    base: Base
+    exit_base: Base
+    other_base: Base
+    is_opposite: bool
+    is_reducing: bool
+    # Unknown counts as raising.
+    is_raising: bool
+    exposure_before: Decimal
+    exposure_after: Decimal | None
 
-    @property
-    def is_raising(self) -> bool:
-        """Say whether the order raises its book's worst case; unknown counts as raising."""
-        return self.exposure_after is None or self.exposure_after > self.exposure_before
+    def __init__(self, state: State, order: CheckOrder, own: OrderRecord | None) -> None:
+        """Gather. `own`: the order's reservation, set aside while it is judged anew."""
+        self.state = state
+        self.order = order
+        self.now = state.now
+        self.own = own
+        self.thresholds = thresholds = state.thresholds
+        self.symbol = symbol = state.symbols.get(order.symbol)
+        self.book = mark = None
+        position = ZERO
+        if symbol is None:
+            self.rules = rules = thresholds.symbols.get(order.symbol, DEFAULT_SYMBOL_RULES)
+        else:
+            self.rules = rules = symbol.rules
+            self.book = book = symbol.books.get(order.strategy)
+            mark = symbol.mark_for_exposure
+            if book is not None:
+                position = book.position
+        self.position = position
+        self.marked = ZERO
+        self.is_opposite = False
+        if position:
+            self.marked = position * (mark or ZERO) * rules.multiplier
+            self.is_opposite = position < ZERO if order.side is BUY else position > ZERO
+        self.equity = state.account.equity
+        self.price = price = order_price(
+            order.order_type,
+            order.side,
+            order.limit_price,
+            order.stop_price,
+            mark,
+            order.reference_price,
+            thresholds.account.market_slippage_ratio,
+        )
+        self.unit_notional = self.notional = None
+        if price is not None:
+            self.unit_notional = unit = price * rules.multiplier
+            self.notional = order.quantity * unit
+        _set_bases(self)
+        _weigh(self)
 
     @property
     def is_mark_stale(self) -> bool:
@@ -90,56 +135,57 @@ class Facts:
         return self.symbol is not None and self.symbol.candidate is not None
 
 
-def gather(state: State, order: CheckOrder, now: int, own: OrderRecord | None) -> Facts:
-    """Return the facts of an order. `own`: its reservation, set aside while it is judged anew."""
-    thresholds = state.thresholds
-    symbol = state.symbols.get(order.symbol)
-    book = symbol.books.get(order.strategy) if symbol is not None else None
-    rules = (
-        symbol.rules
-        if symbol is not None
-        else thresholds.symbols.get(order.symbol, DEFAULT_SYMBOL_RULES)
-    )
-    position = book.position if book is not None else ZERO
-    mark = symbol.mark_for_exposure if symbol is not None else None
-    price = order_price(
-        order.order_type,
-        order.side,
-        order.limit_price,
-        order.stop_price,
-        mark,
-        order.reference_price,
-        thresholds.account.market_slippage_ratio,
-    )
-    facts = Facts(
-        order=order,
-        now=now,
-        state=state,
-        thresholds=thresholds,
-        rules=rules,
-        symbol=symbol,
-        book=book,
-        own=own,
-        replaced=_find_replaced(state, order),
-        position=position,
-        mark=mark,
-        price=price,
-        unit_notional=None if price is None else price * rules.multiplier,
-        equity=state.account.equity,
-    )
-    is_buy = order.side is Side.BUY
-    facts.is_opposite = position < ZERO if is_buy else position > ZERO
-    if position:
-        facts.marked = position * (mark or ZERO) * rules.multiplier
-    _weigh(facts)
-    return facts
+def _set_bases(facts: Facts) -> None:
+    """Set what the order adds to, and whether it reduces."""
+    order, own = facts.order, facts.own
+    if own is not None and own.is_open:
+        own_ids = (order.order_id,)
+        facts.replaced = _find_replaced(facts)
+        exit_base = other_base = _base(facts, own_ids, own.cluster)
+        if own.cluster is not None and own.cluster.startswith("oco:"):
+            # Once it no longer reduces it counts by itself, as it would if it were new.
+            other_base = _base(facts, own_ids, None)
+    else:
+        facts.replaced = _find_replaced(facts)
+        exit_base = other_base = _base(facts, (), _replace_cluster(facts))
+        group = _group_cluster(facts)
+        if group is not None:
+            exit_base = _base(facts, (), group)
+    facts.exit_base = exit_base
+    facts.base = facts.other_base = other_base
+    facts.is_reducing = False
+    if facts.is_opposite:
+        size = abs(facts.position)
+        if exit_base.quantity_with(order.quantity) <= size:
+            facts.is_reducing, facts.base = True, exit_base
+        elif other_base.quantity_with(order.quantity) <= size:
+            facts.is_reducing = True
 
 
-def _find_replaced(state: State, order: CheckOrder) -> OrderRecord | None:
+def _weigh(facts: Facts) -> None:
+    """Set the book's worst case before and after the order, and whether it raises it."""
+    book, own, notional = facts.book, facts.own, facts.notional
+    before = ZERO
+    if book is not None:
+        before = book.exposure
+        if own is not None and own.is_open:
+            before = _exposure_without(facts, book, own)
+    facts.exposure_before = before
+    if notional is None:
+        facts.exposure_after, facts.is_raising = None, True
+        return
+    base = facts.base
+    after = _worst(facts, base.quantity_with(facts.order.quantity), base.notional_with(notional))
+    facts.exposure_after = after
+    facts.is_raising = after > before
+
+
+def _find_replaced(facts: Facts) -> OrderRecord | None:
     """Return the open order that would be replaced; one that is not open sets nothing aside."""
+    order = facts.order
     if order.replaces_order_id is None or order.replaces_order_id == order.order_id:
         return None
-    record = state.orders.get(order.replaces_order_id)
+    record = facts.state.orders.get(order.replaces_order_id)
     if record is None or not record.is_open:
         return None
     same = (record.strategy, record.symbol, record.side) == (
@@ -148,31 +194,6 @@ def _find_replaced(state: State, order: CheckOrder) -> OrderRecord | None:
         order.side,
     )
     return record if same else None
-
-
-def _weigh(facts: Facts) -> None:
-    """Set what the order adds to, whether it reduces, and the exposures before and after."""
-    order, own = facts.order, facts.own
-    own_ids = (order.order_id,) if own is not None and own.is_open else ()
-    if own is not None and own.is_open:
-        facts.exit_base = facts.other_base = _base(facts, own_ids, own.cluster)
-        if own.cluster is not None and own.cluster.startswith("oco:"):
-            # Once it no longer reduces it counts by itself, as it would if it were new.
-            facts.other_base = _base(facts, own_ids, None)
-    else:
-        facts.exit_base = facts.other_base = _base(facts, (), _replace_cluster(facts))
-        group = _group_cluster(facts)
-        if group is not None:
-            facts.exit_base = _base(facts, (), group)
-    facts.base = facts.other_base
-    for base in (facts.exit_base, facts.other_base):
-        if facts.is_opposite and base.quantity_with(order.quantity) <= abs(facts.position):
-            facts.is_reducing = True
-            facts.base = base
-            break
-    facts.exposure_before = _exposure_without(facts, own_ids)
-    if facts.unit_notional is not None:
-        facts.exposure_after = exposure_with(facts, order.quantity)
 
 
 def _group_cluster(facts: Facts) -> str | None:
@@ -204,48 +225,40 @@ def _base(facts: Facts, own_ids: tuple[str, ...], cluster: str | None) -> Base:
 
     What it replaces is set aside only where the two count once: in the same cluster.
     """
-    if facts.book is None:
-        return Base(cluster=cluster)
+    book = facts.book
+    if book is None:
+        return NOTHING if cluster is None else Base(cluster)
+    side = facts.order.side
+    if cluster is None and not own_ids:
+        if side is BUY:
+            return Base(None, book.buy_quantity, book.buy_notional)
+        return Base(None, book.sell_quantity, book.sell_notional)
     aside, old = own_ids, facts.replaced
     if old is not None and cluster is not None:
         joins = old.cluster is None and cluster == f"replace:{old.order_id}"
         if joins or old.cluster == cluster:
             aside = (*own_ids, old.order_id)
-    held = side_without(facts.state, facts.book, facts.order.side, aside, cluster)
-    return Base(
-        cluster=cluster,
-        quantity=held[0],
-        notional=held[1],
-        floor_quantity=held[2],
-        floor_notional=held[3],
-    )
+    return Base(cluster, *side_without(facts.state, book, side, aside, cluster))
 
 
-def _exposure_without(facts: Facts, own_ids: tuple[str, ...]) -> Decimal:
+def _exposure_without(facts: Facts, book: Book, own: OrderRecord) -> Decimal:
     """Return the book's worst case before the order, its own reservation set aside."""
-    book = facts.book
-    if book is None:
-        return ZERO
-    if not own_ids:
-        return book.exposure
-    base = side_without(facts.state, book, facts.order.side, own_ids, None)
+    base = side_without(facts.state, book, facts.order.side, (own.order_id,), None)
     return _worst(facts, base[0], base[1])
 
 
-def exposure_with(facts: Facts, quantity: Decimal) -> Decimal:
-    """Return the book's worst case with the order at `quantity`. Needs a price."""
-    notional = quantity * (facts.unit_notional or ZERO)
-    base = facts.base
-    return _worst(facts, base.quantity_with(quantity), base.notional_with(notional))
-
-
 def _worst(facts: Facts, quantity: Decimal, notional: Decimal) -> Decimal:
-    book = facts.book
-    if facts.order.side is Side.BUY:
-        other = (book.sell_quantity, book.sell_notional) if book is not None else (ZERO, ZERO)
-        return worst_case(facts.position, facts.marked, quantity, notional, *other)
-    other = (book.buy_quantity, book.buy_notional) if book is not None else (ZERO, ZERO)
-    return worst_case(facts.position, facts.marked, *other, quantity, notional)
+    """Return the book's worst case with this much working on the order's side."""
+    book = facts.book or _NO_BOOK
+    if facts.order.side is BUY:
+        other_quantity, other_notional = book.sell_quantity, book.sell_notional
+        return worst_case(
+            facts.position, facts.marked, quantity, notional, other_quantity, other_notional
+        )
+    other_quantity, other_notional = book.buy_quantity, book.buy_notional
+    return worst_case(
+        facts.position, facts.marked, other_quantity, other_notional, quantity, notional
+    )
 
 
 def could_open_without_own(facts: Facts) -> bool:
@@ -255,6 +268,6 @@ def could_open_without_own(facts: Facts) -> bool:
         return False
     own_ids = (facts.order.order_id,)
     quantity = side_without(facts.state, book, facts.order.side, own_ids, None)[0]
-    if facts.order.side is Side.BUY:
+    if facts.order.side is BUY:
         return opens(facts.position, quantity, book.sell_quantity)
     return opens(facts.position, book.buy_quantity, quantity)

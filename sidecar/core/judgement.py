@@ -13,22 +13,18 @@ from typing import Final
 
 from sidecar.core.approvable import Regimes, find_approvable
 from sidecar.core.calendar import Calendar, UtcCalendar
-from sidecar.core.commands import CheckOrder, KillMode, Side
+from sidecar.core.commands import BUY, CheckOrder, KillMode
 from sidecar.core.denial import LAYER_OF_CODE, DenialCode, Layer, Violation
-from sidecar.core.facts import Facts, gather
+from sidecar.core.facts import Facts
 from sidecar.core.kill_switch import scope_key, strictest_for
-from sidecar.core.order_rules import (
-    INPUT_CHECKS,
-    REDUCING_CHECKS,
-    RULE_CHECKS,
-    check_price_collar,
-)
+from sidecar.core.numbers import ZERO
+from sidecar.core.order_rules import ALL_CHECKS, REDUCING_CHECKS, check_price_collar
 from sidecar.core.position_limits import (
-    adds_symbol,
     check_exposures,
     check_orders_held,
-    check_position_count,
-    count_without_own,
+    find_room,
+    finds_no_place,
+    position_count_violation,
 )
 from sidecar.core.reservations import find_blocking
 from sidecar.core.state import OrderRecord, State
@@ -49,14 +45,15 @@ class Conditions:
     calendar: Calendar = field(default_factory=UtcCalendar)
 
 
-@dataclass(slots=True, kw_only=True)
-class Judgement:
-    """The outcome for one order, before anything is remembered."""
+@dataclass(slots=True)
+class Judgement(Regimes):
+    """The outcome for one order, before anything is remembered, and what would have passed."""
 
-    facts: Facts
-    layer: Layer | None
-    violations: list[Violation]
-    approvable_quantity: Decimal
+    facts: Facts = field(kw_only=True)
+    layer: Layer | None = None
+    violations: tuple[Violation, ...] = ()
+    room: Decimal = ZERO
+    approvable_quantity: Decimal = ZERO
     blocking_order_ids: tuple[str, ...] = ()
 
     @property
@@ -74,6 +71,15 @@ _ALWAYS_ZERO: Final = frozenset(
         DenialCode.DUPLICATE_ORDER,
     }
 )
+# Without an input, nothing but an exit can be judged, whatever its quantity.
+_CLOSING: Final = _ALWAYS_ZERO | {
+    DenialCode.EQUITY_UNKNOWN,
+    DenialCode.MARK_UNAVAILABLE,
+    DenialCode.MARK_STALE,
+    DenialCode.MARK_UNCONFIRMED,
+}
+# An exit may repeat itself; at another quantity it would be no duplicate.
+_CLOSING_FOR_EXITS: Final = _CLOSING - {DenialCode.DUPLICATE_ORDER}
 _PORTFOLIO_CODES: Final = frozenset(
     {
         DenialCode.PORTFOLIO_EXPOSURE,
@@ -88,51 +94,44 @@ _EXPOSURE_CODES: Final = _PORTFOLIO_CODES | {
 
 
 def judge(
-    state: State, order: CheckOrder, now: int, conditions: Conditions, own: OrderRecord | None
+    state: State, order: CheckOrder, conditions: Conditions, own: OrderRecord | None
 ) -> Judgement:
     """Return the judgement of an order; `own` is its reservation, set aside while judged anew."""
-    facts = gather(state, order, now, own)
-    regimes = Regimes()
-    violations: list[Violation] = []
-    for check in (_check_store, _check_kill_switch, _check_circuit_breaker, _check_limits):
-        found = check(facts, conditions, regimes)
-        if not violations:
-            violations = found
-    layer = None
-    blocking: tuple[str, ...] = ()
-    if violations:
-        layer = LAYER_OF_CODE[violations[0].code]
-        blocking = _find_blocking(facts, violations)
-    return Judgement(
-        facts=facts,
-        layer=layer,
-        violations=violations,
-        approvable_quantity=find_approvable(facts, regimes),
-        blocking_order_ids=blocking,
-    )
+    facts = Facts(state, order, own)
+    judgement = Judgement(facts=facts)
+    for check in _LAYERS:
+        found = check(judgement, facts, conditions)
+        if found and not judgement.violations:
+            judgement.violations = found
+    if judgement.violations:
+        judgement.layer = LAYER_OF_CODE[judgement.violations[0].code]
+        judgement.blocking_order_ids = _find_blocking(facts, judgement.violations)
+    judgement.approvable_quantity = find_approvable(facts, judgement, judgement.room)
+    return judgement
 
 
-def _check_store(facts: Facts, conditions: Conditions, regimes: Regimes) -> list[Violation]:
-    found: list[Violation] = []
+def _check_store(regimes: Regimes, facts: Facts, conditions: Conditions) -> tuple[Violation, ...]:
+    found: tuple[Violation, ...] = ()
     if conditions.damage is not None:
-        regimes.reducing = regimes.not_raising = regimes.raising = False
-        found.append(_store_violation(DenialCode.STORE_UNAVAILABLE, conditions.damage))
+        regimes.close_all()
+        found += (_store_violation(DenialCode.STORE_UNAVAILABLE, conditions.damage),)
     elif conditions.store_problem is not None:
-        regimes.not_raising = regimes.raising = False
+        regimes.close_but_reducing()
         if not facts.is_reducing:
-            found.append(_store_violation(DenialCode.STORE_UNAVAILABLE, conditions.store_problem))
+            problem = conditions.store_problem
+            found += (_store_violation(DenialCode.STORE_UNAVAILABLE, problem),)
     if conditions.store_low:
         regimes.raising = False
         if facts.is_raising and not facts.is_reducing:
             text = "the disk is nearly full; free space in the data directory"
-            found.append(_store_violation(DenialCode.STORE_LOW, text))
+            found += (_store_violation(DenialCode.STORE_LOW, text),)
     recovery = facts.state.recovery
     if recovery.way_out:
-        regimes.not_raising = regimes.raising = False
+        regimes.close_but_reducing()
         regimes.reducing = regimes.reducing and not recovery.denies_reducing
         if not facts.is_reducing or recovery.denies_reducing:
             text = f"{recovery.detail}; {recovery.way_out}"
-            found.append(_store_violation(DenialCode.RECOVERY_RECONCILE_REQUIRED, text))
+            found += (_store_violation(DenialCode.RECOVERY_RECONCILE_REQUIRED, text),)
     return found
 
 
@@ -140,23 +139,25 @@ def _store_violation(code: DenialCode, message: str) -> Violation:
     return Violation(code=code, scope="sidecar", rule_id="store", message=message)
 
 
-def _check_kill_switch(facts: Facts, _: Conditions, regimes: Regimes) -> list[Violation]:
+def _check_kill_switch(regimes: Regimes, facts: Facts, _: Conditions) -> tuple[Violation, ...]:
+    if not facts.state.activations:
+        return ()
     order = facts.order
     active = strictest_for(facts.state, order.strategy, order.symbol)
     if active is None:
-        return []
-    regimes.not_raising = regimes.raising = False
+        return ()
+    regimes.close_but_reducing()
     code = DenialCode.KILL_SWITCH_REDUCE_ONLY
     position = projected = None
     if active.mode is KillMode.HALT:
         regimes.reducing = False
         code = DenialCode.KILL_SWITCH_HALT
     elif facts.is_reducing:
-        return []
+        return ()
     else:
         position = facts.position
-        projected = position + (order.quantity if order.side is Side.BUY else -order.quantity)
-    return [
+        projected = position + (order.quantity if order.side is BUY else -order.quantity)
+    return (
         Violation(
             code=code,
             scope=_kill_scope(scope_key(active.scope)),
@@ -165,8 +166,8 @@ def _check_kill_switch(facts: Facts, _: Conditions, regimes: Regimes) -> list[Vi
             projected=projected,
             message=f"kill switch {active.mode} on {scope_key(active.scope)} by "
             f"{active.triggered_by}: {active.reason} (epoch {active.epoch})",
-        )
-    ]
+        ),
+    )
 
 
 def _kill_scope(key: str) -> str:
@@ -174,17 +175,17 @@ def _kill_scope(key: str) -> str:
     return f"{kind.lower()}:{name}" if name else "portfolio"
 
 
-def _check_circuit_breaker(facts: Facts, _: Conditions, regimes: Regimes) -> list[Violation]:
+def _check_circuit_breaker(regimes: Regimes, facts: Facts, _: Conditions) -> tuple[Violation, ...]:
     breaker = facts.state.breaker
     if not breaker.is_open:
-        return []
-    regimes.not_raising = regimes.raising = False
+        return ()
+    regimes.close_but_reducing()
     if facts.thresholds.circuit_breaker.when_open is WhenOpen.BLOCK_ALL:
         regimes.reducing = False
     elif facts.is_reducing:
-        return []
+        return ()
     first = breaker.causes[0]
-    return [
+    return (
         Violation(
             code=DenialCode.CIRCUIT_BREAKER_OPEN,
             scope="portfolio",
@@ -192,56 +193,59 @@ def _check_circuit_breaker(facts: Facts, _: Conditions, regimes: Regimes) -> lis
             observed=first.observed,
             limit=first.threshold,
             message=f"the circuit breaker is OPEN: {first.detail}; only ResetBreaker closes it",
-        )
-    ]
+        ),
+    )
 
 
-def _check_limits(facts: Facts, _: Conditions, regimes: Regimes) -> list[Violation]:
-    if facts.is_reducing:
-        reducing = [found for check in REDUCING_CHECKS if (found := check(facts)) is not None]
-        if any(violation.code in _ALWAYS_ZERO for violation in reducing):
-            regimes.reducing = False
-        # The other regimes are larger quantities of the same order.
-        _close_regimes(facts, regimes)
-        return reducing
-    violations = _close_regimes(facts, regimes)
-    if _denies_slices(facts):
-        regimes.reducing = False
+def _check_limits(judgement: Judgement, facts: Facts, _: Conditions) -> tuple[Violation, ...]:
+    if not facts.is_reducing:
+        violations = _check_as_entry(judgement, facts)
+        if facts.is_opposite and _denies_slices(facts):
+            judgement.reducing = False
+        return violations
+    violations = tuple(found for check in REDUCING_CHECKS if (found := check(facts)) is not None)
+    if any(violation.code in _ALWAYS_ZERO for violation in violations):
+        judgement.reducing = False
+    # What would pass as another kind of order is a larger quantity of the same.
+    facts.is_reducing = False
+    _check_as_entry(judgement, facts, _CLOSING_FOR_EXITS)
+    facts.is_reducing = True
     return violations
 
 
 def _denies_slices(facts: Facts) -> bool:
     """Say whether the losing side of the collar would deny a reducing slice of this order."""
-    if not facts.is_opposite:
-        return False
     facts.is_reducing = True
     denied = check_price_collar(facts) is not None
     facts.is_reducing = False
     return denied
 
 
-def _close_regimes(facts: Facts, regimes: Regimes) -> list[Violation]:
+def _check_as_entry(
+    judgement: Judgement, facts: Facts, zeroing: frozenset[DenialCode] = _CLOSING
+) -> tuple[Violation, ...]:
     """Return the violations of the order as one that does not reduce, closing what they close."""
-    was_reducing, facts.is_reducing = facts.is_reducing, False
-    inputs = [found for check in INPUT_CHECKS if (found := check(facts)) is not None]
-    rules = [found for check in RULE_CHECKS if (found := check(facts)) is not None]
-    facts.is_reducing = was_reducing
-    limits = check_exposures(facts)
-    count = check_position_count(facts)
+    violations: tuple[Violation, ...] = ()
+    for check in facts.state.checks or ALL_CHECKS:
+        found = check(facts)
+        if found is not None:
+            violations += (found,)
+            if found.code in zeroing:
+                judgement.close_but_reducing()
+    judgement.room = find_room(facts)
+    violations += check_exposures(facts, judgement.room)
+    if finds_no_place(facts):
+        judgement.raising = False
+        if facts.is_raising:
+            violations += (position_count_violation(facts),)
     held = check_orders_held(facts)
-    # A reducing order may repeat itself; at another quantity it would be no duplicate.
-    zeroing = _ALWAYS_ZERO - {DenialCode.DUPLICATE_ORDER} if was_reducing else _ALWAYS_ZERO
-    if inputs or held is not None or any(found.code in zeroing for found in rules):
-        regimes.not_raising = regimes.raising = False
-    if adds_symbol(facts) and (
-        count_without_own(facts) >= facts.thresholds.position_limits.max_positions
-    ):
-        regimes.raising = False
-    extra = [found for found in (count, held) if found is not None]
-    return inputs + rules + limits + extra
+    if held is not None:
+        judgement.close_but_reducing()
+        violations += (held,)
+    return violations
 
 
-def _find_blocking(facts: Facts, violations: list[Violation]) -> tuple[str, ...]:
+def _find_blocking(facts: Facts, violations: tuple[Violation, ...]) -> tuple[str, ...]:
     """Return the orders whose reservations stand in the way, where reservations do (S4.6)."""
     order = facts.order
     is_limit = any(violation.code in _EXPOSURE_CODES for violation in violations)
@@ -255,3 +259,6 @@ def _find_blocking(facts: Facts, violations: list[Violation]) -> tuple[str, ...]
         facts.state, facts.book, order.symbol, order.strategy, is_anywhere=is_anywhere
     )
     return tuple(order_id for order_id in blocking if order_id != order.order_id)
+
+
+_LAYERS: Final = (_check_store, _check_kill_switch, _check_circuit_breaker, _check_limits)

@@ -16,6 +16,7 @@ from sidecar.core.denial import DenialCode, Violation
 from sidecar.core.facts import Facts
 from sidecar.core.numbers import ONE, ZERO, divide_units, format_decimal, round_up
 from sidecar.core.state import SlidingWindow
+from sidecar.core.thresholds import Thresholds
 
 _DUPLICATES_STEPPED_OVER_MAX: Final = 16
 
@@ -81,20 +82,20 @@ def check_mark_confirmed(facts: Facts) -> Violation | None:
     )
 
 
-def quantity_limit(facts: Facts) -> tuple[Decimal | None, str]:
-    """Return the largest quantity of one order and the key that says so."""
+def quantity_limit(facts: Facts) -> Decimal | None:
+    """Return the largest quantity of one order: the symbol's own, or the general one."""
     own = facts.rules.max_order_quantity
-    if own is not None:
-        return own, f'symbols."{facts.order.symbol}".max_order_quantity'
-    return facts.thresholds.order_rules.max_order_quantity, "order_rules.max_order_quantity"
+    return own if own is not None else facts.thresholds.order_rules.max_order_quantity
 
 
 def check_order_quantity(facts: Facts) -> Violation | None:
     """Deny above the largest quantity; it can be sliced."""
-    limit, rule_id = quantity_limit(facts)
-    quantity = facts.order.quantity
+    limit, quantity = quantity_limit(facts), facts.order.quantity
     if limit is None or quantity <= limit:
         return None
+    rule_id = "order_rules.max_order_quantity"
+    if facts.rules.max_order_quantity is not None:
+        rule_id = f'symbols."{facts.order.symbol}".max_order_quantity'
     return Violation(
         code=DenialCode.MAX_ORDER_QUANTITY,
         scope="order",
@@ -108,10 +109,8 @@ def check_order_quantity(facts: Facts) -> Violation | None:
 def check_order_notional(facts: Facts) -> Violation | None:
     """Deny above the largest notional; it can be sliced."""
     limit = facts.thresholds.order_rules.max_order_notional
-    if limit is None or facts.unit_notional is None:
-        return None
-    notional = facts.order.quantity * facts.unit_notional
-    if notional <= limit:
+    notional = facts.notional
+    if limit is None or notional is None or notional <= limit:
         return None
     return Violation(
         code=DenialCode.MAX_ORDER_NOTIONAL,
@@ -126,10 +125,9 @@ def check_order_notional(facts: Facts) -> Violation | None:
 def check_order_notional_ratio(facts: Facts) -> Violation | None:
     """Deny above the largest share of equity."""
     ratio = facts.thresholds.order_rules.max_order_notional_ratio
-    equity = facts.equity
-    if ratio is None or facts.unit_notional is None or equity is None or equity <= ZERO:
+    equity, notional = facts.equity, facts.notional
+    if ratio is None or notional is None or equity is None or equity <= ZERO:
         return None
-    notional = facts.order.quantity * facts.unit_notional
     limit = ratio * equity
     if notional <= limit:
         return None
@@ -146,13 +144,9 @@ def check_order_notional_ratio(facts: Facts) -> Violation | None:
 
 def check_price_collar(facts: Facts) -> Violation | None:
     """Deny a limit price too far from the mark; a reducing order only on its losing side."""
-    ratio, rule_id = (
-        facts.rules.price_collar_ratio,
-        f'symbols."{facts.order.symbol}".price_collar_ratio',
-    )
+    ratio = facts.rules.price_collar_ratio
     if ratio is None:
         ratio = facts.thresholds.order_rules.price_collar_ratio
-        rule_id = "order_rules.price_collar_ratio"
     limit_price = facts.order.limit_price
     mark = facts.symbol.mark if facts.symbol is not None else None
     if ratio is None or limit_price is None or mark is None:
@@ -168,6 +162,9 @@ def check_price_collar(facts: Facts) -> Violation | None:
         return None
     bound = lowest if is_low else highest
     word = "below" if is_low else "above"
+    rule_id = "order_rules.price_collar_ratio"
+    if facts.rules.price_collar_ratio is not None:
+        rule_id = f'symbols."{facts.order.symbol}".price_collar_ratio'
     return Violation(
         code=DenialCode.PRICE_COLLAR,
         scope="order",
@@ -212,7 +209,9 @@ def check_symbol_allowed(facts: Facts) -> Violation | None:
 def check_order_rate(facts: Facts) -> Violation | None:
     """Deny more orders in the window than allowed overall."""
     limit = facts.thresholds.order_rules.max_orders_per_window
-    return _check_rate(facts, "portfolio", "max_orders_per_window", limit, facts.state.rate)
+    if limit is None:
+        return None
+    return _check_rate(facts, "", "max_orders_per_window", limit, facts.state.rate)
 
 
 def check_order_rate_of_strategy(facts: Facts) -> Violation | None:
@@ -220,21 +219,22 @@ def check_order_rate_of_strategy(facts: Facts) -> Violation | None:
     name = facts.order.strategy
     limit = facts.thresholds.order_rules.max_orders_per_window_per_strategy
     strategy = facts.state.strategies.get(name)
-    rate = strategy.rate if strategy is not None else None
-    return _check_rate(facts, f"strategy:{name}", "max_orders_per_window_per_strategy", limit, rate)
+    if limit is None or strategy is None:
+        return None
+    return _check_rate(facts, name, "max_orders_per_window_per_strategy", limit, strategy.rate)
 
 
 def _check_rate(
-    facts: Facts, scope: str, key: str, limit: int | None, rate: SlidingWindow | None
+    facts: Facts, strategy: str, key: str, limit: int, rate: SlidingWindow
 ) -> Violation | None:
     window = facts.thresholds.order_rules.order_rate_window_ns
-    count = rate.count(facts.now, window) if rate is not None else 0
-    if limit is None or rate is None or count + 1 <= limit:
+    count = rate.count(facts.now, window)
+    if count + 1 <= limit:
         return None
     seconds = format_decimal(Decimal(window) / NANOSECONDS)
     return Violation(
         code=DenialCode.ORDER_RATE,
-        scope=scope,
+        scope=f"strategy:{strategy}" if strategy else "portfolio",
         rule_id=f"order_rules.{key}",
         observed=Decimal(count),
         projected=Decimal(count + 1),
@@ -303,10 +303,10 @@ def check_duplicate(facts: Facts) -> Violation | None:
 def check_daily_notional(facts: Facts) -> Violation | None:
     """Deny what would take the day's approved raising notional past its limit."""
     limit = facts.thresholds.order_rules.max_daily_notional
-    if limit is None or facts.unit_notional is None or not facts.is_raising:
+    notional = facts.notional
+    if limit is None or notional is None or not facts.is_raising:
         return None
     used = daily_used(facts)
-    notional = facts.order.quantity * facts.unit_notional
     projected = used + notional
     if projected <= limit:
         return None
@@ -337,26 +337,42 @@ NANOSECONDS: Final = 1_000_000_000
 _RATIO_STEP: Final = Decimal("0.000001")
 
 Check = Callable[[Facts], Violation | None]
-INPUT_CHECKS: Final[tuple[Check, ...]] = (
-    check_equity_known,
-    check_mark_available,
-    check_mark_fresh,
-    check_mark_confirmed,
+
+# Section and name of the value that configures a check, and the value with which it is off; a check
+# without a section is always asked. The order is the order of judgement.
+_CHECKS: Final[tuple[tuple[str, str, object, Check], ...]] = (
+    ("", "", None, check_equity_known),
+    ("", "", None, check_mark_available),
+    ("account", "mark_age_ns_max", None, check_mark_fresh),
+    ("", "", None, check_mark_confirmed),
+    ("order_rules", "max_order_quantity", None, check_order_quantity),
+    ("order_rules", "max_order_notional", None, check_order_notional),
+    ("order_rules", "max_order_notional_ratio", None, check_order_notional_ratio),
+    ("order_rules", "price_collar_ratio", None, check_price_collar),
+    ("order_rules", "restricted_symbols", (), check_symbol_restricted),
+    ("order_rules", "allowed_symbols", None, check_symbol_allowed),
+    ("order_rules", "max_orders_per_window", None, check_order_rate),
+    ("order_rules", "max_orders_per_window_per_strategy", None, check_order_rate_of_strategy),
+    ("order_rules", "duplicate_window_ns", None, check_duplicate),
+    ("order_rules", "max_daily_notional", None, check_daily_notional),
 )
-RULE_CHECKS: Final[tuple[Check, ...]] = (
-    check_order_quantity,
-    check_order_notional,
-    check_order_notional_ratio,
-    check_price_collar,
-    check_symbol_restricted,
-    check_symbol_allowed,
-    check_order_rate,
-    check_order_rate_of_strategy,
-    check_duplicate,
-    check_daily_notional,
-)
+ALL_CHECKS: Final[tuple[Check, ...]] = tuple(check for *_, check in _CHECKS)
 REDUCING_CHECKS: Final[tuple[Check, ...]] = (
     check_order_quantity,
     check_order_notional,
     check_price_collar,
 )
+
+
+def checks_in_force(thresholds: Thresholds) -> tuple[Check, ...]:
+    """Return the checks that can deny under these thresholds: one that is off costs nothing."""
+    return tuple(
+        check for section, name, off, check in _CHECKS if _is_on(thresholds, section, name, off)
+    )
+
+
+def _is_on(thresholds: Thresholds, section: str, name: str, off: object) -> bool:
+    if not section or getattr(getattr(thresholds, section), name) != off:
+        return True
+    # A symbol may have a value of its own.
+    return any(getattr(rules, name, None) is not None for rules in thresholds.symbols.values())

@@ -33,66 +33,88 @@ def strategy_limit(state: State, strategy: str) -> tuple[Decimal, str]:
     return state.thresholds.position_limits.per_strategy_ratio, "position_limits.per_strategy_ratio"
 
 
-def scopes_of(facts: Facts) -> list[tuple[DenialCode, str, Decimal, Decimal, str]]:
-    """Return (code, scope, exposure without this order, ratio, key) for the three sums."""
-    state, order = facts.state, facts.order
+def _sums(facts: Facts) -> tuple[tuple[Decimal, Decimal], ...]:
+    """Return the exposure and the ratio of the order's symbol, strategy and portfolio (S6.1-3)."""
+    state, order, symbol = facts.state, facts.order, facts.symbol
+    limits = facts.thresholds.position_limits
     strategy = state.strategies.get(order.strategy)
-    symbol_sum = facts.symbol.exposure if facts.symbol is not None else ZERO
-    strategy_sum = strategy.exposure if strategy is not None else ZERO
-    in_book = facts.book.exposure if facts.book is not None else ZERO
-    aside = facts.exposure_before - in_book
-    symbol_ratio, symbol_key = symbol_limit(state, order.symbol)
-    strategy_ratio, strategy_key = strategy_limit(state, order.strategy)
-    return [
+    own_rules = facts.thresholds.strategies.get(order.strategy)
+    symbol_ratio = facts.rules.per_symbol_ratio
+    strategy_ratio = own_rules.per_strategy_ratio if own_rules is not None else None
+    return (
+        (
+            symbol.exposure if symbol is not None else ZERO,
+            symbol_ratio if symbol_ratio is not None else limits.per_symbol_ratio,
+        ),
+        (
+            strategy.exposure if strategy is not None else ZERO,
+            strategy_ratio if strategy_ratio is not None else limits.per_strategy_ratio,
+        ),
+        (state.portfolio_exposure, limits.portfolio_ratio),
+    )
+
+
+def find_room(facts: Facts) -> Decimal:
+    """Return how far the book's worst case may grow; 0 where equity is unknown.
+
+    One number for the three sums: an order passes them all exactly where it grows by no more.
+    """
+    equity = facts.equity
+    if equity is None or equity <= ZERO:
+        return ZERO
+    room: Decimal | None = None
+    for observed, ratio in _sums(facts):
+        left = ratio * equity - observed
+        if room is None or left < room:
+            room = left
+    room = (room or ZERO) - _set_aside(facts)
+    return room if room > ZERO else ZERO
+
+
+def _set_aside(facts: Facts) -> Decimal:
+    """Return what the order's own reservation, set aside, takes from every sum: 0 or less."""
+    if facts.own is None or facts.book is None:
+        return ZERO
+    return facts.exposure_before - facts.book.exposure
+
+
+def check_exposures(facts: Facts, room: Decimal) -> tuple[Violation, ...]:
+    """Return a violation for each scope whose sum would pass its limit; `room` is the least."""
+    equity, after = facts.equity, facts.exposure_after
+    if equity is None or equity <= ZERO or after is None:
+        return ()
+    growth = after - facts.exposure_before
+    if growth <= room or not facts.is_raising:
+        return ()
+    order, aside = facts.order, _set_aside(facts)
+    scopes = (
         (
             DenialCode.SYMBOL_EXPOSURE,
             f"symbol:{order.symbol}",
-            symbol_sum + aside,
-            symbol_ratio,
-            symbol_key,
+            symbol_limit(facts.state, order.symbol)[1],
         ),
         (
             DenialCode.STRATEGY_EXPOSURE,
             f"strategy:{order.strategy}",
-            strategy_sum + aside,
-            strategy_ratio,
-            strategy_key,
+            strategy_limit(facts.state, order.strategy)[1],
         ),
-        (
-            DenialCode.PORTFOLIO_EXPOSURE,
-            "portfolio",
-            state.portfolio_exposure + aside,
-            state.thresholds.position_limits.portfolio_ratio,
-            "position_limits.portfolio_ratio",
-        ),
-    ]
-
-
-def check_exposures(facts: Facts) -> list[Violation]:
-    """Return a violation for each scope whose sum would pass its limit."""
-    equity, after = facts.equity, facts.exposure_after
-    if equity is None or equity <= ZERO or after is None or not facts.is_raising:
-        return []
-    change = after - facts.exposure_before
-    violations = []
-    for code, scope, observed, ratio, rule_id in scopes_of(facts):
-        limit = ratio * equity
-        projected = observed + change
-        if projected > limit:
-            violations.append(
-                Violation(
-                    code=code,
-                    scope=scope,
-                    rule_id=rule_id,
-                    observed=observed,
-                    projected=projected,
-                    limit=limit,
-                    message=f"{scope} exposure {format_decimal(observed)} would become "
-                    f"{format_decimal(projected)}, above {format_decimal(limit)} "
-                    f"({format_decimal(ratio * 100)} % of equity)",
-                )
-            )
-    return violations
+        (DenialCode.PORTFOLIO_EXPOSURE, "portfolio", "position_limits.portfolio_ratio"),
+    )
+    return tuple(
+        Violation(
+            code=code,
+            scope=scope,
+            rule_id=rule_id,
+            observed=observed + aside,
+            projected=observed + aside + growth,
+            limit=ratio * equity,
+            message=f"{scope} exposure {format_decimal(observed + aside)} would become "
+            f"{format_decimal(observed + aside + growth)}, above {format_decimal(ratio * equity)} "
+            f"({format_decimal(ratio * 100)} % of equity)",
+        )
+        for (code, scope, rule_id), (observed, ratio) in zip(scopes, _sums(facts), strict=True)
+        if observed + aside + growth > ratio * equity
+    )
 
 
 def adds_symbol(facts: Facts) -> bool:
@@ -116,14 +138,17 @@ def _is_own_held(facts: Facts) -> bool:
     return facts.own is not None and facts.own.is_open
 
 
-def check_position_count(facts: Facts) -> Violation | None:
-    """Deny an order that adds a symbol beyond the number allowed."""
+def finds_no_place(facts: Facts) -> bool:
+    """Say whether the order would add a symbol where no further one is allowed."""
     limit = facts.thresholds.position_limits.max_positions
-    if facts.state.position_count < limit or not facts.is_raising or not adds_symbol(facts):
-        return None
-    count = count_without_own(facts)
-    if count < limit:
-        return None
+    if facts.state.position_count < limit:
+        return False
+    return adds_symbol(facts) and count_without_own(facts) >= limit
+
+
+def position_count_violation(facts: Facts) -> Violation:
+    """Return the denial of an order that adds a symbol beyond the number allowed."""
+    limit, count = facts.thresholds.position_limits.max_positions, count_without_own(facts)
     return Violation(
         code=DenialCode.POSITION_COUNT,
         scope="portfolio",
@@ -148,14 +173,4 @@ def check_orders_held(facts: Facts) -> Violation | None:
         projected=Decimal(count + 1),
         limit=Decimal(ORDERS_HELD_MAX),
         message=f"{count} orders hold reservations; report what became of them",
-    )
-
-
-def room(facts: Facts) -> Decimal:
-    """Return how far the book's worst case may grow; 0 where equity is unknown."""
-    equity = facts.equity
-    if equity is None or equity <= ZERO:
-        return ZERO
-    return max(
-        ZERO, min(ratio * equity - observed for _, _, observed, ratio, _ in scopes_of(facts))
     )

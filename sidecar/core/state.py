@@ -8,6 +8,7 @@ Rules:
 
 from bisect import bisect_right
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
@@ -315,6 +316,8 @@ class State:
     expiries: "OrderedDict[str, int]" = field(default_factory=OrderedDict, metadata=DERIVED)
     release_heap: list[tuple[int, str]] = field(default_factory=list, metadata=DERIVED)
     silence_due: int = field(default=NEVER, metadata=DERIVED)
+    # The checks that the thresholds switch on; empty before they are derived, where all are asked.
+    checks: tuple[Callable[[Any], Any], ...] = field(default=(), metadata=DERIVED)
 
     def symbol_of(self, name: str) -> SymbolState:
         """Return the symbol, remembering it where it is new."""

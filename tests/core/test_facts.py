@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from sidecar.core.facts import Facts, gather
+from sidecar.core.facts import Facts
 from sidecar.core.state import to_plain
 from sidecar.core.thresholds import AccountRules
 from tests.core.harness import SECOND, Desk
@@ -12,7 +12,7 @@ from tests.core.harness import SECOND, Desk
 
 def facts_of(desk: Desk, side: str, quantity: int | str, price: int | None = 100) -> Facts:
     """Return the facts of an order of alpha in X, as a check gathers them."""
-    return gather(desk.state, desk.order(side, quantity, price), desk.now, None)
+    return Facts(desk.state, desk.order(side, quantity, price), None)
 
 
 # position, working sells, asked side and quantity -> reducing, raising
@@ -78,7 +78,7 @@ def test_an_own_reservation_is_set_aside() -> None:
     desk.approve("BUY", 5, 100, order_id="own")
     desk.approve("BUY", 2, 100)
     order = desk.order("BUY", 5, 100, order_id="own")
-    facts = gather(desk.state, order, desk.now, desk.record("own"))
+    facts = Facts(desk.state, order, desk.record("own"))
     assert facts.base.quantity == 2
     assert [facts.exposure_before, facts.exposure_after] == [Decimal(200), Decimal(700)]
 
@@ -88,11 +88,11 @@ def test_an_exit_joins_its_group_and_an_entry_does_not() -> None:
     desk = Desk(marks={"X": 100})
     desk.hold(10, 100)
     desk.approve("SELL", 10, 120, group="g")
-    exits = gather(desk.state, desk.order("SELL", 10, 90, group="g"), desk.now, None)
+    exits = Facts(desk.state, desk.order("SELL", 10, 90, group="g"), None)
     assert exits.is_reducing
     assert exits.base.cluster == "oco:SELL:g"
     assert exits.base.quantity == 0
-    flips = gather(desk.state, desk.order("SELL", 11, 90, group="g"), desk.now, None)
+    flips = Facts(desk.state, desk.order("SELL", 11, 90, group="g"), None)
     assert not flips.is_reducing
     assert flips.base.cluster is None
     assert flips.base.quantity == 10
@@ -103,7 +103,7 @@ def test_a_mark_is_stale_or_unconfirmed_only_where_there_is_one() -> None:
     desk = Desk(account=AccountRules(mark_age_ns_max=SECOND))
     assert not facts_of(desk, "BUY", 1).is_mark_stale
     desk.mark(X=100)
-    desk.now += SECOND + 1
+    desk.state.now += SECOND + 1
     assert facts_of(desk, "BUY", 1).is_mark_stale
     assert not facts_of(desk, "BUY", 1).is_mark_unconfirmed
     desk.mark(X=200)
