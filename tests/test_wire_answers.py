@@ -153,7 +153,6 @@ def test_a_frame_put_together_is_what_the_library_writes() -> None:
     """A frame whose status was encoded for all readers is the same message (S14)."""
     header = wire.FrameHeader(
         kind=status_pb2.FRAME_KIND_UPDATE,
-        sequence=2,
         revision=9,
         stop_epoch=3,
         sent_at=1_700_000_000_000_000_001,
@@ -161,11 +160,14 @@ def test_a_frame_put_together_is_what_the_library_writes() -> None:
         conflated=True,
     )
     status = status_pb2.Status(stop_epoch=3, version="x" * 300)
-    together = wire.frame(header) + wire.status_field(status)
-    message = status_pb2.StreamStatusResponse.FromString(together)
-    assert message.status == status
-    assert (message.kind, message.sequence, message.revision) == (header.kind, 2, 9)
-    assert message.SerializeToString() == together
+    shared = wire.share_frame(header, wire.status_field(status))
+    for sequence in (1, 127, 128, 2**64 - 1):
+        together = shared.numbered(sequence)
+        message = status_pb2.StreamStatusResponse.FromString(together)
+        assert message.status == status
+        assert (message.kind, message.revision) == (header.kind, 9)
+        assert message.sequence == sequence
+        assert message.SerializeToString() == together
 
 
 def test_a_batch_answers_each_order_in_its_place() -> None:

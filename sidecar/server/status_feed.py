@@ -5,7 +5,9 @@ Rules:
 2. At most one UPDATE in `status_interval_seconds`; a stop is published at once.
 3. A reader has one frame on its way; the next is made when that was taken, of the newest status.
    So a slow reader costs one frame of memory, and `conflated` says that it missed some.
-4. Silence is never longer than the `max_silence` each frame names; closing says GOING_AWAY first.
+4. Readers are woken a few at a time, and the loop turns in between: a thousand frames take a tenth
+   of a second, and the kill they tell of must not wait that long for its own acknowledgement.
+5. Silence is never longer than the `max_silence` each frame names; closing says GOING_AWAY first.
 
 The story: a stalled reader exerts no back-pressure before a hundred thousand small frames, so what
 is not held back here piles up in the transport.
@@ -14,27 +16,40 @@ is not held back here piles up in the transport.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import math
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 from haltline.v1 import status_pb2
 
 from sidecar.server.failures import UNEXPECTED, too_many
 from sidecar.server.options import ServerOptions
-from sidecar.wire import FrameHeader, SidecarFacts, frame, status_field, status_message
+from sidecar.wire import (
+    FrameHeader,
+    SharedFrame,
+    SidecarFacts,
+    share_frame,
+    status_field,
+    status_message,
+)
 
 LOG: Final = logging.getLogger(__name__)
 SNAPSHOT_AGE_SECONDS_MAX: Final = 1.0
 _HEARTBEAT_SHARE: Final = 0.9
 """A heartbeat leaves when this much of `max_silence` has passed, so that it arrives within it."""
 _SECOND_NS: Final = 1_000_000_000
+READERS_WOKEN_COUNT: Final = 16
+"""How many readers are woken in one turn of the loop: about a millisecond of writing."""
+_CROWD_WAITS_SECONDS: Final = 0.002
+"""How long those beyond the first few wait for a stop to be synced and acknowledged."""
+_FRAME_SHARED_SECONDS: Final = 0.02
+"""How long a frame, made once, is still told as made now: the readers of one publication."""
 
 Write = Callable[[bytes], Awaitable[None]]
+_FrameKey: TypeAlias = tuple[status_pb2.FrameKind.ValueType, float, int, int, bool]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +95,9 @@ class StatusFeed:
             number=0, revision=-1, stop_epoch=0, status_field=b"", made_at=-math.inf
         )
         self._snapshot = self._newest
-        self._woken = asyncio.Event()
+        self._frames: dict[_FrameKey, SharedFrame] = {}
+        self._frames_end = -math.inf
+        self._waiting: set[asyncio.Future[None]] = set()
         self._is_read = asyncio.Event()
         self._is_closing = False
         self._has_failed = False
@@ -106,7 +123,16 @@ class StatusFeed:
             return
         await self._pace(newest)
         self._newest = self._encode(newest.number + 1)
-        self._wake()
+        await self._wake_in_turns()
+
+    async def _wake_in_turns(self) -> None:
+        """Wake who waits, a few in each turn of the loop (rule 4)."""
+        waiting = list(self._waiting)
+        for at in range(0, len(waiting), READERS_WOKEN_COUNT):
+            for waiter in waiting[at : at + READERS_WOKEN_COUNT]:
+                _release(waiter)
+            # After the first few the loop rests, so that the thread that syncs gets its turn too.
+            await asyncio.sleep(0 if at else _CROWD_WAITS_SECONDS)
 
     async def _pace(self, newest: Publication) -> None:
         """Return when the interval is over, or a stop came."""
@@ -162,24 +188,54 @@ class StatusFeed:
             left = due - time.monotonic()
             if self._newest.number > seen_number or left <= 0:
                 return True
-            woken = self._woken
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(left):
-                    await woken.wait()
+            await self._pause(left)
         return False
 
-    def header(
-        self, kind: status_pb2.FrameKind.ValueType, sequence: int, *, revision: int | None
-    ) -> FrameHeader:
-        """Return what every frame says; `revision` absent: the one now."""
-        return FrameHeader(
-            kind=kind,
-            sequence=sequence,
-            revision=self._service.revision if revision is None else revision,
-            stop_epoch=self._service.stop_epoch,
-            sent_at=self._real_time_ns(),
-            max_silence_ns=round(self._options.heartbeat_seconds * _SECOND_NS),
-        )
+    async def _pause(self, seconds: float) -> None:
+        """Return when a publication was made, the streams end, or after `seconds`."""
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[None] = loop.create_future()
+        timer = loop.call_later(seconds, _release, waiter)
+        self._waiting.add(waiter)
+        try:
+            await waiter
+        finally:
+            timer.cancel()
+            self._waiting.discard(waiter)
+
+    def frame(
+        self,
+        kind: status_pb2.FrameKind.ValueType,
+        publication: Publication | None,
+        *,
+        conflated: bool,
+    ) -> SharedFrame:
+        """Return what every reader of this moment hears; without a publication: the revision now.
+
+        Made once for all of them: only the sequence differs.
+        """
+        service = self._service
+        revision = service.revision if publication is None else publication.revision
+        made_at = 0.0 if publication is None else publication.made_at
+        key = (kind, made_at, revision, service.stop_epoch, conflated)
+        now = time.monotonic()
+        if now > self._frames_end:
+            self._frames.clear()
+            self._frames_end = now + _FRAME_SHARED_SECONDS
+        shared = self._frames.get(key)
+        if shared is None:
+            shared = self._frames[key] = share_frame(
+                FrameHeader(
+                    kind=kind,
+                    revision=revision,
+                    stop_epoch=service.stop_epoch,
+                    sent_at=self._real_time_ns(),
+                    max_silence_ns=round(self._options.heartbeat_seconds * _SECOND_NS),
+                    conflated=conflated,
+                ),
+                b"" if publication is None else publication.status_field,
+            )
+        return shared
 
     def _current(self) -> Publication:
         """Return the status now, not older than a moment, shared by all who just came."""
@@ -201,8 +257,9 @@ class StatusFeed:
         )
 
     def _wake(self) -> None:
-        self._woken.set()
-        self._woken = asyncio.Event()
+        """Wake every reader at once: the streams end."""
+        for waiter in self._waiting:
+            _release(waiter)
 
 
 class _Reader:
@@ -225,12 +282,14 @@ class _Reader:
     ) -> None:
         """Send one frame; returns once the transport took it."""
         self._sequence += 1
-        revision = None if publication is None else publication.revision
-        header = self._feed.header(kind, self._sequence, revision=revision)
-        header.conflated = conflated
-        field = b"" if publication is None else publication.status_field
-        await self._write(frame(header) + field)
+        shared = self._feed.frame(kind, publication, conflated=conflated)
+        await self._write(shared.numbered(self._sequence))
         self.heard_at = time.monotonic()
+
+
+def _release(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
 
 
 def _made_at(publication: Publication) -> float:

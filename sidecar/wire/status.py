@@ -2,8 +2,8 @@
 
 Rules:
 1. Lists are bounded; a count beside a list says how many there are.
-2. A status is encoded once for all readers: `status_field` is the last field of a frame, already
-   encoded, to be appended to each reader's own small `frame`.
+2. A status is encoded once for all readers, and so is the frame around it: only the sequence
+   differs from reader to reader, and is put in its place among bytes that are shared.
 3. A flag, cause or kind the contract does not know is left out or UNSPECIFIED, never invented.
 """
 
@@ -43,7 +43,7 @@ from sidecar.wire.pieces import (
     optional_timestamp,
     timestamp,
 )
-from sidecar.wire.raw import LENGTH_DELIMITED, field_tag, varint
+from sidecar.wire.raw import LENGTH_DELIMITED, VARINT, field_tag, varint
 from sidecar.wire.tables import (
     CAUSE_NUMBERS,
     DRAWDOWN_NUMBERS,
@@ -59,6 +59,7 @@ DRIFT_COUNT_MAX: Final = 16
 _STATUS_FIELD_TAG: Final = field_tag(
     status_pb2.StreamStatusResponse.STATUS_FIELD_NUMBER, LENGTH_DELIMITED
 )
+_SEQUENCE_TAG: Final = field_tag(status_pb2.StreamStatusResponse.SEQUENCE_FIELD_NUMBER, VARINT)
 
 
 class StoreFacts(Protocol):
@@ -123,10 +124,9 @@ class SidecarFacts(Protocol):
 
 @dataclass(slots=True, kw_only=True)
 class FrameHeader:
-    """What differs from reader to reader; `kind` is a FrameKind of the contract."""
+    """What a frame says beside its status; `kind` is a FrameKind of the contract."""
 
     kind: status_pb2.FrameKind.ValueType
-    sequence: int
     revision: int
     stop_epoch: int
     sent_at: int
@@ -144,19 +144,28 @@ def read_subscriber(
     return subscriber
 
 
-def frame(header: FrameHeader) -> bytes:
-    """Return a frame without its status; append a `status_field` where it carries one."""
-    message = status_pb2.StreamStatusResponse(
-        kind=header.kind,
-        sequence=header.sequence,
-        revision=header.revision,
-        stop_epoch=header.stop_epoch,
-        conflated=header.conflated,
+@dataclass(frozen=True, slots=True)
+class SharedFrame:
+    """A frame without its sequence: the bytes before and after it."""
+
+    before: bytes
+    after: bytes
+
+    def numbered(self, sequence: int) -> bytes:
+        """Return the frame of one reader."""
+        return b"".join((self.before, varint(sequence), self.after))
+
+
+def share_frame(header: FrameHeader, status: bytes) -> SharedFrame:
+    """Return a frame for many readers; `status` is a `status_field`, or empty where it has none."""
+    head = status_pb2.StreamStatusResponse(kind=header.kind)
+    rest = status_pb2.StreamStatusResponse(
+        revision=header.revision, stop_epoch=header.stop_epoch, conflated=header.conflated
     )
-    message.sent_at.seconds, message.sent_at.nanos = divmod(header.sent_at, SECOND_NS)
-    silence = message.max_silence
+    rest.sent_at.seconds, rest.sent_at.nanos = divmod(header.sent_at, SECOND_NS)
+    silence = rest.max_silence
     silence.seconds, silence.nanos = divmod(header.max_silence_ns, SECOND_NS)
-    return message.SerializeToString()
+    return SharedFrame(head.SerializeToString() + _SEQUENCE_TAG, rest.SerializeToString() + status)
 
 
 def status_field(status: status_pb2.Status) -> bytes:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from itertools import pairwise
 
 import pytest
 from haltline.v1 import status_pb2
 
 from sidecar.core.denial import CallRefused, ErrorCode
 from sidecar.server.options import ServerOptions
-from sidecar.server.status_feed import StatusFeed
+from sidecar.server.status_feed import READERS_WOKEN_COUNT, StatusFeed
 from tests.server.fake_source import FakeSource
 
 SNAPSHOT = status_pb2.FRAME_KIND_SNAPSHOT
@@ -185,6 +186,39 @@ async def test_a_status_is_encoded_once_for_all_readers(desk: Desk) -> None:
         await reader.next()
     assert desk.source.statuses_count == before + 1
     assert before <= 2
+
+
+async def test_the_loop_turns_between_the_frames_of_a_stop(desk: Desk) -> None:
+    """A crowd hears of a kill a few at a time: its acknowledgement overtakes them (S10.2)."""
+    readers = [desk.connect() for _ in range(100)]
+    for reader in readers:
+        await reader.next()
+    desk.source.stop()
+    heard = [0]
+    for _ in range(1_000):
+        await asyncio.sleep(0)
+        heard.append(sum(reader.frames.qsize() for reader in readers))
+        if heard[-1] == len(readers):
+            break
+    assert heard[-1] == len(readers)
+    assert max(after - before for before, after in pairwise(heard)) <= READERS_WOKEN_COUNT
+    frames = [await reader.next() for reader in readers]
+    assert {(frame.sequence, frame.stop_epoch) for frame in frames} == {(2, 1)}
+
+
+async def test_readers_of_one_moment_share_a_frame_but_not_their_numbers(desk: Desk) -> None:
+    """Who came later counts their own frames; all else is the same bytes (S14)."""
+    early = desk.connect()
+    await early.next()
+    desk.source.change()
+    await early.next()
+    late = desk.connect()
+    await late.next()
+    desk.source.stop()
+    first, second = await early.next(), await late.next()
+    assert (first.sequence, second.sequence) == (3, 2)
+    first.sequence = second.sequence
+    assert first == second
 
 
 async def test_closing_says_going_away_and_ends(desk: Desk) -> None:
