@@ -42,6 +42,8 @@ from bench.readers import Round, fan_out_rounds
 from bench.servers import Running
 from bench.timing import Sample
 
+_SWITCH_SECONDS = 0.000_5
+"""The thread that keeps the schedule waits no longer for the loop's than this."""
 _SETTLE_SECONDS = 0.1
 """Between two turns, so that what one server still has to do is not charged to the other."""
 
@@ -126,6 +128,7 @@ KINDS: dict[str, tuple[type[Any], Callable[[Any], Any]]] = {
 def main() -> None:
     """Measure what the plan says and print it."""
     gc.disable()
+    sys.setswitchinterval(_SWITCH_SECONDS)
     uvloop.install()
     plan_type, measure = KINDS[sys.argv[1]]
     print(json.dumps(asdict(asyncio.run(measure(plan_type(**json.loads(sys.argv[2])))))))

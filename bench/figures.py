@@ -18,6 +18,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+WIDTHS = (("what", 46), ("goal", 26), ("figure", 36), ("ratio", 22), ("met", 4))
+"""Of the columns: with their borders 150 characters, also where the output is a file."""
 MEASURED_WITH = ("grpcio", "protobuf", "uvloop", "apsw")
 
 
@@ -52,10 +54,8 @@ def _texts(shown: dict[str, str]) -> dict[str, str]:
 def show(console: Console, title: str, figures: Sequence[Figure]) -> None:
     """Print the table."""
     table = Table(title=title, title_justify="left")
-    table.add_column("what", min_width=46)
-    for name in ("goal", "figure", "ratio"):
-        table.add_column(name)
-    table.add_column("met", no_wrap=True)
+    for name, width in WIDTHS:
+        table.add_column(name, width=width)
     for figure in figures:
         met = {None: "", True: "yes", False: "NO"}[figure.is_met]
         table.add_row(figure.what, figure.goal, figure.figure, figure.ratio, met)

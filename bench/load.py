@@ -12,6 +12,7 @@ Rules:
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -29,8 +30,7 @@ from bench.timing import Sample, sample_of
 
 REPORTS_IN_A_CALL = 200
 CALL_SECONDS_MAX = 20.0
-_SPIN_SECONDS = 0.002
-"""Timers of the loop are coarse: the last stretch before a send is waited for by yielding."""
+_SCHEDULE_AHEAD_NS = 5_000_000
 
 Call: TypeAlias = "grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]"
 Metadata: TypeAlias = "tuple[tuple[str, str], ...] | None"
@@ -202,13 +202,32 @@ async def paced(target: Target, orders: int, per_second: float) -> Sample:
 async def on_schedule(
     send: Callable[[int, int], Coroutine[Any, Any, None]], number: int, per_second: float
 ) -> None:
-    """Start `send(at, due_ns)` at each instant of a fixed schedule, and wait for them all."""
+    """Start `send(at, due_ns)` at each instant of a fixed schedule, and wait for them all.
+
+    A thread keeps the schedule: timers of the loop are a millisecond coarse, and a loop that spins
+    instead would take a processor from the servers.
+    """
     step_ns = 1_000_000_000 / per_second
-    begun_ns = time.perf_counter_ns() + 5_000_000
+    begun_ns = time.perf_counter_ns() + _SCHEDULE_AHEAD_NS
+    due_times = [begun_ns + round(at * step_ns) for at in range(number)]
     tasks: list[asyncio.Task[None]] = []
-    for at in range(number):
-        due_ns = begun_ns + round(at * step_ns)
-        while (left := (due_ns - time.perf_counter_ns()) / 1e9) > 0:  # noqa: ASYNC110 - waits for an instant, not for an event
-            await asyncio.sleep(left - _SPIN_SECONDS if left > _SPIN_SECONDS else 0)
-        tasks.append(asyncio.create_task(send(at, due_ns)))
+    loop = asyncio.get_running_loop()
+    is_over = asyncio.Event()
+
+    def start(at: int) -> None:
+        tasks.append(loop.create_task(send(at, due_times[at])))
+        if len(tasks) == number:
+            is_over.set()
+
+    def keep_schedule() -> None:
+        for at, due_ns in enumerate(due_times):
+            left_ns = due_ns - time.perf_counter_ns()
+            if left_ns > 0:
+                time.sleep(left_ns / 1_000_000_000)
+            loop.call_soon_threadsafe(start, at)
+
+    keeper = threading.Thread(target=keep_schedule, name="schedule")
+    keeper.start()
+    await is_over.wait()
+    keeper.join()
     await asyncio.gather(*tasks)

@@ -34,6 +34,12 @@ class Running:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     @property
+    def waited_seconds(self) -> float:
+        """Return how long its threads were ready to run and had no processor."""
+        tasks = Path(f"/proc/{self.pid}/task").glob("*/schedstat")
+        return sum(int(task.read_text(encoding="utf-8").split()[1]) for task in tasks) / 1e9
+
+    @property
     def resident_bytes(self) -> int:
         """Return the memory it holds in RAM."""
         return resident_bytes(self.pid)

@@ -39,6 +39,7 @@ def call_figures(*, blocks: int, orders: int) -> list[Figure]:
                 orders=orders,
             )
             taken = CallsTaken(**run_client("calls", plan))
+            ran, waited = ours.processor_seconds, ours.waited_seconds
     paced_title = (
         f"CheckOrder over the socket, store on, {taken.offered_per_second:,.0f} a second offered "
         f"({plan.load_share:.0%} of the slower server's capacity, each server alone)"
@@ -49,6 +50,11 @@ def call_figures(*, blocks: int, orders: int) -> list[Figure]:
         _stream_figure(taken),
         _batch_figure(taken),
         *_throughput_figures(taken, plan.in_flight),
+        Figure(
+            what="    how busy the machine was with something else",
+            figure=f"the sidecar waited {waited / (ran + waited):.0%} of the time it could run",
+            ratio="quiet: below 10 %",
+        ),
     ]
 
 

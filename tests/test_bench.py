@@ -122,7 +122,7 @@ def test_calls_have_their_figures() -> None:
     """Paced, one in flight, stream, batch and throughput, each beside the no-op server."""
     figures = call_figures(blocks=1, orders=100)
     judged_count = sum(figure.is_met is not None for figure in figures)
-    assert (len(figures), judged_count) == (8, 7)
+    assert (len(figures), judged_count) == (9, 7)
 
 
 def test_kills_reach_every_reader_of_the_bench() -> None:
