@@ -254,9 +254,14 @@ def _find_blocking(facts: Facts, violations: tuple[Violation, ...]) -> tuple[str
         return ()
     if not facts.state.open_orders:
         return ()
-    is_anywhere = any(violation.code in _PORTFOLIO_CODES for violation in violations)
+    codes = {violation.code for violation in violations}
     blocking = find_blocking(
-        facts.state, facts.book, order.symbol, order.strategy, is_anywhere=is_anywhere
+        facts.state,
+        order,
+        facts.book,
+        is_symbol=DenialCode.SYMBOL_EXPOSURE in codes,
+        is_strategy=DenialCode.STRATEGY_EXPOSURE in codes,
+        is_anywhere=not codes.isdisjoint(_PORTFOLIO_CODES),
     )
     return tuple(order_id for order_id in blocking if order_id != order.order_id)
 

@@ -12,7 +12,7 @@ from heapq import heappush
 from itertools import islice
 from typing import Final
 
-from sidecar.core.commands import BUY, Side
+from sidecar.core.commands import BUY, CheckOrder, Side
 from sidecar.core.exposure import refresh
 from sidecar.core.numbers import ZERO
 from sidecar.core.state import Book, OrderRecord, State, Timed
@@ -255,21 +255,30 @@ def schedule_release(state: State, record: OrderRecord) -> None:
 
 
 def find_blocking(
-    state: State, book: Book | None, symbol: str, strategy: str, *, is_anywhere: bool
+    state: State,
+    order: CheckOrder,
+    book: Book | None,
+    *,
+    is_symbol: bool,
+    is_strategy: bool,
+    is_anywhere: bool,
 ) -> tuple[str, ...]:
     """Return up to 16 orders whose reservations stand in the way: own book first (S4.6).
 
-    `is_anywhere`: the limit is the portfolio's, so any reservation stands in its way. Looks at a
-    bounded number of orders, however many are held.
+    Each flag names a sum that is full: of the symbol, the strategy, everything. In the own book
+    only the order's side is in its way: where the other side were the worse, the order would not
+    raise. Looks at a bounded number of orders, however many are held.
     """
-    found: dict[str, None] = dict.fromkeys(islice(book.orders, BLOCKING_ORDERS_MAX) if book else ())
-    looked_at = list(islice(state.open_orders, _BLOCKING_LOOKED_AT_MAX))
-    known = state.symbols.get(symbol)
+    own = islice(book.orders, _BLOCKING_LOOKED_AT_MAX) if book is not None else ()
+    found = dict.fromkeys(at for at in own if state.orders[at].side is order.side)
+    known = state.symbols.get(order.symbol) if is_symbol else None
     for other in islice(known.books.values(), BLOCKING_ORDERS_MAX) if known is not None else ():
-        found |= dict.fromkeys(islice(other.orders, BLOCKING_ORDERS_MAX))
-    for order_id in looked_at:
-        if state.orders[order_id].strategy == strategy:
+        if other is not book:
+            found |= dict.fromkeys(islice(other.orders, BLOCKING_ORDERS_MAX))
+    for order_id in islice(state.open_orders, _BLOCKING_LOOKED_AT_MAX):
+        record = state.orders[order_id]
+        is_own_strategy = record.strategy == order.strategy
+        is_own_book = is_own_strategy and record.symbol == order.symbol
+        if not is_own_book and (is_anywhere or (is_strategy and is_own_strategy)):
             found[order_id] = None
-    if is_anywhere:
-        found |= dict.fromkeys(looked_at)
     return tuple(islice(found, BLOCKING_ORDERS_MAX))

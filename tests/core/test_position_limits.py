@@ -195,6 +195,44 @@ def test_blocking_orders_of_a_full_portfolio_are_named() -> None:
     assert set(denied.blocking_order_ids) == held
 
 
+def test_only_orders_whose_end_makes_room_are_named_as_blocking() -> None:
+    """A full symbol is not blocked by the strategy's orders elsewhere (S4.6).
+
+    Who reads the list ends those orders: one that frees nothing is a wrong answer.
+    """
+    desk = desk_of("A", "B")
+    elsewhere = desk.approve("BUY", 10, 100, symbol="B", strategy="one")
+    same = desk.approve("BUY", 200, 100, symbol="A", strategy="one")
+    other = desk.approve("BUY", 100, 100, symbol="A", strategy="two")
+    denied = desk.check("BUY", 1, 100, symbol="A", strategy="one")
+    assert codes(denied) == ["SYMBOL_EXPOSURE"]
+    assert denied.blocking_order_ids == (same, other)
+    assert elsewhere not in denied.blocking_order_ids
+
+
+def test_an_exit_is_blocked_by_exits_alone() -> None:
+    """A working buy does not stand in the way of a sale that would reduce (S4.5, S4.6)."""
+    desk = desk_of("X", "Y")
+    desk.hold(10, 100)
+    desk.approve("BUY", 5, 100)
+    desk.approve("BUY", 5, 100, symbol="Y")
+    exit_id = desk.approve("SELL", 10, 100)
+    desk.kill("REDUCE_ONLY")
+    denied = desk.check("SELL", 1, 100)
+    assert not denied.is_approved
+    assert denied.blocking_order_ids == (exit_id,)
+
+
+def test_the_other_side_of_a_quote_is_not_in_its_way() -> None:
+    """Both sides of a quote count once, with the worse: a sale's room is not the buy's (S6)."""
+    desk = desk_of()
+    desk.approve("BUY", 300, 100)
+    sale = desk.approve("SELL", 300, 100)
+    denied = desk.check("SELL", 1, 100)
+    assert codes(denied) == ["SYMBOL_EXPOSURE"]
+    assert denied.blocking_order_ids == (sale,)
+
+
 def test_at_most_sixteen_blocking_orders_are_named() -> None:
     """Up to 16 blocking ids, own book first (S4.6)."""
     desk = desk_of()
