@@ -193,6 +193,10 @@ def prepare_reset(
 def _standing_text(state: State, missing: list[Drawdown], standing: list[Drawdown]) -> str:
     parts = []
     for drawdown in missing:
+        if drawdown in state.account.carried:
+            # Measured on the series that began then, nothing was ever lost.
+            parts.append(f"{drawdown.value} drawdown stands since equity was at or below 0")
+            continue
         ratio = drawdown_ratio(state, drawdown)
         far = "unknown" if ratio is None else format_decimal(ratio * 100)
         limit = format_decimal(threshold_of(state, drawdown) * 100)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from sidecar.clock import ZoneCalendar
 from sidecar.core.commands import Drawdown
+from sidecar.core.denial import CallRefused
 from sidecar.core.thresholds import CircuitBreakerThresholds, DrawdownReference
 from tests.core.harness import DAY, Desk
 from tests.core.readings import STEP, causes, exact_drawdown, instant
@@ -217,6 +218,22 @@ def test_a_carried_condition_outlives_the_day() -> None:
     desk.account(flows={"rescue": 120})
     next_day(desk)
     assert desk.state.account.carried == list(Drawdown)
+
+
+def test_a_carried_condition_is_not_said_to_stand_at_nothing() -> None:
+    """The refusal says how a drawdown of before a new series stands, not `at 0 %` (S8.3, S9).
+
+    A deposit after equity 0 starts a new series at 1: measured on that, nothing was ever lost.
+    """
+    desk = Desk(equity=100)
+    desk.account(equity=0)
+    desk.account(flows={"rescue": 120})
+    with pytest.raises(CallRefused) as refused:
+        desk.reset_breaker()
+    assert refused.value.reason == "DRAWDOWN_STANDS"
+    assert "DAILY drawdown stands since equity was at or below 0" in refused.value.message
+    assert "0 %" not in refused.value.message
+    assert refused.value.message.endswith("add --rebase daily,weekly,total")
 
 
 def test_the_days_allowance_is_not_fresh_after_a_reset() -> None:
