@@ -336,8 +336,8 @@ class CheckOrderResponse(google.protobuf.message.Message):
 
     @property
     def blocking_order_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Up to 16 orders whose reservations caused the denial, largest first. Empty when reservations
-        were not the cause.
+        """Up to 16 orders whose reservations caused the denial, those of its own book first: ending them
+        makes room. Empty when reservations were not the cause.
         """
 
     def __init__(
