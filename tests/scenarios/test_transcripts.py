@@ -23,9 +23,8 @@ from tests.scenarios.transcript_language import (
     read_transcript,
     title_of,
 )
-from tests.scenarios.transcript_player import play
 from tests.scenarios.transcript_prices import RECORDS
-from tests.scenarios.transcripts import DIRECTORY, all_transcripts, compare, rewrite, run
+from tests.scenarios.transcripts import DIRECTORY, all_transcripts, compare, played, rewrite, run
 
 TRANSCRIPTS = all_transcripts()
 TRANSCRIPTS_COUNT_MIN = 50
@@ -94,9 +93,9 @@ def test_the_list_of_transcripts_is_complete() -> None:
     assert sorted(named) == [path.stem for path in TRANSCRIPTS]
 
 
-async def test_what_was_written_by_hand_is_played_as_written(tmp_path: Path) -> None:
+async def test_what_was_written_by_hand_is_played_as_written() -> None:
     """A true transcript is played without a difference."""
-    assert await play(OPENING + BOUGHT, tmp_path) == OPENING + BOUGHT
+    assert await played(OPENING + BOUGHT) == OPENING + BOUGHT
 
 
 @pytest.mark.parametrize(
@@ -144,10 +143,10 @@ async def test_a_rewrite_mends_answers_and_nothing_else(tmp_path: Path) -> None:
         "   three spaces",
     ],
 )
-async def test_a_line_that_nobody_understands_is_named(tmp_path: Path, line: str) -> None:
+async def test_a_line_that_nobody_understands_is_named(line: str) -> None:
     """No line is passed over: a word that nobody reads ends the transcript, with its line."""
     with pytest.raises(TranscriptError, match="line 7"):
-        await play(f"{OPENING}{BOUGHT}{line}\n", tmp_path)
+        await played(f"{OPENING}{BOUGHT}{line}\n")
 
 
 def test_a_date_is_needed_once() -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import difflib
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -22,6 +23,9 @@ from typing import Final
 from tests.scenarios.transcript_player import play
 
 DIRECTORY: Final = Path(__file__).parent
+_IN_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - each transcript makes its own directory there
+SCRATCH: Final = _IN_MEMORY if os.access(_IN_MEMORY, os.W_OK) else None
+"""Where files are files and syncing them costs nothing; no power is cut here but in the story."""
 MANUAL: Final = "python -m tests.scenarios.transcripts --rewrite"
 
 
@@ -30,13 +34,13 @@ def all_transcripts() -> list[Path]:
     return sorted(DIRECTORY.glob("*.txt"))
 
 
-def difference(path: Path, written: str, played: str) -> str:
+def difference(path: Path, written: str, answered: str) -> str:
     """Return what differs, each line with its number; empty where nothing does."""
-    if written == played:
+    if written == answered:
         return ""
     lines = difflib.unified_diff(
         written.splitlines(),
-        played.splitlines(),
+        answered.splitlines(),
         fromfile=f"{path.name} as written",
         tofile=f"{path.name} as played",
         lineterm="",
@@ -46,20 +50,24 @@ def difference(path: Path, written: str, played: str) -> str:
     return f"{shown}\n\nif the new answers are right: {MANUAL} {path}"
 
 
+async def played(text: str) -> str:
+    """Return the transcript with the answers it gets in a directory of its own."""
+    with tempfile.TemporaryDirectory(dir=SCRATCH) as root:
+        return await play(text, Path(root))
+
+
 async def compare(path: Path) -> str:
     """Play a transcript and return what differs from what is written."""
     written = _read(path)
-    with tempfile.TemporaryDirectory() as root:
-        return difference(path, written, await play(written, Path(root)))
+    return difference(path, written, await played(written))
 
 
 async def rewrite(path: Path) -> bool:
     """Put the sidecar's answers into a transcript; return whether that changed it."""
     written = _read(path)
-    with tempfile.TemporaryDirectory() as root:
-        played = await play(written, Path(root))
-    _write(path, played)
-    return played != written
+    answered = await played(written)
+    _write(path, answered)
+    return answered != written
 
 
 def _read(path: Path) -> str:
