@@ -1,1 +1,1 @@
-"""The real server under concurrency, held against the model by the sequence numbers of its answers."""
+"""The real server under concurrency: the merged log of its answers held against the model."""

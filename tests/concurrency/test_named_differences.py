@@ -21,7 +21,7 @@ async def test_a_status_is_the_state_after_its_sequence(tmp_path: Path) -> None:
         resetting = asyncio.create_task(sidecar.service.reset_kill(a_reset(), OPERATOR))
         try:
             async with asyncio.timeout(WAIT_SECONDS):
-                while sidecar.store.last_sequence == killed.sequence:
+                while sidecar.store.last_sequence == killed.sequence:  # noqa: ASYNC110 - a store has no event to wait for
                     await asyncio.sleep(0)
             meanwhile = (await bot.GetStatus(status_pb2.GetStatusRequest())).status
         finally:
