@@ -64,6 +64,8 @@ async def take_calls(plan: CallsPlan) -> CallsTaken:
         del blocks[0]
     for rates in (taken.rate, taken.rate_noop, taken.batches):
         del rates[0]
+    for costs in (taken.processor, taken.processor_noop, taken.processor_batches):
+        del costs[0]
     await ours.channel.close()
     await theirs.channel.close()
     return taken
@@ -85,12 +87,14 @@ async def _take_rates(plan: CallsPlan, ours: Target, theirs: Target, taken: Call
     for _ in range(plan.blocks + 1):
         for target, running, rates, costs in sides:
             gc.collect()
-            rate, cost = await at_once(target, plan.orders, plan.in_flight, running)
-            rates.append(rate)
-            costs.append(cost)
+            rate = await at_once(target, plan.orders, plan.in_flight, running)
+            rates.append(rate.per_second)
+            costs.append(rate.processor)
             await asyncio.sleep(_SETTLE_SECONDS)
         calls = max(2, 2 * plan.orders // ORDERS_IN_A_BATCH)
-        taken.batches.append(await in_batches(ours, calls, ORDERS_IN_A_BATCH, in_flight=2))
+        rate = await in_batches(ours, calls, ORDERS_IN_A_BATCH, 2, sidecar)
+        taken.batches.append(rate.per_second)
+        taken.processor_batches.append(rate.processor)
         await asyncio.sleep(_SETTLE_SECONDS)
 
 

@@ -29,7 +29,7 @@ async def endure(plan: EndurancePlan) -> Endured:
     endured = Endured(resident_at_start=running.resident_bytes)
     ended = 0
     while ended < plan.ids_first:
-        await in_batches(target, _CALLS_AT_ONCE, ORDERS_IN_A_BATCH, in_flight=2)
+        await in_batches(target, _CALLS_AT_ONCE, ORDERS_IN_A_BATCH, 2, running)
         ended += _CALLS_AT_ONCE * ORDERS_IN_A_BATCH
     await paced(target, plan.per_second, plan.per_second)
     ended += plan.per_second

@@ -90,4 +90,5 @@ def run_part(console: Console, name: str, take: Callable[[], list[Figure]]) -> l
     try:
         return take()
     except Exception as error:  # noqa: BLE001 - the other parts are still worth having
-        return [Figure(what=name, figure=f"NOT MEASURED: {type(error).__name__}: {error}")]
+        console.print(f"NOT MEASURED: {name}: {type(error).__name__}: {error}", soft_wrap=True)
+        return [Figure(what=name, figure=f"NOT MEASURED: {type(error).__name__}")]

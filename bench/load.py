@@ -139,38 +139,46 @@ async def one_on_a_stream(target: Target, orders: int) -> Sample:
     return sample_of(taken)
 
 
-async def at_once(
-    target: Target, orders: int, in_flight: int, running: Running
-) -> tuple[float, float]:
-    """Keep `in_flight` orders in flight; return answers per second and processor time of each."""
-    call = target.unary(CHECK_ORDER)
-    bodies = iter([request_bytes(order_id) for order_id in target.new_ids(orders)])
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Orders answered in a second, and the server's processor microseconds of each."""
+
+    per_second: float
+    processor: float
+
+
+async def at_once(target: Target, orders: int, in_flight: int, running: Running) -> Rate:
+    """Keep `in_flight` orders in flight."""
+    bodies = [request_bytes(order_id) for order_id in target.new_ids(orders)]
+    return await _rate(target, CHECK_ORDER, bodies, orders, in_flight, running)
+
+
+async def in_batches(
+    target: Target, calls: int, orders: int, in_flight: int, running: Running
+) -> Rate:
+    """Ask about `orders` orders in each call."""
+    bodies = [
+        order_pb2.CheckOrdersRequest(
+            orders=[request(order_id) for order_id in target.new_ids(orders)],
+            mode=order_pb2.BATCH_MODE_INDEPENDENT,
+        ).SerializeToString()
+        for _ in range(calls)
+    ]
+    return await _rate(target, CHECK_ORDERS, bodies, orders * calls, in_flight, running)
+
+
+async def _rate(
+    target: Target, path: str, bodies: list[bytes], orders: int, in_flight: int, running: Running
+) -> Rate:
     before = running.processor_seconds
-    per_second = orders / await _seconds(call, bodies, in_flight)
-    microseconds = 1e6 * (running.processor_seconds - before) / orders
+    seconds = await _seconds(target.unary(path), iter(bodies), in_flight, target.metadata)
+    used = running.processor_seconds - before
     await target.end_all()
-    return per_second, microseconds
-
-
-async def in_batches(target: Target, calls: int, orders: int, in_flight: int) -> float:
-    """Ask `orders` orders in each call; return the decisions of a second."""
-    call = target.unary(CHECK_ORDERS)
-    bodies = iter(
-        [
-            order_pb2.CheckOrdersRequest(
-                orders=[request(order_id) for order_id in target.new_ids(orders)],
-                mode=order_pb2.BATCH_MODE_INDEPENDENT,
-            ).SerializeToString()
-            for _ in range(calls)
-        ]
-    )
-    per_second = orders * calls / await _seconds(call, bodies, in_flight, target.metadata)
-    await target.end_all()
-    return per_second
+    return Rate(orders / seconds, 1e6 * used / orders)
 
 
 async def _seconds(
-    call: Call, bodies: Iterator[bytes], in_flight: int, metadata: Metadata = None
+    call: Call, bodies: Iterator[bytes], in_flight: int, metadata: Metadata
 ) -> float:
     """Send every body, `in_flight` at a time; return how long that took."""
 

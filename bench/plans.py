@@ -38,6 +38,7 @@ class CallsTaken:
     processor: list[float] = field(default_factory=list)
     processor_noop: list[float] = field(default_factory=list)
     batches: list[float] = field(default_factory=list)
+    processor_batches: list[float] = field(default_factory=list)
     offered_per_second: float = 0.0
     paced: list[list[float]] = field(default_factory=list)
     paced_noop: list[list[float]] = field(default_factory=list)

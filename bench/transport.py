@@ -106,7 +106,7 @@ def _batch_figure(taken: CallsTaken) -> Figure:
         per_second,
         BATCHED_PER_SECOND_MIN,
         figure=f"{per_second:,.0f} decisions a second (best block {max(taken.batches):,.0f})",
-        ratio=f"{1e6 / per_second:.1f} microseconds each",
+        ratio=f"processor {median(taken.processor_batches):.1f} each",
     )
 
 
