@@ -116,7 +116,9 @@ class Orders:
     def _is_settled(self, *, has_approval: bool) -> bool:
         """Say whether what was just decided may be answered at once: nearly always (S12.1)."""
         writer, store = self._writer, self._store
-        if writer.problem or (self._approvals_need_power and has_approval):
+        if writer.conditions.store_problem is not None:
+            return False
+        if self._approvals_need_power and has_approval:
             return False
         sequence = writer.must_be_durable_sequence
         if sequence and sequence > store.durable_sequence:

@@ -148,7 +148,7 @@ class Writer:
         if not records:
             return
         self._unwritten = []
-        if self.problem:
+        if self.conditions.store_problem is not None:
             return
         try:
             self._store.append(records)
@@ -208,7 +208,7 @@ class Writer:
     def _encode(
         self, sequence: int, time: int, kind: str, actor: Actor, events: Sequence[Event]
     ) -> None:
-        if self.problem:
+        if self.conditions.store_problem is not None:
             return
         record = encode_record(
             sequence=sequence,

@@ -24,7 +24,7 @@ from sidecar.store.errors import (
     StoreSnapshotError,
 )
 from sidecar.store.group_sync import GroupSync
-from sidecar.store.records import EMPTY_CHAIN_HASH, chain_hash_after, check_records
+from sidecar.store.records import EMPTY_CHAIN_HASH, chain_hash_after, chain_records
 from sidecar.store.recovery import Damage, RecoveryFacts, RecoveryKind, classify
 from sidecar.store.store import NONCES_COUNT_MAX, SNAPSHOTS_KEPT_COUNT, ClockKind, Store
 
@@ -227,13 +227,13 @@ class MemoryStore(Store):
     def append(self, records: Sequence[tuple[int, bytes]]) -> None:
         """As `Store` says."""
         self._raise_unless_writable()
-        check_records(records, self.last_sequence)
+        rows = chain_records(records, self.last_sequence, self.chain_hash)
         if self._append_fault is not None:
             reason, self._append_fault = f"append failed: {self._append_fault}", None
             self.poison(reason)
             raise StorePoisonedError(reason)
-        for sequence, record in records:
-            self._written.hashes.append(chain_hash_after(self.chain_hash, sequence, record))
+        for _, chain_hash, record in rows:
+            self._written.hashes.append(chain_hash)
             self._written.records.append(record)
 
     async def sync(self, sequence: int) -> None:

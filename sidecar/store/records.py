@@ -25,14 +25,22 @@ def chain_hash_after(previous: bytes, sequence: int, record: bytes) -> bytes:
     ).digest()
 
 
-def check_records(records: Sequence[tuple[int, bytes]], last_sequence: int) -> None:
-    """Raise StoreSequenceError or StoreLimitError unless `records` may follow `last_sequence`."""
-    expected = last_sequence
+def chain_records(
+    records: Sequence[tuple[int, bytes]], last_sequence: int, chain_hash: bytes
+) -> list[tuple[int, bytes, bytes]]:
+    """Return (sequence, hash of the chain up to it, record) of `records`, checked and in order.
+
+    Raises StoreSequenceError or StoreLimitError unless all of them may follow `last_sequence`.
+    """
+    rows = []
     for sequence, record in records:
-        expected += 1
-        if sequence != expected:
-            raise StoreSequenceError(f"records: expected sequence {expected}, was {sequence}")
+        last_sequence += 1
+        if sequence != last_sequence:
+            raise StoreSequenceError(f"records: expected sequence {last_sequence}, was {sequence}")
         if len(record) > RECORD_BYTES_MAX:
             raise StoreLimitError(
                 f"record {sequence}: must be at most {RECORD_BYTES_MAX} bytes, was {len(record)}"
             )
+        chain_hash = chain_hash_after(chain_hash, sequence, record)
+        rows.append((sequence, chain_hash, record))
+    return rows

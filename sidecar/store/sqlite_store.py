@@ -31,7 +31,7 @@ from sidecar.store.errors import (
 )
 from sidecar.store.group_sync import GroupSync
 from sidecar.store.lock import DirectoryLock
-from sidecar.store.records import EMPTY_CHAIN_HASH, chain_hash_after, check_records
+from sidecar.store.records import EMPTY_CHAIN_HASH, chain_records
 from sidecar.store.recovery import WAY_OUT_DAMAGED, RecoveryFacts
 from sidecar.store.snapshot import latest_snapshot_in, write_snapshot_file
 from sidecar.store.sqlite_database import (
@@ -136,17 +136,14 @@ class SqliteStore(Store):
     def append(self, records: Sequence[tuple[int, bytes]]) -> None:
         """As `Store` says."""
         writer = self._writable()
-        check_records(records, self._last_sequence)
-        if not records:
+        rows = chain_records(records, self._last_sequence, self._chain_hash)
+        if not rows:
             return
-        rows = []
-        chain_hash = self._chain_hash
-        for sequence, record in records:
-            chain_hash = chain_hash_after(chain_hash, sequence, record)
-            rows.append((sequence, chain_hash, record))
-        self._write("append", lambda: writer.insert_records(rows))
-        self._last_sequence = records[-1][0]
-        self._chain_hash = chain_hash
+        try:
+            writer.insert_records(rows)
+        except Exception as error:
+            raise self._poisoned_by("append", error) from error
+        self._last_sequence, self._chain_hash, _ = rows[-1]
 
     async def sync(self, sequence: int) -> None:
         """As `Store` says."""
@@ -279,7 +276,7 @@ class SqliteStore(Store):
         writer = self._writable()
         sequence = self._last_sequence
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(writer.executor, writer.sync_disk)
+        await loop.run_in_executor(writer.executor, writer.sync_and_measure)
         if self._is_closed:
             return
         writer.set_durable(sequence)

@@ -44,22 +44,21 @@ class SqliteWriter:
     ) -> None:
         """Everything in `connection` is power-durable, and its WAL exists."""
         self._connection = connection
+        self._inserts = connection.cursor()
         self._watermark = watermark
         self._checkpoint_pages_count = checkpoint_pages_count
-        self._wal_pages_count = 0
-        self._checked_pages_count = 0
+        self.is_checkpoint_due = False
         self._wal_descriptor = os.open(directory / WAL_FILE_NAME, os.O_RDWR)
         sync_directory(directory)
         self._checkpointer = open_connection(directory)
         self._checkpointer.set_busy_timeout(CHECKPOINT_BUSY_MILLISECONDS)
         connection.pragma("synchronous", "NORMAL")
-        connection.set_wal_hook(self._on_commit)
         self.executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="haltline-store")
 
     def insert_records(self, rows: Sequence[tuple[int, bytes, bytes]]) -> None:
         """Commit (sequence, hash, record) rows, all or none. Raises apsw.Error, OSError."""
         if len(rows) == 1:
-            self._connection.execute(_INSERT_SQL, rows[0])
+            self._inserts.execute(_INSERT_SQL, rows[0])
         else:
             with self._connection:
                 self._connection.executemany(_INSERT_SQL, rows)
@@ -93,6 +92,20 @@ class SqliteWriter:
                 errno.ENOENT, "was deleted while the sidecar ran", WAL_FILE_NAME
             )
 
+    def sync_and_measure(self) -> None:
+        """As `sync_disk`; afterwards `is_checkpoint_due` says whether the WAL has grown too long.
+
+        Asked here and not told at every commit, which would cost each order a call.
+        """
+        self.sync_disk()
+        try:
+            pages_count, moved_count = self._checkpointer.wal_checkpoint(
+                mode=apsw.SQLITE_CHECKPOINT_NOOP
+            )
+        except apsw.BusyError:
+            return
+        self.is_checkpoint_due = pages_count - moved_count >= self._checkpoint_pages_count
+
     def set_durable(self, sequence: int) -> None:
         """Note outside the database that records up to `sequence` are power-durable."""
         self._watermark.set_durable(sequence)
@@ -101,18 +114,12 @@ class SqliteWriter:
         """Note outside the database that the store was poisoned, or that it was settled."""
         self._watermark.set_poisoned(is_poisoned=is_poisoned)
 
-    @property
-    def is_checkpoint_due(self) -> bool:
-        """Whether the WAL has grown past its mark since the last checkpoint."""
-        return self._wal_pages_count - self._checked_pages_count >= self._checkpoint_pages_count
-
     def checkpoint(self) -> None:
         """Move synced pages from the WAL to the database. Background thread. Raises apsw.Error."""
-        self._checked_pages_count = self._wal_pages_count
-        is_overdue = self._wal_pages_count >= self._checkpoint_pages_count * RESTART_PAGES_RATIO
+        self.is_checkpoint_due = False
         try:
-            self._checkpointer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-            if is_overdue:
+            pages_count, _ = self._checkpointer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            if pages_count >= self._checkpoint_pages_count * RESTART_PAGES_RATIO:
                 self._checkpointer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_RESTART)
         except apsw.BusyError:
             return
@@ -130,9 +137,3 @@ class SqliteWriter:
         self._checkpointer.close()
         os.close(self._wal_descriptor)
         self._watermark.close()
-
-    def _on_commit(self, _connection: apsw.Connection, _database: str, pages_count: int) -> int:
-        if pages_count < self._wal_pages_count:
-            self._checked_pages_count = 0  # the WAL began anew
-        self._wal_pages_count = pages_count
-        return apsw.SQLITE_OK

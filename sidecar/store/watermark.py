@@ -141,4 +141,4 @@ def acknowledged_by(marks: Marks, boot_id_now: str) -> int:
 
 def _encode_moving(written: int, durable: int, *, is_poisoned: bool) -> bytes:
     moving = _MOVING.pack(written, durable, is_poisoned)
-    return moving + _CHECKSUM.pack(zlib.crc32(moving))
+    return moving + zlib.crc32(moving).to_bytes(_CHECKSUM.size, "big")
