@@ -96,6 +96,7 @@ def apply_clock_accepted(state: State, event: ClockAccepted) -> None:
     """Re-base every remembered instant, so that ages, windows, anchors and latches stay."""
     shift = event.shift_ns
     account, breaker = state.account, state.breaker
+    day = account.day
     account.day, account.week, account.day_ends_at = event.day, event.week, event.day_ends_at
     account.held_at += shift
     windows: list[SlidingWindow] = [breaker.api_errors, breaker.failed_trades, state.rate]
@@ -116,6 +117,8 @@ def apply_clock_accepted(state: State, event: ClockAccepted) -> None:
         remembered.at += shift
     for record in state.orders.values():
         _shift_order(record, shift)
+        # What was approved today counts today, whatever the day is called now.
+        record.daily_day = event.day if record.daily_day == day else ""
     for order_id in state.expiries:
         state.expiries[order_id] += shift
     # A good-till time is the venue's and stays; what is due follows from it and the moved ones.

@@ -65,6 +65,8 @@ def _configuration(state: State, event: ConfigurationApplied) -> None:
     if equity is not None:
         # A corrected multiplier says how positions weigh, not what the account is worth.
         state.account.cash = equity - state.account.holdings
+    # Where the peak of the day is asked for, it begins with the value of now.
+    account.follow_equity(state)
     for book in state.book_list:
         if multipliers[book.symbol] != state.symbols[book.symbol].rules.multiplier:
             trades.restart_trip(state, book, None)

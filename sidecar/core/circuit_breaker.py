@@ -60,11 +60,11 @@ def measure(state: State, now: int) -> Iterator[Measurement]:
             if is_warning:
                 ratio = drawdown_ratio(state, drawdown)
                 observed = ONE if ratio is None else ratio
-            threshold = threshold_of(state, drawdown)
+            ratio_max = threshold_of(state, drawdown)
             if is_reached:
                 # One that stood when a new series began goes on standing: as much as reached.
-                observed = max(observed, threshold)
-            yield Measurement(cause, observed, threshold, is_reached, is_warning)
+                observed = max(observed, ratio_max)
+            yield Measurement(cause, observed, ratio_max, is_reached, is_warning)
     breaker = state.breaker
     counts = (
         ("CONSECUTIVE_LOSSES", breaker.consecutive_losses, rules.consecutive_losses),

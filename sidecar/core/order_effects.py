@@ -127,6 +127,9 @@ def apply_orders_withdrawn(state: State, event: OrdersWithdrawn) -> None:
     """Undo the approvals of a batch that fell together: they were never given out."""
     for order_id in event.order_ids:
         record = state.orders[order_id]
+        old = state.orders.get(record.replaces_order_id or "")
+        if old is not None and old.replaced_by == order_id:
+            old.replaced_by = None
         state.decisions_approved -= 1
         state.decisions_denied += 1
         state.account.daily_notional -= record.daily_notional

@@ -5,8 +5,13 @@ from decimal import Decimal
 import pytest
 
 from sidecar.core import views
-from sidecar.core.commands import ReportedOrder, Side
-from sidecar.core.thresholds import OrderRules
+from sidecar.core.commands import AcceptClock, ReportedOrder, Side
+from sidecar.core.thresholds import (
+    CircuitBreakerThresholds,
+    DrawdownReference,
+    OrderRules,
+    Thresholds,
+)
 from tests.core.harness import DAY, SECOND, Desk, codes
 
 
@@ -218,7 +223,8 @@ def test_a_denied_flip_shows_the_position_before_and_after() -> None:
     desk.hold(12, 10)
     desk.kill("REDUCE_ONLY")
     decision = desk.check("SELL", 23, 10)
-    assert [(item.observed, item.projected) for item in decision.violations] == [(12, -11)]
+    (violation,) = decision.violations
+    assert (violation.observed, violation.projected) == (Decimal(12), Decimal(-11))
     assert decision.approvable_quantity == 12
 
 
@@ -253,3 +259,42 @@ def test_a_drawdown_carried_into_a_new_series_trips_with_what_was_reached() -> N
         ("WEEKLY_DRAWDOWN", Decimal("0.1")),
         ("TOTAL_DRAWDOWN", Decimal("0.2")),
     ]
+
+
+def test_a_peak_asked_for_in_the_middle_of_a_day_begins_with_the_value_of_now() -> None:
+    """What is reached when the reference becomes the peak is a peak (S8.4)."""
+    desk = Desk(equity=1000)
+    desk.account(equity=1030)
+    breaker = CircuitBreakerThresholds(drawdown_reference=DrawdownReference.PEAK)
+    desk.configure(Thresholds(circuit_breaker=breaker))
+    desk.account(equity=1000)
+    status = views.status(desk.state, desk.now, desk.conditions)
+    assert status.account.drawdowns[0].ratio == Decimal("0.029126")
+    desk.assert_replays()
+
+
+def test_what_was_approved_today_counts_once_after_the_clock_was_accepted() -> None:
+    """An order renewed on a day with another name is still the order of today (S2.2, S5)."""
+    desk = Desk(marks={"X": 10}, order_rules=OrderRules(max_daily_notional=Decimal(100)))
+    order = desk.order("BUY", 6, 10)
+    assert desk.ask(order).is_approved
+    desk.run(AcceptClock(accepted_by="ann", reason="checked", wall=desk.now - 3 * DAY))
+    desk.now -= 3 * DAY
+    desk.advance(11)
+    assert desk.ask(order).replayed
+    assert desk.state.account.daily_notional == 60
+    desk.assert_replays()
+
+
+def test_an_order_that_fell_with_its_batch_replaces_nothing() -> None:
+    """Asked again for itself it is no successor of what the batch would have replaced (S4.10)."""
+    desk = Desk(marks={"X": 10, "Y": 10})
+    old = desk.approve("BUY", 5, 10)
+    new = desk.order("BUY", 5, 10, replaces=old)
+    too_large = desk.order("BUY", 10_000, 10, symbol="Y")
+    results = desk.check_batch([new, too_large])
+    assert [result.decision.is_approved for result in results if result.decision] == [False, False]
+    assert desk.ask(desk.order("BUY", 5, 10, order_id=new.order_id)).is_approved
+    desk.report("REPLACED", old, new_quantity=5)
+    assert desk.book().buy_quantity == 10
+    desk.assert_replays()
