@@ -1,11 +1,14 @@
 """A desk for long histories: the same records, looked at from time to time instead of always."""
 
+from collections import deque
+from collections.abc import Sequence
 from typing import Any, Final
 
 from sidecar.core import engine, invariants
 from sidecar.core.answers import StartAnswer
 from sidecar.core.commands import StartingCommand, Tick
 from sidecar.core.denial import CallRefused
+from sidecar.core.events import Event
 from tests.core.harness import Desk
 
 LOOKS_EVERY: Final = 25
@@ -15,6 +18,19 @@ class BusyDesk(Desk):
     """A desk whose every answer is compared elsewhere, and every state with its replay."""
 
     records_since_look = 0
+
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - those of a desk
+        """Open a desk; the options are those of a desk."""
+        self._recent: deque[tuple[int, Event]] = deque(maxlen=200)
+        super().__init__(**options)
+
+    def _journal(self, events: Sequence[Event]) -> None:
+        super()._journal(events)
+        self._recent.extend((self.sequence, event) for event in events)
+
+    def all_events(self, after: int) -> list[Event]:
+        """Return the events of the records after a sequence."""
+        return [event for sequence, event in self._recent if sequence > after]
 
     def _look(self) -> None:
         self.records_since_look += 1

@@ -4,61 +4,65 @@ Rules:
 - After every command the answers and the whole view are compared; the first difference ends a run
   and carries its seed, its step and the commands that led there.
 - At random moments, and at the end, the journal is replayed and must give the very same state.
+- The bounds that no small world reaches (orders held, ids remembered) are small in some worlds, in
+  both alike.
 """
 
-import re
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from decimal import Decimal
-from fractions import Fraction
-from random import Random
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+from unittest.mock import patch
 
-from sidecar.core import commands, engine, views
-from sidecar.core.answers import (
-    AccountAnswer,
-    ApiErrorAnswer,
-    KillAnswer,
-    OrderDecision,
-    RecoveryState,
-    StartAnswer,
-    StatusView,
-    TradeAnswer,
-)
-from sidecar.core.calendar import UtcCalendar
-from sidecar.core.denial import CallRefused, Violation
+from sidecar.clock import ZoneCalendar
+from sidecar.core import commands, engine, position_limits
+from sidecar.core.answers import RecoveryState
+from sidecar.core.denial import CallRefused
+from sidecar.core.events import WarningChanged
 from sidecar.core.judgement import Conditions
-from sidecar.core.numbers import format_decimal
 from sidecar.core.state import to_plain
 from sidecar.core.thresholds import Thresholds
 from tests.core.harness import NOON
+from tests.simulation import model_account, model_stops
+from tests.simulation.compare import canonical, compare_answers, compare_views, first_difference
+from tests.simulation.coverage import Coverage
 from tests.simulation.desk import BusyDesk
-from tests.simulation.generator import Generator, draw_thresholds
-from tests.simulation.model import Answer, Model
-from tests.simulation.model_judge import Denied
+from tests.simulation.generator import Generator
+from tests.simulation.model import (
+    AssumeFlat,
+    CheckTogether,
+    Model,
+    NoteClockJump,
+    Reconfigure,
+)
+from tests.simulation.model_answer import Answer
+from tests.simulation.model_facts import Below, equity
 from tests.simulation.model_view import view
+from tests.simulation.worlds import World, draw_world
 
-_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?(E[+-]?[0-9]+)?")
-STARTS = (commands.ResetKill, commands.EaseKill, commands.ResetBreaker, commands.ResetAll)
-TOLERANCE = Fraction(1, 10**30)
-ROUNDED = Fraction(1, 10**6)
-
-
-@dataclass(slots=True)
-class Coverage:
-    """What a campaign has reached."""
-
-    commands: int = 0
-    codes: Counter[str] = field(default_factory=Counter)
-    causes: Counter[str] = field(default_factory=Counter)
-    flags: Counter[str] = field(default_factory=Counter)
-    refusals: Counter[str] = field(default_factory=Counter)
-    kinds: Counter[str] = field(default_factory=Counter)
+STARTS: Final = (
+    commands.ResetKill,
+    commands.EaseKill,
+    commands.ResetBreaker,
+    commands.ResetAll,
+)
+FOLLOWED: Final = (commands.ReportTrade, commands.ReportApiError, commands.ReportAccount)
+DRAWDOWN_CAUSES: Final = {"DAILY_DRAWDOWN", "WEEKLY_DRAWDOWN", "TOTAL_DRAWDOWN"}
+HOUR: Final = 3_600_000_000_000
 
 
 class DifferenceError(AssertionError):
     """The core and the model said different things."""
+
+
+@dataclass(slots=True)
+class Watched:
+    """What the driver remembers from step to step, to see what began."""
+
+    causes: frozenset[str] = frozenset()
+    warned: frozenset[str] = frozenset()
+    period: tuple[str, str] = ("", "")
+    forgotten: int = 0
 
 
 class Pair:
@@ -66,11 +70,13 @@ class Pair:
 
     def __init__(self, thresholds: Thresholds, now: int = NOON) -> None:
         """Start both with the same rules."""
-        self.desk = BusyDesk(equity=None, now=now, **_sections(thresholds))
+        self.calendar = ZoneCalendar(thresholds.account.zone)
+        sections: Any = {name: getattr(thresholds, name) for name in Thresholds.__slots__}
+        self.desk = BusyDesk(equity=None, now=now, calendar=self.calendar, **sections)
         self.model = Model(thresholds, now)
         self.model.memory.times[1] = now
         self.coverage = Coverage()
-        self._causes_seen: set[str] = set()
+        self._watched = Watched(period=(self.model.memory.day, self.model.memory.week))
 
     def start_recovery(self, *, denies_reducing: bool) -> None:
         """Begin both as after a reboot that may have lost approvals (S12.4)."""
@@ -87,273 +93,227 @@ class Pair:
         self.model.memory.times[self.desk.sequence] = self.desk.now
         self.model.start_recovery(self.desk.sequence, denies_reducing=denies_reducing)
 
-    def step(
-        self, command: object, now: int, *, store_problem: bool = False, store_low: bool = False
-    ) -> tuple[Any, Answer]:
+    def step(self, command: object, now: int, below: Below | None = None) -> tuple[Any, Answer]:
         """Tell both one command and compare what they say and what they then know."""
-        desk = self.desk
+        below = below or Below()
+        desk, memory = self.desk, self.model.memory
         desk.now = now
         desk.conditions = Conditions(
-            store_problem="full" if store_problem else None,
-            store_low=store_low,
-            calendar=UtcCalendar(),
+            store_problem="full" if below.store_problem else None,
+            store_low=below.store_low,
+            damage="torn" if below.is_damaged else None,
+            calendar=self.calendar,
         )
+        self._count_before(command)
         before = desk.sequence
         desk.tick()
+        published = self._warnings_of(desk.all_events(before))
         for sequence in range(before + 1, desk.sequence + 1):
-            self.model.memory.times[sequence] = now
-        core: Any
+            memory.times[sequence] = now
         sequence = desk.sequence + 1
         try:
-            core = _run(desk, command)
+            core = self._run(command)
         except CallRefused as refused:
             core = refused
-        model = self.model.step(
-            command,
-            now,
-            sequence=sequence,
-            store_problem=store_problem,
-            store_low=store_low,
-        )
+        published += self._warnings_of(desk.all_events(sequence - 1))
+        model = self.model.step(command, now, sequence=sequence, below=below)
         if desk.sequence < sequence:
             self.model.memory.times.pop(sequence, None)
-        differences = compare_answers(core, model) + self.compare_views()
-        self._cover(command, core)
+        differences = compare_answers(core, model)
+        differences += compare_views(desk, view(self.model.memory, below))
+        differences += self._compare_warnings(command, core, published)
+        self._count_after(command, core)
         if differences:
             raise DifferenceError("\n".join(differences))
         return core, model
 
+    def batch(self, orders: tuple[commands.CheckOrder, ...], now: int) -> None:
+        """Ask about orders that stand alone: a record each, nothing between them."""
+        self.coverage.events["batch independent"] += 1
+        for order in orders:
+            self.step(order, now)
+
+    def _run(self, command: object) -> Any:  # noqa: ANN401 - each command has its own answer
+        desk = self.desk
+        if isinstance(command, STARTS):
+            return desk.start(command)
+        if isinstance(command, CheckTogether):
+            return desk.check_batch(command.orders)
+        if isinstance(command, Reconfigure):
+            return desk.configure(command.thresholds)
+        if isinstance(command, NoteClockJump):
+            jump = command.jump_ns
+            return desk.turn(
+                lambda state, conditions: engine.note_clock_jump(state, jump, conditions)
+            )
+        if isinstance(command, AssumeFlat):
+            return desk.turn(engine.assume_flat)
+        answer = desk.run(command)
+        if isinstance(command, commands.AcceptClock):
+            desk.now = command.wall
+        return answer
+
     def restart(self, *, from_snapshot: bool) -> None:
         """Go on with the state a start would find, which is the state that was (S3)."""
         desk = self.desk
-        live = _canonical(to_plain(desk.state))
+        desk.look()
+        # The next record is begun and dropped: a call without a record leaves no more than that.
+        engine.begin(desk.state, desk.sequence + 1, desk.now)
+        desk.state.last_sequence = desk.sequence
+        live = canonical(to_plain(desk.state))
         found = [desk.replayed(), desk.snapshot()]
         for name, other in zip(("journal", "snapshot"), found, strict=True):
             engine.begin(other, desk.sequence + 1, desk.now)
             other.last_sequence = desk.sequence
-            if _canonical(to_plain(other)) != live:
-                raise DifferenceError(f"the state after the {name} is another")
+            found_again = canonical(to_plain(other))
+            if found_again != live:
+                where = first_difference(live, found_again)
+                raise DifferenceError(f"the state after the {name} is another: {where}")
         desk.state = found[from_snapshot]
+        name = "snapshot" if from_snapshot else "journal"
+        self.coverage.events[f"restart from {name}"] += 1
 
-    def compare_views(self) -> list[str]:
-        """Name every number of the status that differs."""
-        status = views.status(self.desk.state, self.desk.now, self.desk.conditions)
-        core, model = (
-            view_of(status, self.desk),
-            view(self.model.memory, store_problem=self.desk.conditions.store_problem is not None),
-        )
-        return [
-            f"view {name}: core {core[name]!r}, model {model[name]!r}"
-            for name in model
-            if not _same(core[name], model[name], ROUNDED if name == "drawdowns" else TOLERANCE)
-        ]
+    @staticmethod
+    def _warnings_of(events: Sequence[object]) -> list[WarningChanged]:
+        return [event for event in events if isinstance(event, WarningChanged)]
 
-    def _cover(self, command: object, core: Any) -> None:  # noqa: ANN401 - any answer
-        cover = self.coverage
-        cover.commands += 1
-        name = type(command).__name__
+    def _compare_warnings(
+        self,
+        command: object,
+        core: Any,  # noqa: ANN401 - any answer
+        published: list[WarningChanged],
+    ) -> list[str]:
+        """Hold what was published to what is at 80 %: each crossing once (S9)."""
+        warned = set(self._watched.warned)
+        faults = []
+        for event in published:
+            if event.is_raised is (event.trigger in warned):
+                faults.append(f"warning of {event.trigger} published twice: {event.is_raised}")
+            if event.is_raised:
+                warned.add(event.trigger)
+                self.coverage.events[f"warned {event.trigger}"] += 1
+            else:
+                warned.discard(event.trigger)
+        stands = model_stops.warnings(self.model.memory)
+        is_followed = isinstance(command, FOLLOWED) and not isinstance(core, CallRefused)
+        if is_followed and not core.duplicate and warned != stands:
+            faults.append(f"warnings: core {sorted(warned)}, model {sorted(stands)}")
+        is_reset = isinstance(command, (commands.ResetBreaker, commands.ResetAll))
+        if is_reset and getattr(core, "changed", False) and not self.model.memory.is_open:
+            # The counters begin anew; a drawdown that was not moved was crossed already.
+            warned &= stands & DRAWDOWN_CAUSES
+        self._watched.warned = frozenset(warned)
+        return faults
+
+    def _count_before(self, command: object) -> None:
+        memory, events = self.model.memory, self.coverage.events
         if isinstance(command, commands.ReportTrade):
-            name = f"{name} {command.kind}"
-        cover.kinds[name] += 1
-        if isinstance(core, CallRefused):
-            cover.refusals[f"{type(command).__name__} {core.reason}"] += 1
-        if isinstance(core, OrderDecision):
-            cover.codes.update(violation.code.value for violation in core.violations)
-            cover.codes["replayed" if core.replayed else core.verdict.value] += 1
-        if isinstance(core, TradeAnswer) and not core.duplicate:
-            cover.flags.update(core.flags)
-        causes = {cause.cause for cause in self.desk.state.breaker.causes}
-        cover.causes.update(causes - self._causes_seen)
-        self._causes_seen = causes
+            self.coverage.count_report(memory, command)
+        if isinstance(command, commands.ReportAccount):
+            released = {order.order_id for order in memory.orders if order.was_released}
+            if released & {order.order_id for order in command.open_orders}:
+                events["released listed again"] += 1
+            if command.cash_flows:
+                is_first = equity(memory) is None
+                how = "with" if command.equity is not None else "without"
+                events["flow before equity" if is_first else f"flow {how} equity"] += 1
+        if isinstance(command, commands.AcceptClock):
+            way = "forward" if command.wall > self.desk.now else "back"
+            events[f"clock accepted {way}"] += 1
+        if isinstance(command, Reconfigure):
+            events["reconfigured"] += 1
+            before, after = memory.thresholds.symbols, command.thresholds.symbols
+            if any(before[name].multiplier != rules.multiplier for name, rules in after.items()):
+                events["multiplier corrected"] += 1
+        if isinstance(command, NoteClockJump):
+            events["clock jump noted"] += 1
+        if isinstance(command, AssumeFlat):
+            events["assumed flat"] += 1
+        self._was_held = memory.held_equity is not None
+        self._stood = frozenset(memory.still_standing)
+
+    def _count_after(self, command: object, core: Any) -> None:  # noqa: ANN401 - any answer
+        memory, cover, watched = self.model.memory, self.coverage, self._watched
+        cover.valid_ns = memory.thresholds.approvals.valid_ns
+        cover.count_answer(command, core)
+        if isinstance(command, CheckTogether) and isinstance(core, list):
+            stood = all(result.decision.is_approved for result in core)
+            cover.events[f"batch all or none {'stood' if stood else 'fell'}"] += 1
+        causes = frozenset(cause.cause for cause in self.desk.state.breaker.causes)
+        cover.causes.update(causes - watched.causes)
+        watched.causes = causes
+        if memory.still_standing - self._stood:
+            cover.events["new series"] += 1
+        if isinstance(command, commands.ReportAccount) and not isinstance(core, CallRefused):
+            if memory.held_equity is not None and not self._was_held:
+                cover.events["equity held"] += 1
+            elif self._was_held and memory.held_equity is None:
+                cover.events["equity confirmed"] += 1
+        if memory.forgotten_count > watched.forgotten:
+            cover.events["id forgotten"] += memory.forgotten_count - watched.forgotten
+            watched.forgotten = memory.forgotten_count
+        self._count_period(command)
+
+    def _count_period(self, command: object) -> None:
+        memory, watched = self.model.memory, self._watched
+        period = (memory.day, memory.week)
+        if period != watched.period and not isinstance(command, commands.AcceptClock):
+            begun = model_account.day_begins_at(memory)
+            hours = (model_account.day_ends_at(memory) - begun) // HOUR
+            self.coverage.events[f"a day of {hours} h"] += 1
+            if period[1] != watched.period[1]:
+                self.coverage.events["a week began"] += 1
+        watched.period = period
 
 
-def _canonical(plain: object) -> object:
-    """Return plain values in which equal numbers are equal texts."""
-    if isinstance(plain, dict):
-        return {key: _canonical(value) for key, value in plain.items()}
-    if isinstance(plain, list):
-        return [_canonical(value) for value in plain]
-    if isinstance(plain, str) and _NUMBER.fullmatch(plain):
-        return format_decimal(Decimal(plain))
-    return plain
-
-
-def _run(desk: BusyDesk, command: object) -> Any:  # noqa: ANN401 - each command has its own answer
-    if isinstance(command, STARTS):
-        return desk.start(command)
-    return desk.run(command)
-
-
-def _sections(thresholds: Thresholds) -> Any:  # noqa: ANN401 - the sections by their names
-    return {name: getattr(thresholds, name) for name in Thresholds.__slots__}
-
-
-def _same(core: object, model: object, tolerance: Fraction = TOLERANCE) -> bool:
-    if isinstance(core, dict) and isinstance(model, dict):
-        return core.keys() == model.keys() and all(
-            _same(core[key], model[key], tolerance) for key in core
-        )
-    if isinstance(core, Fraction) and isinstance(model, Fraction):
-        return core == model or abs(core - model) <= tolerance
-    if isinstance(core, tuple) and isinstance(model, tuple):
-        return len(core) == len(model) and all(
-            _same(one, two, tolerance) for one, two in zip(core, model, strict=True)
-        )
-    return core == model
-
-
-def _exact(value: Decimal | int | Fraction | None) -> Fraction | None:
-    return None if value is None else Fraction(value)
-
-
-def view_of(status: StatusView, desk: BusyDesk) -> dict[str, object]:
-    """Return the core's status in the model's words."""
-    triggers = {item.name: item.observed for item in status.breaker.triggers}
-    orders = views.list_orders(desk.state, None, None, desk.now)
-    return {
-        "books": {
-            (item.strategy, item.symbol): tuple(
-                Fraction(number)
-                for number in (
-                    item.quantity,
-                    item.working_buy_quantity,
-                    item.working_buy_notional,
-                    item.working_sell_quantity,
-                    item.working_sell_notional,
-                    item.exposure,
-                )
-            )
-            for item in status.limits.positions
-        },
-        "symbols": {item.name: Fraction(item.exposure) for item in status.limits.symbols},
-        "strategies": {
-            item.name: Fraction(item.exposure) for item in status.limits.strategies if item.exposure
-        },
-        "portfolio": Fraction(status.limits.portfolio.exposure),
-        "position count": status.limits.position_count,
-        "equity": _exact(status.account.equity),
-        "units": _exact(status.account.units),
-        "drawdowns": {item.drawdown: _exact(item.ratio) for item in status.account.drawdowns},
-        "losses": triggers["CONSECUTIVE_LOSSES"],
-        "failures": triggers["ORDER_FAILURES"],
-        "failed trades": triggers["FAILED_TRADES"],
-        "api errors": triggers["API_ERRORS"],
-        "open": status.breaker.is_open,
-        "causes": [cause.cause for cause in status.breaker.causes],
-        "mode": status.mode.value,
-        "stop epoch": status.stop_epoch,
-        "kills": {
-            item.scope: (item.mode, item.epoch, item.attempts) for item in status.activations
-        },
-        "reservations": {
-            item.order_id: (Fraction(item.remaining_quantity), Fraction(item.filled_quantity))
-            for item in orders
-            if item.remaining_quantity
-        },
-        "marks": {
-            item.symbol: (Fraction(item.price), _exact(item.unconfirmed_price))
-            for item in status.account.marks
-        },
-        "positions confirmed": status.account.positions_confirmed,
-    }
-
-
-def compare_answers(core: Any, model: Answer) -> list[str]:  # noqa: ANN401 - any answer
-    """Name every part of the answers that differs."""
-    ours = facts_of(core)
-    theirs = {name: getattr(model, name) for name in ours}
-    if "violations" in ours and _same_violations(core.violations, model.violations):
-        theirs["violations"] = ours["violations"]
-    if "drift" in ours:
-        theirs["drift"] = tuple(sorted(str(item[0]) for item in model.drift))
-    if model.refused is not None and not isinstance(core, CallRefused):
-        return [f"answer: core {core!r}, model refused {model.refused}"]
-    return [
-        f"answer {name}: core {ours[name]!r}, model {theirs[name]!r}"
-        for name in ours
-        if not _same(ours[name], theirs[name])
-    ]
-
-
-def _violation(item: Violation | Denied, scope: str) -> tuple[object, ...]:
-    wait = item.retry_after_ns if isinstance(item, Violation) else item.retry_after
-    numbers = (item.observed, item.projected, item.limit)
-    return (item.code.value, scope, *map(_exact, numbers), wait)
-
-
-def _same_violations(core: Sequence[Violation], model: Sequence[Denied]) -> bool:
-    """Say whether both list the same rules with the same numbers, in the same order."""
-    if len(core) != len(model):
-        return False
-    for one, two in zip(core, model, strict=True):
-        scope = "portfolio" if one.scope in ("sidecar", "account") else one.scope
-        if scope not in two.scope.split("|"):
-            return False
-        if not _same(_violation(one, scope), _violation(two, scope), ROUNDED):
-            return False
-    return True
-
-
-def facts_of(core: Any) -> dict[str, object]:  # noqa: ANN401 - any answer
-    """Return what is compared of the core's answer, by the names of the model's."""
-    if isinstance(core, CallRefused):
-        return {"refused": core.code}
-    if isinstance(core, OrderDecision):
-        return {
-            "verdict": core.verdict.value,
-            "layer": core.layer,
-            "violations": core.violations,
-            "approvable": Fraction(core.approvable_quantity),
-            "replayed": core.replayed,
-            "durable": core.durable,
-            "expires_at": core.expires_at,
-        }
-    if isinstance(core, TradeAnswer):
-        facts: dict[str, object] = {"duplicate": core.duplicate}
-        if not core.duplicate:
-            facts |= {"unsolicited": core.unsolicited, "flags": frozenset(core.flags)}
-        return facts
-    if isinstance(core, ApiErrorAnswer):
-        return {"duplicate": core.duplicate, "errors_in_window": core.errors_in_window}
-    if isinstance(core, AccountAnswer):
-        return {
-            "duplicate": core.duplicate,
-            "equity": _exact(core.equity),
-            "drift": tuple(sorted(item.kind for item in core.drift)),
-            "skipped": tuple(sorted((item.strategy, item.symbol) for item in core.skipped_books)),
-        }
-    if isinstance(core, KillAnswer):
-        return {
-            "already_active": core.already_active,
-            "epoch": core.activation.epoch,
-            "attempts": core.activation.attempts,
-        }
-    assert isinstance(core, StartAnswer)
-    return {"changed": core.changed}
+@contextmanager
+def small_bounds(world: World) -> Iterator[None]:
+    """Make the bounds small in the core as they are in the model."""
+    with ExitStack() as stack:
+        for module, name, bound in (
+            (position_limits, "ORDERS_HELD_MAX", world.orders_held_max),
+            (engine, "REMEMBERED_IDS_MIN", world.remembered_min),
+        ):
+            if bound is not None:
+                stack.enter_context(patch.object(module, name, bound))
+        yield
 
 
 def run_world(seed: int, steps: int, coverage: Coverage | None = None) -> Pair:
     """Drive one small world; raise DifferenceError with everything needed to see it again."""
-    chance = Random(seed)
-    pair = Pair(draw_thresholds(chance))
-    if coverage is not None:
-        pair.coverage = coverage
-    generator = Generator(seed, lambda: pair.model.memory)
+    world = draw_world(seed)
+    with small_bounds(world):
+        return _run_world(world, steps, coverage or Coverage())
+
+
+def _run_world(world: World, steps: int, coverage: Coverage) -> Pair:
+    chance = world.chance
+    pair = Pair(world.thresholds, world.begins_at)
+    pair.coverage = coverage
+    memory = pair.model.memory
+    memory.orders_held_max = world.orders_held_max or memory.orders_held_max
+    memory.remembered_min = world.remembered_min or memory.remembered_min
+    generator = Generator(world, lambda: pair.model.memory)
     if chance.random() < 0.15:
         pair.start_recovery(denies_reducing=chance.random() < 0.5)
-    now = NOON + chance.choice([0, 5 * 86_400, 4 * 86_400]) * 1_000_000_000
     trail: list[str] = []
-    for step in range(steps):
-        now = generator.next_now(now)
-        command = generator.next_command()
-        problem, low = chance.random() < 0.02, chance.random() < 0.02
-        trail.append(f"{now - NOON} {command!r} {problem} {low}")
+    taken = 0
+    coverage.worlds += 1
+    while taken < steps:
+        now = generator.next_now(pair.desk.now)
+        command = generator.next_command(now)
+        below = generator.next_below()
+        trail.append(f"{now} {command!r} {below!r}")
         try:
-            pair.step(command, now, store_problem=problem, store_low=low)
-            if chance.random() < 0.01:
+            if isinstance(command, tuple):
+                pair.batch(command, now)
+                taken += len(command)
+            else:
+                pair.step(command, now, below)
+                taken += 1
+            if chance.random() < 0.01 or taken >= steps:
                 pair.restart(from_snapshot=chance.random() < 0.5)
         except Exception as error:
-            shown = "\n".join(trail[-6:])
-            raise DifferenceError(f"seed {seed}, step {step}:\n{shown}\n{error!r}") from error
-    pair.restart(from_snapshot=False)
+            shown = "\n".join([f"seed {world.seed}, step {taken}:", *trail[-6:]])
+            raise DifferenceError(f"{shown}\n{error!r}") from error
     return pair

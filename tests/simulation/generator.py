@@ -23,22 +23,12 @@ from sidecar.core.commands import (
     ReportTrade,
     Side,
 )
-from sidecar.core.thresholds import (
-    AccountRules,
-    ApprovalRules,
-    CircuitBreakerThresholds,
-    DrawdownReference,
-    OrderRules,
-    PositionLimits,
-    StrategyRules,
-    SymbolRules,
-    Thresholds,
-    WhenOpen,
-)
 from tests.simulation import model_account
-from tests.simulation.model_facts import Held, Memory, all_positions, equity
+from tests.simulation.coverage import STATES, state_of
+from tests.simulation.model import AssumeFlat, CheckTogether, NoteClockJump, Reconfigure
+from tests.simulation.model_facts import Below, Held, Memory, all_positions, equity
+from tests.simulation.worlds import SECOND, World, draw_thresholds
 
-SECOND: Final = 1_000_000_000
 STRATEGIES: Final = ("alpha", "beta")
 SYMBOLS: Final = ("X", "Y", "Z")
 PRICES: Final = ("8", "9", "10", "10", "10", "11", "12", "12.5", "14", "20", "5")
@@ -50,78 +40,13 @@ STEPS_NS: Final = (
 )
 
 
-def draw_thresholds(chance: Random) -> Thresholds:
-    """Draw a small world's rules: each optional one is on in some worlds."""
-
-    def some(value: str, share: float = 0.3) -> Decimal | None:
-        return Decimal(value) if chance.random() < share else None
-
-    def count(value: int, share: float = 0.25) -> int | None:
-        return value if chance.random() < share else None
-
-    return Thresholds(
-        account=AccountRules(
-            mark_age_ns_max=count(30 * SECOND),
-            dust_notional=Decimal(chance.choice(["0", "0", "0", "10"])),
-            market_slippage_ratio=Decimal(chance.choice(["0", "0.01", "0.1"])),
-            equity_jump_ratio_max=some("0.5", 0.2),
-        ),
-        circuit_breaker=CircuitBreakerThresholds(
-            daily_drawdown_ratio=Decimal(chance.choice(["0.05", "0.2"])),
-            weekly_drawdown_ratio=Decimal("0.3"),
-            total_drawdown_ratio=Decimal("0.5"),
-            drawdown_reference=chance.choice(list(DrawdownReference)),
-            consecutive_losses=chance.choice([2, 3]),
-            order_failures=chance.choice([2, 4]),
-            failed_trades=chance.choice([2, 4]),
-            when_open=chance.choice([WhenOpen.REDUCE_ONLY] * 3 + [WhenOpen.BLOCK_ALL]),
-            trip_on_unsolicited=chance.random() < 0.15,
-            bot_silence_ns=count(100 * SECOND, 0.2),
-        ),
-        position_limits=PositionLimits(max_positions=chance.choice([1, 2, 10])),
-        order_rules=_draw_order_rules(chance, some, count),
-        approvals=ApprovalRules(
-            release_grace_ns=5 * SECOND, release_unreported_after_ns=count(40 * SECOND)
-        ),
-        symbols={
-            "X": SymbolRules(
-                quantity_step=Decimal(chance.choice(["1", "0.5", "0.00000001"])),
-                per_symbol_ratio=some("0.4", 0.2),
-                max_order_quantity=some("25", 0.2),
-                price_collar_ratio=some("0.2", 0.2),
-            ),
-            "Y": SymbolRules(multiplier=Decimal(2), quantity_step=Decimal(3)),
-            "Z": SymbolRules(quantity_step=Decimal("0.25")),
-        },
-        strategies={"beta": StrategyRules(per_strategy_ratio=some("0.4", 0.5))},
-    )
-
-
-def _draw_order_rules(
-    chance: Random,
-    some: Callable[[str], Decimal | None],
-    count: Callable[[int], int | None],
-) -> OrderRules:
-    return OrderRules(
-        max_order_quantity=some("30"),
-        max_order_notional=some("300"),
-        max_order_notional_ratio=some("0.25"),
-        price_collar_ratio=some("0.1"),
-        max_orders_per_window=count(6),
-        max_orders_per_window_per_strategy=count(4),
-        duplicate_window_ns=count(20 * SECOND),
-        allowed_symbols=chance.choice([None, None, None, ("X", "Y")]),
-        restricted_symbols=chance.choice([(), (), (), ("Y",)]),
-        max_daily_notional=some("900"),
-    )
-
-
 class Generator:
     """Draws the next moment and the next command."""
 
-    def __init__(self, seed: int, memory: Callable[[], Memory]) -> None:
-        """Draw from `seed`; `memory` returns what the model remembers now."""
-        self.chance = Random(seed)
+    def __init__(self, world: World, memory: Callable[[], Memory]) -> None:
+        """Draw from the world's seed; `memory` returns what the model remembers now."""
+        self.chance = Random(world.seed + 1)
+        self._world = world
         self._memory = memory
         self._ids = 0
         self._asked: list[CheckOrder] = []
@@ -130,16 +55,17 @@ class Generator:
 
     def next_now(self, now: int) -> int:
         """Let some time pass, at times to the edge of a day or of what is due."""
-        draw = self.chance.random()
-        day = 86_400 * SECOND
+        draw, memory = self.chance.random(), self._memory()
         if draw < 0.01:
-            return (now // day + 1) * day
-        if draw < 0.015:
-            return now + self.chance.choice([day, 7 * day])
+            return model_account.day_ends_at(memory)
+        if draw < 0.02:
+            forgets = self._world.remembered_min is not None
+            days = self.chance.choice([1, 7, 8] if forgets else [1, 1, 7])
+            return now + days * 86_400 * SECOND
         if draw < 0.06:
             edges = [
                 edge
-                for order in self._memory().orders
+                for order in memory.orders
                 for edge in (order.expires_at, order.good_till)
                 if edge is not None and edge > now
             ]
@@ -147,24 +73,58 @@ class Generator:
                 return self.chance.choice(edges) - self.chance.choice([0, 0, 1])
         return now + self.chance.choice(STEPS_NS)
 
-    def next_command(self) -> object:
-        """Draw a command; a stop is eased or ended before long."""
+    def next_below(self) -> Below:
+        """Draw how the world below is: mostly well."""
+        chance = self.chance
+        return Below(
+            store_problem=chance.random() < 0.02,
+            store_low=chance.random() < 0.02,
+            is_damaged=chance.random() < 0.01,
+        )
+
+    def next_command(self, now: int) -> object:
+        """Draw a command; a stop is eased or ended before long. A tuple is a batch."""
         memory, chance = self._memory(), self.chance
+        self._now = now
         if (memory.is_open or memory.kills) and chance.random() < 0.2:
             return self._start()
         draw = chance.random()
         for share, make in (
-            (0.48, self._check),
-            (0.82, self._trade),
-            (0.92, self._account),
-            (0.95, self._api_error),
-            (0.965, self._kill),
-            (0.98, self._start),
-            (0.995, self._release),
+            (0.46, self._check),
+            (0.80, self._trade),
+            (0.90, self._account),
+            (0.93, self._api_error),
+            (0.945, self._kill),
+            (0.955, self._start),
+            (0.97, self._release),
+            (0.98, self._batch),
+            (0.988, self._reconfigure),
+            (0.992, self._clock),
         ):
             if draw < share:
                 return make()
+        if draw < 0.993:
+            return AssumeFlat()
         return commands.AcceptRecovery(accepted_by="ann", reason="checked")
+
+    def _batch(self) -> object:
+        orders = {order.order_id: order for order in (self._check() for _ in range(3))}
+        batch = tuple(replace(order, dry_run=False) for order in orders.values())
+        return batch if self.chance.random() < 0.3 else CheckTogether(batch)
+
+    def _reconfigure(self) -> Reconfigure:
+        """Draw other rules; windows keep their length, for what left them is not remembered."""
+        before = self._memory().thresholds
+        other = draw_thresholds(self.chance, before.account.zone)
+        breaker = replace(other.circuit_breaker, warning_ratio=Decimal("0.8"))
+        return Reconfigure(replace(other, circuit_breaker=breaker))
+
+    def _clock(self) -> object:
+        chance = self.chance
+        jump = chance.choice([-3600, -61, 90, 86_400, -86_400, 0]) * SECOND
+        if chance.random() < 0.4:
+            return NoteClockJump(jump)
+        return commands.AcceptClock(accepted_by="ann", reason="checked", wall=self._now + jump)
 
     def _new_id(self, prefix: str) -> str:
         self._ids += 1
@@ -204,6 +164,8 @@ class Generator:
         if open_ids and chance.random() < 0.12:
             old = chance.choice(open_ids)
             strategy, symbol, side, replaces = old.strategy, old.symbol, old.side, old.order_id
+            if chance.random() < 0.1:
+                symbol = chance.choice(SYMBOLS)
         return CheckOrder(
             order_id=self._new_id("o"),
             strategy=strategy,
@@ -232,7 +194,10 @@ class Generator:
             )
         orders = memory.orders[-12:]
         live = [order for order in memory.orders if order.remaining > 0]
-        pool = live if live and chance.random() < 0.8 else orders
+        pool = live if live and chance.random() < 0.7 else orders
+        if chance.random() < 0.3:
+            state = chance.choice(STATES)
+            pool = [order for order in memory.orders if state_of(order) == state]
         if not pool or chance.random() < 0.05:
             report = self._strange_report()
         else:
@@ -262,7 +227,7 @@ class Generator:
             strategy, symbol = chance.choice(STRATEGIES), chance.choice(SYMBOLS)
         if chance.random() < 0.02:
             side = chance.choice(list(Side))
-        kind = chance.choice(kinds)
+        kind = chance.choice(kinds if chance.random() < 0.7 else list(ReportKind))
         if kind is ReportKind.REPLACED:
             quantity = decimal_of(order.quantity) + chance.choice([-3, -1, 0, 1, 5])
             quantity = max(quantity, Decimal(1))
@@ -285,12 +250,12 @@ class Generator:
             side=side,
             kind=kind,
         )
-        if chance.random() < 0.4:
-            report.venue_time = now - chance.choice([0, SECOND, 10 * SECOND])
+        if chance.random() < (0.8 if kind is ReportKind.REPLACED else 0.4):
+            report.venue_time = now - chance.choice([0, SECOND, 10 * SECOND, 8 * 86_400 * SECOND])
         if kind is ReportKind.FILLED:
             report.fill_quantity, report.fill_price = quantity, self._fill_price(book[1])
             report.fee = chance.choice([None, None, Decimal(0), Decimal("0.5"), Decimal(3)])
-            if side is Side.BUY and chance.random() < 0.05:
+            if chance.random() < 0.05:
                 report.fee_quantity = quantity / 4
             if chance.random() < 0.2:
                 report.realized_pnl = Decimal(chance.choice(["-2", "0", "3"]))

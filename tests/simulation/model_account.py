@@ -15,6 +15,7 @@ from tests.simulation.model_facts import (
     Held,
     Mark,
     Memory,
+    ModelRefusedError,
     Move,
     Trip,
     all_positions,
@@ -29,15 +30,6 @@ from tests.simulation.model_facts import (
 CONFIRM_EQUITY_NS = 60_000_000_000
 SECOND = 1_000_000_000
 QUARTER = 900 * SECOND
-
-
-class ModelRefusedError(Exception):
-    """The model gives no decision."""
-
-    def __init__(self, code: ErrorCode) -> None:
-        """Keep the code."""
-        super().__init__(code)
-        self.code = code
 
 
 def unit_value(memory: Memory) -> Fraction | None:
@@ -67,6 +59,14 @@ def day_ends_at(memory: Memory) -> int:
     return at
 
 
+def day_begins_at(memory: Memory) -> int:
+    """Return the first instant of the day of now, found by looking back in quarters of an hour."""
+    at = memory.now - memory.now % QUARTER
+    while day_of(memory, at - QUARTER).isoformat() >= memory.day:
+        at -= QUARTER
+    return at
+
+
 def period_of(memory: Memory, at: int) -> tuple[str, str]:
     """Return the names of the day and of the ISO week of an instant."""
     day = day_of(memory, at)
@@ -82,33 +82,30 @@ def roll(memory: Memory) -> None:
     if memory.day < day:
         memory.day = day
         if value is not None and value > 0:
-            memory.anchors["DAILY"] = memory.anchors["DAILY peak"] = value
+            memory.anchors["DAILY"] = value
     if memory.week < week:
         memory.week = week
         if value is not None and value > 0:
-            memory.anchors["WEEKLY"] = memory.anchors["WEEKLY peak"] = value
+            memory.anchors["WEEKLY"] = value
 
 
 def follow_peaks(memory: Memory) -> None:
-    """Move the peaks and the high-water mark up to the value of now."""
+    """Move the high-water mark, and where it is asked for the peaks, up to the value of now.
+
+    Another reference holds for what comes: the anchor stays where the old one left it.
+    """
     value = unit_value(memory)
-    if value is not None:
-        for name in ("DAILY peak", "WEEKLY peak", "TOTAL"):
-            memory.anchors[name] = max(memory.anchors[name], value)
+    if value is None:
+        return
+    by_peak = memory.thresholds.circuit_breaker.drawdown_reference is DrawdownReference.PEAK
+    for name in ("DAILY", "WEEKLY", "TOTAL") if by_peak else ("TOTAL",):
+        memory.anchors[name] = max(memory.anchors[name], value)
 
 
 def start_series(memory: Memory) -> None:
     """Set every anchor to 1."""
-    for name in ("DAILY", "DAILY peak", "WEEKLY", "WEEKLY peak", "TOTAL"):
+    for name in ("DAILY", "WEEKLY", "TOTAL"):
         memory.anchors[name] = ONE
-
-
-def reference(memory: Memory, name: str) -> Fraction | None:
-    """Return the value a drawdown is measured from."""
-    by_peak = memory.thresholds.circuit_breaker.drawdown_reference is DrawdownReference.PEAK
-    if name != "TOTAL" and by_peak:
-        name = f"{name} peak"
-    return memory.anchors.get(name)
 
 
 def ratios(memory: Memory) -> dict[str, Fraction | None]:
@@ -116,10 +113,11 @@ def ratios(memory: Memory) -> dict[str, Fraction | None]:
     value = unit_value(memory)
     found: dict[str, Fraction | None] = {}
     for name in ("DAILY", "WEEKLY", "TOTAL"):
-        top = reference(memory, name)
+        top = memory.anchors.get(name)
         found[name] = None
         if value is not None and top is not None and top > 0:
-            found[name] = max(ZERO, ONE - value / top)
+            # Units round at 60 digits; by so little no reached threshold may be missed (S8.3, S9).
+            found[name] = max(ZERO, ONE - value / top + Fraction(1, 10**50))
     return found
 
 
@@ -170,7 +168,8 @@ def _touched_after(memory: Memory, book: Book, as_of: int) -> bool:
         for order in memory.orders
         if order.book == book
     )
-    return filled or approved
+    # Approved and forgotten, or fallen with its batch: the book was touched all the same.
+    return filled or approved or memory.touched_books.get(book, 0) > as_of
 
 
 def skipped_books(memory: Memory, report: ReportAccount) -> list[Book]:
@@ -182,6 +181,7 @@ def skipped_books(memory: Memory, report: ReportAccount) -> list[Book]:
     books |= {(listed.strategy, listed.symbol) for listed in report.open_orders}
     if report.positions_complete:
         books |= set(all_positions(memory)) | {order.book for order in memory.orders}
+        books |= set(memory.touched_books)
     return sorted(book for book in books if _touched_after(memory, book, as_of))
 
 
@@ -199,7 +199,7 @@ def _positions(
         average = listed[book].average_price if book in listed else None
         if theirs != 0 and book[1] not in memory.marks:
             if average is None:
-                raise ModelRefusedError(ErrorCode.INVALID_ARGUMENT)
+                raise ModelRefusedError(ErrorCode.INVALID_ARGUMENT, "MALFORMED_REQUEST")
             memory.marks[book[1]] = Mark(Fraction(average), memory.now)
         change = theirs - ours.get(book, ZERO)
         if change == 0:
@@ -255,13 +255,13 @@ def _take_listing(
 ) -> None:
     remaining = Fraction(item.remaining_quantity)
     filled = Fraction(item.cumulative_filled_quantity)
-    listed_unit = _listed_stranger(memory, item).unit_notional
+    listed_unit = _listed_stranger(memory, item).unit_price
     if order.was_released:
         drift.append(("ORDER_UNKNOWN", order.book, order.order_id))
         _hold_again(order, listed_unit)
     elif not order.is_reserved:
         drift.append(("ORDER_UNKNOWN", order.book, order.order_id))
-        order.unit_notional = listed_unit
+        order.unit_price = listed_unit
     elif order.remaining != remaining:
         drift.append(("ORDER_QUANTITY", order.book, order.order_id))
     order.quantity, order.is_reserved = filled + remaining, True
@@ -276,7 +276,7 @@ def _hold_again(order: Held, listed_unit: Fraction) -> None:
     """Reserve what was released and lives at the venue: outside its group, without an own end."""
     order.is_ended = order.was_released = False
     order.good_till = None
-    order.unit_notional = max(order.unit_notional, listed_unit)
+    order.unit_price = max(order.unit_price, listed_unit)
     if order.group is not None:
         order.bucket = None
 
@@ -295,7 +295,7 @@ def _listed_stranger(memory: Memory, item: ReportedOrder) -> Held:
         symbol=item.symbol,
         side=item.side,
         quantity=filled + Fraction(item.remaining_quantity),
-        unit_notional=unit * multiplier(memory, item.symbol),
+        unit_price=unit,
         content=None,
         approved_at=memory.now,
         approved_sequence=memory.sequence,
@@ -316,7 +316,7 @@ def new_flows(memory: Memory, report: ReportAccount) -> list[Fraction]:
         if known is None:
             fresh.append(Fraction(flow.amount))
         elif known != Fraction(flow.amount):
-            raise ModelRefusedError(ErrorCode.ALREADY_EXISTS)
+            raise ModelRefusedError(ErrorCode.ALREADY_EXISTS, "FLOW_CONFLICT")
     return fresh
 
 
@@ -338,7 +338,7 @@ def _flows(memory: Memory, report: ReportAccount) -> None:
         if memory.units is not None and worth > 0:
             units = _rounded((worth + change) * memory.units / worth)
             if worth + change <= 0:
-                raise ModelRefusedError(ErrorCode.FAILED_PRECONDITION)
+                raise ModelRefusedError(ErrorCode.FAILED_PRECONDITION, "NO_UNITS_LEFT")
             memory.units = units
         elif worth + change > 0:
             if memory.units is not None:

@@ -41,7 +41,7 @@ def rows(memory: Memory, set_aside: tuple[str, ...] = ()) -> list[Row]:
             order.book,
             order.side,
             order.remaining,
-            order.remaining * order.unit_notional,
+            order.remaining * order.unit_price * multiplier(memory, order.symbol),
             order.bucket,
         )
         for order in memory.orders

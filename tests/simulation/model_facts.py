@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
 
 from sidecar.core.commands import CheckOrder, KillMode, KillScope, ReportKind, Side
+from sidecar.core.denial import ErrorCode
 from sidecar.core.thresholds import DEFAULT_SYMBOL_RULES, SymbolRules, Thresholds
 
 ZERO = Fraction(0)
@@ -27,7 +28,7 @@ class Held:
     symbol: str
     side: Side
     quantity: Fraction
-    unit_notional: Fraction
+    unit_price: Fraction
     content: tuple[object, ...] | None
     approved_at: int
     approved_sequence: int
@@ -51,6 +52,8 @@ class Held:
     checked_quantity: Fraction = ZERO
     reports: list[tuple[ReportKind | str, int, int]] = field(default_factory=list)
     replaced_venue_time: int | None = None
+    touched: tuple[int, int] = (0, 0)
+    looked: tuple[object, ...] = ()
 
     @property
     def book(self) -> Book:
@@ -109,7 +112,7 @@ class Mark:
     pending_order: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Ask:
     """One judged order, for the rate and the duplicates."""
 
@@ -119,6 +122,8 @@ class Ask:
     identity: tuple[object, ...]
     quantity: Fraction
     in_rate: bool
+    in_own_rate: bool
+    in_duplicates: bool
 
 
 @dataclass(slots=True)
@@ -141,12 +146,32 @@ class Cause:
     threshold: Fraction
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Below:
+    """What the model is told about the world below it, never remembered."""
+
+    store_problem: bool = False
+    store_low: bool = False
+    is_damaged: bool = False
+
+    @property
+    def refuses(self) -> bool:
+        """Say whether an approval could be forgotten."""
+        return self.store_problem or self.is_damaged
+
+
 @dataclass(slots=True)
 class Memory:
     """Everything that happened, as lists."""
 
     thresholds: Thresholds
     orders_held_max: int = 200_000
+    remembered_min: int = 1_000_000
+    forgotten_before: int | None = None
+    forgotten_count: int = 0
+    touch_count: int = 0
+    touched_books: dict[Book, int] = field(default_factory=dict)
+    clock_jump: int = 0
     now: int = 0
     sequence: int = 0
     times: dict[int, int] = field(default_factory=dict)
@@ -159,8 +184,7 @@ class Memory:
     asks: list[Ask] = field(default_factory=list)
     daily_notional: list[tuple[str, str, Fraction]] = field(default_factory=list)
     trade_reports: dict[tuple[str, str], object] = field(default_factory=dict)
-    error_reports: dict[str, object] = field(default_factory=dict)
-    account_reports: dict[str, object] = field(default_factory=dict)
+    other_reports: dict[tuple[str, str], tuple[int, object]] = field(default_factory=dict)
     flows: dict[str, Fraction] = field(default_factory=dict)
     covered: list[tuple[int, frozenset[Book]]] = field(default_factory=list)
     first_fills: dict[tuple[Book, Side, str], str] = field(default_factory=dict)
@@ -203,6 +227,21 @@ class Memory:
         other.marks = {symbol: replace(mark) for symbol, mark in self.marks.items()}
         other.kills = [replace(kill) for kill in self.kills]
         return other
+
+    def become(self, other: "Memory") -> None:
+        """Take everything from another: what happened since is gone."""
+        for item in fields(self):
+            setattr(self, item.name, getattr(other, item.name))
+
+
+class ModelRefusedError(Exception):
+    """The model gives no decision."""
+
+    def __init__(self, code: ErrorCode, reason: str) -> None:
+        """Keep the code and the word."""
+        super().__init__(f"{code} {reason}")
+        self.code = code
+        self.reason = reason
 
 
 def symbol_rules(memory: Memory, symbol: str) -> SymbolRules:

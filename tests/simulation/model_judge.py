@@ -24,6 +24,7 @@ from tests.simulation.model_exposure import (
 from tests.simulation.model_facts import (
     ONE,
     ZERO,
+    Below,
     Bucket,
     Memory,
     higher_mark,
@@ -70,8 +71,7 @@ class Question:
     stop_price: Fraction | None
     reference_price: Fraction | None
     forms: tuple[Form, ...]
-    store_problem: bool
-    store_low: bool
+    below: Below
     rate: tuple[Denied, ...]
     repeated: Mapping[Fraction, tuple[int, ...]]
     current: Exposures
@@ -125,7 +125,7 @@ def read(memory: Memory, question: Question) -> Reading:
     closing = Side.SELL if p > 0 else Side.BUY
     for form in question.forms:
         row = Row(
-            question.order_id,
+            f"{question.order_id} asked",
             book,
             question.side,
             question.quantity,
@@ -168,9 +168,10 @@ def judge(memory: Memory, question: Question) -> list[Denied]:
 
 def _store(memory: Memory, question: Question, reading: Reading) -> list[Denied]:
     denied = []
-    if question.store_problem and not reading.is_reducing:
+    below = question.below
+    if below.is_damaged or (below.store_problem and not reading.is_reducing):
         denied.append(Denied(DenialCode.STORE_UNAVAILABLE, "portfolio"))
-    if question.store_low and not reading.is_reducing and reading.is_raising:
+    if below.store_low and not reading.is_reducing and reading.is_raising:
         denied.append(Denied(DenialCode.STORE_LOW, "portfolio"))
     if memory.is_reconciling and (memory.denies_reducing or not reading.is_reducing):
         denied.append(Denied(DenialCode.RECOVERY_RECONCILE_REQUIRED, "portfolio"))
@@ -384,10 +385,10 @@ def _exposure_limits(memory: Memory, question: Question, reading: Reading) -> li
                 denied.append(Denied(code, scope, before, projected, limit))
     adds = book[1] in after.counted and book[1] not in question.current.counted
     if adds and len(after.counted) > limits.max_positions:
-        held, projected = len(question.current.counted), len(after.counted)
+        numbers = (Fraction(len(question.current.counted)), Fraction(len(after.counted)))
         code = DenialCode.POSITION_COUNT
         limit = Fraction(limits.max_positions)
-        denied.append(Denied(code, "portfolio", Fraction(held), Fraction(projected), limit))
+        denied.append(Denied(code, "portfolio", *numbers, limit))
     return denied
 
 

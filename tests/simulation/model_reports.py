@@ -67,7 +67,7 @@ def _stranger(memory: Memory, report: ReportTrade) -> Held:
         symbol=report.symbol,
         side=report.side,
         quantity=ZERO,
-        unit_notional=ZERO,
+        unit_price=ZERO,
         content=None,
         approved_at=memory.now,
         approved_sequence=memory.sequence,
@@ -89,7 +89,7 @@ def _count(memory: Memory, kind: ReportKind) -> None:
 
 def _unit(memory: Memory, symbol: str, price: Fraction) -> Fraction:
     mark = higher_mark(memory, symbol)
-    return multiplier(memory, symbol) * (price if mark is None else max(price, mark))
+    return price if mark is None else max(price, mark)
 
 
 def _accepted(memory: Memory, order: Held, report: ReportTrade) -> set[str]:
@@ -105,7 +105,7 @@ def _reserve_stranger(memory: Memory, order: Held, report: ReportTrade) -> None:
         return
     order.is_reserved = True
     order.quantity = Fraction(report.new_quantity)
-    order.unit_notional = _unit(memory, order.symbol, Fraction(report.new_limit_price))
+    order.unit_price = _unit(memory, order.symbol, Fraction(report.new_limit_price))
     order.is_ended = order.filled >= order.quantity
 
 
@@ -150,7 +150,7 @@ def _change(memory: Memory, order: Held, report: ReportTrade, old: Held | None) 
             approved.append(successor.checked_quantity)
         if quantity > max(approved):
             flags.add("OVER_APPROVED")
-    unit = order.unit_notional
+    unit = order.unit_price
     if report.new_limit_price is not None:
         unit = _unit(memory, order.symbol, Fraction(report.new_limit_price))
     if old is not None and not order.carries_replaced:
@@ -161,11 +161,11 @@ def _change(memory: Memory, order: Held, report: ReportTrade, old: Held | None) 
         old.end()
     elif successor is not None:
         quantity = successor.quantity if quantity is None else quantity
-        unit = successor.unit_notional if report.new_limit_price is None else unit
+        unit = successor.unit_price if report.new_limit_price is None else unit
         successor.end()
         memory.named_ids.append(successor.order_id)
         successor.reports.append(("REPLACED", memory.now, memory.sequence))
-    order.unit_notional = unit
+    order.unit_price = unit
     if quantity is not None:
         order.quantity = quantity
     return flags

@@ -17,13 +17,21 @@ from sidecar.core.commands import (
 )
 from sidecar.core.denial import ErrorCode
 from tests.simulation.model_account import (
-    ModelRefusedError,
     drawdown_thresholds,
     ratios,
     standing,
     unit_value,
 )
-from tests.simulation.model_facts import ONE, Cause, Kill, Memory, all_positions, equity
+from tests.simulation.model_facts import (
+    ONE,
+    Below,
+    Cause,
+    Kill,
+    Memory,
+    ModelRefusedError,
+    all_positions,
+    equity,
+)
 from tests.simulation.model_reports import errors_in_window, failed_in_window
 
 
@@ -125,7 +133,7 @@ def _named(memory: Memory, command: ResetKill | EaseKill | ResetAll) -> list[Kil
     kills = [kill for kill in memory.kills if command.scope in (None, kill.scope)]
     expected = command.expected_epoch
     if expected is not None and expected != max((kill.epoch for kill in kills), default=None):
-        raise ModelRefusedError(ErrorCode.ABORTED)
+        raise ModelRefusedError(ErrorCode.ABORTED, "STALE_EPOCH")
     return kills
 
 
@@ -150,11 +158,11 @@ def check_breaker_reset(memory: Memory, rebase: tuple[Drawdown, ...]) -> None:
     worth = equity(memory)
     stands = standing(memory)
     if worth is not None and worth <= 0:
-        raise ModelRefusedError(ErrorCode.FAILED_PRECONDITION)
+        raise ModelRefusedError(ErrorCode.FAILED_PRECONDITION, "EQUITY_NOT_POSITIVE")
     if any(name.value not in stands for name in rebase):
-        raise ModelRefusedError(ErrorCode.INVALID_ARGUMENT)
+        raise ModelRefusedError(ErrorCode.INVALID_ARGUMENT, "REBASE_NOT_STANDING")
     if stands - {name.value for name in rebase}:
-        raise ModelRefusedError(ErrorCode.FAILED_PRECONDITION)
+        raise ModelRefusedError(ErrorCode.FAILED_PRECONDITION, "DRAWDOWN_STANDS")
 
 
 def reset_breaker(memory: Memory, command: ResetBreaker | ResetAll) -> bool:
@@ -167,8 +175,6 @@ def reset_breaker(memory: Memory, command: ResetBreaker | ResetAll) -> bool:
         memory.still_standing.discard(name.value)
         if value is not None:
             memory.anchors[name.value] = value
-            if name is not Drawdown.TOTAL:
-                memory.anchors[f"{name.value} peak"] = value
     memory.is_open = False
     memory.causes = []
     memory.losses = memory.failures = 0
@@ -177,14 +183,14 @@ def reset_breaker(memory: Memory, command: ResetBreaker | ResetAll) -> bool:
     return True
 
 
-def trading_mode(memory: Memory) -> str:
+def trading_mode(memory: Memory, below: Below) -> str:
     """Say what all layers together allow."""
     modes = {kill.mode for kill in memory.kills if kill.scope.kind is ScopeKind.ALL}
     blocks_all = memory.thresholds.circuit_breaker.when_open.value == "block_all"
-    if KillMode.HALT in modes or (memory.is_open and blocks_all):
+    if KillMode.HALT in modes or (memory.is_open and blocks_all) or below.is_damaged:
         return "HALTED"
     if memory.is_reconciling and memory.denies_reducing:
         return "HALTED"
-    if modes or memory.is_open or memory.is_reconciling:
+    if modes or memory.is_open or memory.is_reconciling or below.store_problem:
         return "REDUCE_ONLY"
     return "NORMAL"

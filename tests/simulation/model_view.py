@@ -5,13 +5,12 @@ from fractions import Fraction
 from sidecar.core import commands
 from tests.simulation import model_account, model_stops
 from tests.simulation.model_exposure import exposures, outstanding, rows
-from tests.simulation.model_facts import ZERO, Memory, all_positions, equity
+from tests.simulation.model_facts import ZERO, Below, Memory, all_positions, equity
 from tests.simulation.model_reports import errors_in_window, failed_in_window
 
 
-def view(memory: Memory, *, store_problem: bool = False) -> dict[str, object]:
+def view(memory: Memory, below: Below) -> dict[str, object]:
     """Return everything a status would show, as exact numbers."""
-    mode = model_stops.trading_mode(memory)
     held = rows(memory)
     found = exposures(memory, held)
     positions = all_positions(memory)
@@ -38,8 +37,8 @@ def view(memory: Memory, *, store_problem: bool = False) -> dict[str, object]:
         "failed trades": failed_in_window(memory),
         "api errors": errors_in_window(memory),
         "open": memory.is_open,
-        "causes": [cause.name for cause in memory.causes],
-        "mode": "REDUCE_ONLY" if store_problem and mode == "NORMAL" else mode,
+        "causes": [(cause.name, cause.observed, cause.threshold) for cause in memory.causes],
+        "mode": model_stops.trading_mode(memory, below),
         "stop epoch": memory.stop_epoch,
         "kills": {kill.scope: (kill.mode, kill.epoch, kill.attempts) for kill in memory.kills},
         "reservations": {
@@ -49,6 +48,10 @@ def view(memory: Memory, *, store_problem: bool = False) -> dict[str, object]:
         },
         "marks": {symbol: (mark.price, mark.pending) for symbol, mark in memory.marks.items()},
         "positions confirmed": memory.positions_confirmed,
+        "day and week": (memory.day, memory.week),
+        "clock jump": memory.clock_jump,
+        "warnings": model_stops.warnings(memory),
+        "reconciling": memory.is_reconciling or below.is_damaged,
     }
 
 
