@@ -17,10 +17,12 @@ PYTHON_DIRECTORIES := sidecar clients/python/src examples bench tests ops
 CONTRACT_IMAGE := proto/released.binpb
 
 N ?= 100000
+SECONDS ?= 60
+SEED ?=
 EVENTS ?= 300000
 MINUTES ?= 60
 
-.PHONY: help setup demo test sim check lint types floors contract proto bench bench-memory bench-peers profile test-client-protobuf fmt lock toolchains clean
+.PHONY: help setup demo test test-concurrency sim check lint types floors contract proto bench bench-memory bench-peers profile test-client-protobuf fmt lock toolchains clean
 
 help: ## List these targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-20s %s\n", $$1, $$2}'
@@ -51,6 +53,10 @@ sim: setup ## Drive N random commands through the core and a model of the page: 
 
 check: setup toolchains lint types floors contract ## All that CI runs: lint, types, floors, contract, then every test.
 	@$(MAKE) test
+
+test-concurrency: setup ## Play rounds of 64 connections against a real sidecar: make test-concurrency SECONDS=300 SEED=1.
+	@echo "test-concurrency: 64 connections, $(SECONDS) seconds; a difference is printed with its seed"
+	@$(BIN)/python -m tests.concurrency --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 lint: setup ## Hold the Python to ruff: every rule, and its format.
 	@echo "check: ruff"

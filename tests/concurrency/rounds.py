@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -48,6 +48,7 @@ max_orders_per_window_per_strategy = 60
 
 [approvals]
 valid_seconds = 0.5
+durability = "DURABILITY"
 
 [store]
 disk_free_min_bytes = 1
@@ -72,15 +73,16 @@ class Round:
     before_stop: Ending
     after_restart: Ending
     connections_count: int
-    was_killed: bool = False
-    ready_lines: list[str] = field(default_factory=list)
+    ending: str
 
 
 def run_round(directory: Path, *, seed: int, connections: int, steps: int) -> Round:
     """Run one round; the directory is left to whoever made it."""
     chance = Random(f"round {seed}")
     configuration = directory / "haltline.toml"
-    configuration.write_text(CONFIGURATION)
+    # An approval that waits for the disk can be overtaken by a stop, and is judged anew.
+    durability = chance.choice(("process", "power"))
+    configuration.write_text(CONFIGURATION.replace("DURABILITY", durability))
     sidecar = RunningSidecar(directory=directory / "d")
     options = ("--config", str(configuration), "--equity", str(EQUITY), "--assume-flat")
     was_killed = chance.random() < 0.5
@@ -103,7 +105,7 @@ def run_round(directory: Path, *, seed: int, connections: int, steps: int) -> Ro
         before_stop=before_stop,
         after_restart=after_restart,
         connections_count=connections,
-        was_killed=was_killed,
+        ending=f"{durability}, {'kill -9' if was_killed else 'SIGTERM'}",
     )
 
 

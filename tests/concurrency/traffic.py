@@ -2,7 +2,7 @@
 
 Rules:
 - Bots trade; two venues mark, move equity and cash and fail now and then; readers follow the
-  status; one person stops and starts again, and releases what was left behind.
+  status; two persons stop and start again, and release what was left behind.
 - What begins a stop or ends one is a number of answers, never a time.
 - The log is written at the end, whatever came of the calls.
 """
@@ -34,9 +34,10 @@ SECRET_VARIABLE: Final = "KILL_SWITCH_SECRET"
 EQUITY: Final = 200_000
 READERS_COUNT: Final = 3
 VENUES_COUNT: Final = 2
-TRADED_ANSWERS: Final = (30, 140)
-STOPPED_ANSWERS: Final = (4, 25)
-RELEASED_COUNT_MAX: Final = 4
+PERSONS_COUNT: Final = 2
+TRADED_ANSWERS: Final = (20, 90)
+STOPPED_ANSWERS: Final = (2, 12)
+RELEASED_COUNT_MAX: Final = 1
 
 
 class Venue:
@@ -205,15 +206,15 @@ async def _run(arguments: argparse.Namespace) -> None:
         name = f"{arguments.name}{kind}{at}"
         return Connection(session, name, Random(f"{arguments.seed} {name}"), calm)
 
-    operator = line("o", 0, 0.9)
-    status = await operator.ask("GetStatus", status_pb2.GetStatusRequest(), calm=True)
+    operators = [line("o", at, 0.9) for at in range(PERSONS_COUNT)]
+    status = await operators[0].ask("GetStatus", status_pb2.GetStatusRequest(), calm=True)
     session.store_id = status.status.store_id
     others: list[Callable[[], Coroutine[Any, Any, None]]] = [
         *[Venue(line("v", at, 0.9)).run for at in range(VENUES_COUNT)],
-        Person(line("k", 0, 0.9), operator).run,
+        *[Person(line("k", at, 0.9), operator).run for at, operator in enumerate(operators)],
     ]
     readers = [line("s", at) for at in range(READERS_COUNT)]
-    count = arguments.connections - len(others) - len(readers) - 1
+    count = arguments.connections - len(others) - len(readers) - len(operators)
     traders = [Trader(line("t", at), tuple(sorted(PRICES))) for at in range(count)]
     async with asyncio.TaskGroup() as group:
         for run in others:
