@@ -371,7 +371,7 @@ class Status(google.protobuf.message.Message):
     store_id: builtins.str
     """Identifies the data directory for life; part of every operator proof."""
     last_sequence: builtins.int
-    """Sequence of the newest journal record, durable or not: pass it as as_of_sequence."""
+    """Sequence of the newest journal record that this status holds, durable or not: pass it as as_of_sequence."""
     config_hash: builtins.str
     """Hash of the configuration in force: lower-case hex SHA-256."""
     version: builtins.str
