@@ -7,7 +7,7 @@ Rules:
 - A dry run neither reads nor writes ids, reserves nothing and leaves no event.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from sidecar.core.answers import APPROVED, DENIED, BatchResult, OrderDecision, Verdict
@@ -30,6 +30,7 @@ from sidecar.core.events import (
 )
 from sidecar.core.judgement import Judgement, judge
 from sidecar.core.numbers import ZERO
+from sidecar.core.order_effects import counted_today
 from sidecar.core.state import OrderRecord, State
 from sidecar.core.turn import Outcome, Turn
 
@@ -261,7 +262,11 @@ def handle_all_or_none(turn: Turn, orders: Sequence[CheckOrder]) -> Outcome:
     results: list[BatchResult] = []
     guilty: OrderDecision | None = None
     held = frozenset(order.order_id for order in orders if order.order_id in turn.state.open_orders)
-    known = frozenset(order.order_id for order in orders if order.order_id in turn.state.orders)
+    known = {
+        record.order_id: (record.price, counted_today(turn.state.account, record))
+        for order in orders
+        if (record := turn.state.orders.get(order.order_id)) is not None
+    }
     for order in orders:
         try:
             decision = handle_check(turn, order).answer
@@ -277,14 +282,26 @@ def handle_all_or_none(turn: Turn, orders: Sequence[CheckOrder]) -> Outcome:
     return Outcome(answer=[_fall_with(result, guilty) for result in results], events=turn.events)
 
 
-def _withdraw(turn: Turn, known: frozenset[str], held: frozenset[str]) -> None:
-    """Undo what the batch approved: `known` ids were there before it, `held` ones reserved."""
+def _withdraw(
+    turn: Turn, known: Mapping[str, tuple[Decimal, Decimal]], held: frozenset[str]
+) -> None:
+    """Undo what the batch approved: `known` ids were there before it, `held` ones reserved.
+
+    Each known id comes with the price and the daily notional it had before the batch.
+    """
     approved = [event.order_id for event in turn.events if isinstance(event, OrderApproved)]
     if not approved:
         return
     lapsed = tuple(order_id for order_id in approved if order_id in known)
     fresh = tuple(order_id for order_id in approved if order_id not in known)
-    turn.emit(OrdersWithdrawn(order_ids=fresh, lapsed_ids=lapsed))
+    turn.emit(
+        OrdersWithdrawn(
+            order_ids=fresh,
+            lapsed_ids=lapsed,
+            lapsed_prices=tuple(known[order_id][0] for order_id in lapsed),
+            lapsed_notionals=tuple(known[order_id][1] for order_id in lapsed),
+        )
+    )
     for order_id in lapsed:
         if order_id not in held:
             turn.emit(ReservationReleased(order_id=order_id, why="its all-or-none batch fell"))

@@ -103,10 +103,13 @@ class OrdersWithdrawn:
     """Approvals of an all-or-none batch that fell together: never given out.
 
     `lapsed_ids` were approved before the batch and renewed in it: they lapse, and are known still.
+    Price and daily notional of each are those before the batch.
     """
 
     order_ids: tuple[str, ...]
     lapsed_ids: tuple[str, ...] = ()
+    lapsed_prices: tuple[Decimal, ...] = ()
+    lapsed_notionals: tuple[Decimal, ...] = ()
 
 
 @dataclass(slots=True, kw_only=True)

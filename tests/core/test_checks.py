@@ -1,5 +1,7 @@
 """Ids seen before, renewals, dry runs and batches (S4.1, S4.6, S4.8)."""
 
+from decimal import Decimal
+
 import pytest
 
 from sidecar.core.checks import find_batch_faults
@@ -283,6 +285,30 @@ def test_a_fallen_batch_leaves_a_released_order_released() -> None:
     desk.release("b0")
     desk.check_batch(batch(desk, 100, 301))
     assert desk.book().buy_quantity == 0
+    desk.assert_replays()
+
+
+def test_a_fallen_batch_leaves_an_older_reservation_at_its_price() -> None:
+    """What a renewal of a fallen batch would have reserved at today's mark is not reserved (S4)."""
+    desk = desk_with_mark()
+    desk.approve("BUY", 100, order_type="MARKET", order_id="b0")
+    before = desk.book().buy_notional
+    desk.advance(11)
+    desk.mark(X=104)
+    renewal = desk.order("BUY", 100, order_type="MARKET", order_id="b0")
+    desk.check_batch([renewal, desk.order("BUY", 301, 100)])
+    assert desk.book().buy_notional == before
+    desk.assert_replays()
+
+
+def test_a_fallen_batch_counts_no_renewal_in_the_notional_of_the_day() -> None:
+    """An approval of yesterday, renewed in a batch that falls, adds nothing to today (S5)."""
+    desk = desk_with_mark(order_rules=OrderRules(max_daily_notional=Decimal(20_000)))
+    desk.approve("BUY", 100, 100, order_id="b0")
+    desk.advance(86_400)
+    desk.check_batch(batch(desk, 100, 301))
+    assert desk.state.account.daily_notional == 0
+    assert desk.book().buy_quantity == 100
     desk.assert_replays()
 
 
