@@ -17,12 +17,13 @@ PYTHON_DIRECTORIES := sidecar clients/python/src examples bench tests ops
 CONTRACT_IMAGE := proto/released.binpb
 
 N ?= 100000
+LAWS ?= 5
 SECONDS ?= 60
 SEED ?=
 EVENTS ?= 300000
 MINUTES ?= 60
 
-.PHONY: help setup demo test test-concurrency sim check lint types floors contract proto bench bench-memory bench-peers profile test-client-protobuf fmt lock toolchains clean
+.PHONY: help setup demo test test-concurrency sim laws check lint types floors contract proto bench bench-memory bench-peers profile test-client-protobuf fmt lock toolchains clean
 
 help: ## List these targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-20s %s\n", $$1, $$2}'
@@ -50,6 +51,10 @@ test: setup ## Run every test.
 sim: setup ## Drive N random commands through the core and a model of the page: make sim N=100000.
 	@echo "sim: driving $(N) commands through the core and the model"
 	@$(BIN)/python -m tests.simulation $(N)
+
+laws: setup ## Hold the core to its laws on LAWS times as many histories as the tests do: make laws LAWS=10.
+	@echo "laws: $(LAWS) times the histories of make test"
+	@LAWS=$(LAWS) $(BIN)/python -m pytest --timeout 0 tests/simulation/test_law_*.py
 
 check: setup toolchains lint types floors contract ## All that CI runs: lint, types, floors, contract, then every test.
 	@$(MAKE) test

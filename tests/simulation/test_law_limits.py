@@ -7,7 +7,8 @@
 - **Law 3** (S4.6). The approvable quantity of an answer is approved in place of the order, dry and
   really; one step more, and every larger quantity tried, is not; 0 means that one step is denied.
   A duplicate names no quantity but an exit's (S4.6 says 0), although another one would pass: a
-  rule against doubled orders does not tell how to double one. There only the first half holds.
+  rule against doubled orders does not tell how to double one. There only the first half holds,
+  and another quantity, which is no duplicate, may be answered with a larger one.
 - **Law 12** (S6). Marks alone open the breaker for a drawdown only and touch no other latch; a
   scope beyond its limit denies, by name, whatever raises it.
 """
@@ -143,6 +144,7 @@ def hold_law_3(seed: int, steps: int, core: Core | None = None) -> Counter[str]:
 def _hold_to_approvable(world: World, draw: Draw, order: CheckOrder, first: OrderDecision) -> None:
     fits, step = first.approvable_quantity, STEP[order.symbol]
     where = f"{order}: approvable {fits}"
+    is_duplicate = DenialCode.DUPLICATE_ORDER in {item.code for item in first.violations}
     assert fits >= 0, where
     assert fits % step == 0, where
     if first.is_approved:
@@ -154,8 +156,8 @@ def _hold_to_approvable(world: World, draw: Draw, order: CheckOrder, first: Orde
         assert world.dry(there).is_approved, f"{where} is denied: {world.dry(there).violations}"
         decision = world.copy().ask(there)
         assert decision.is_approved, f"{where} is really denied: {decision.violations}"
-        assert decision.approvable_quantity == fits, where
-    if DenialCode.DUPLICATE_ORDER in {violation.code for violation in first.violations}:
+        assert decision.approvable_quantity == fits or is_duplicate, where
+    if is_duplicate:
         return
     beyond = [fits + step, fits + 2 * step, fits + 37 * step, 2 * fits + step]
     beyond += [order.quantity // step * step + step * draw.pick(0, 1, 5), fits + 100_000 * step]
