@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 from rich.console import Console
 
 from bench.bytes_path import bytes_figures
 from bench.decision import decision_figures
-from bench.figures import Figure, conditions, run_part, show
+from bench.figures import Figure, as_markdown, conditions, run_part, show
 from bench.memory import growth_figures, state_figures
 from bench.transport import call_figures, fan_out_figures
 
@@ -49,6 +50,9 @@ def main() -> int:
         console.print(
             f"past events: {asked.events:,} ran, not 10,000,000: make bench EVENTS=10000000"
         )
+    asked.markdown.parent.mkdir(parents=True, exist_ok=True)
+    asked.markdown.write_text(as_markdown(lines, figures), encoding="utf-8")
+    console.print(f"the same as a page, for docs/speed.md: {asked.markdown}")
     console.print("peers: make bench-peers; where the time goes: make profile")
     return 0
 
@@ -64,6 +68,7 @@ def _asked() -> argparse.Namespace:
     parser.add_argument("--readers", type=int, default=1_000, help="status readers")
     parser.add_argument("--ended-ids", type=int, default=100_000, help="remembered ids measured")
     parser.add_argument("--seconds", type=float, default=15.0, help="of load, for growing memory")
+    parser.add_argument("--markdown", type=Path, default=Path("var/speed.md"), help="also here")
     return parser.parse_args()
 
 

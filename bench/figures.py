@@ -62,6 +62,17 @@ def show(console: Console, title: str, figures: Sequence[Figure]) -> None:
     console.print(table)
 
 
+def as_markdown(told: Sequence[str], figures: Sequence[Figure]) -> str:
+    """Return the conditions and the table as docs/speed.md keeps them."""
+    lines = [*(f"- {line}" for line in told), "", "| what | goal | figure | ratio | met |"]
+    lines.append("|---|---|---|---|---|")
+    for figure in figures:
+        met = {None: "", True: "yes", False: "**no**"}[figure.is_met]
+        cells = (figure.what.strip(), figure.goal, figure.figure, figure.ratio, met)
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
 def conditions(**asked: object) -> list[str]:
     """Return the lines that say under what the figures were taken."""
     packages = ", ".join(f"{name} {version(name)}" for name in MEASURED_WITH)

@@ -14,7 +14,7 @@ from rich.console import Console
 from bench import servers
 from bench.bytes_path import bytes_figures
 from bench.decision import Desk, decision_figures
-from bench.figures import Figure, conditions, judged, judged_least, run_part, show
+from bench.figures import Figure, as_markdown, conditions, judged, judged_least, run_part, show
 from bench.hot_path import top_places
 from bench.load import on_schedule
 from bench.memory import growth_figures, state_figures
@@ -100,6 +100,14 @@ def test_a_part_that_fails_is_said_loudly(capsys: pytest.CaptureFixture[str]) ->
     assert "NOT MEASURED: calls: RuntimeError: no such server" in shown
     assert "NOT MEASURED: RuntimeError " in shown
     assert "grpcio" in shown
+
+
+def test_the_table_is_kept_as_a_page() -> None:
+    """The page has the conditions, and each figure with its goal and whether it was met."""
+    figures = [judged("a thing", "<= 5", 6.0, 5.0, figure="6.0", ratio="1.20x")]
+    page = as_markdown(["under these conditions"], figures)
+    assert page.startswith("- under these conditions\n\n| what |")
+    assert page.endswith("| a thing | <= 5 | 6.0 | 1.20x | **no** |\n")
 
 
 def test_past_events_leave_the_desk_as_it_was() -> None:
