@@ -6,6 +6,8 @@ from decimal import Decimal
 
 import pytest
 from haltline.v1 import denial_pb2, errors_pb2, order_pb2, short_status_pb2, status_pb2
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sidecar import wire
 from sidecar.core.answers import (
@@ -28,8 +30,9 @@ from sidecar.core.denial import (
     Violation,
     malformed,
 )
+from sidecar.core.numbers import format_decimal
 from sidecar.wire.errors import CODE_NUMBERS
-from sidecar.wire.tables import DENIAL_NUMBERS
+from sidecar.wire.tables import DENIAL_NUMBERS, LAYER_NUMBERS, VERDICT_NUMBERS
 
 WRITER = wire.DecisionWriter(store_id="0123456789abcdef", config_hash="c0ffee")
 SHORT = ShortStatus(mode=TradingMode.NORMAL, is_breaker_open=False, stop_epoch=3)
@@ -139,14 +142,74 @@ def test_numbers_of_denials_rise_in_the_order_of_judgement() -> None:
     assert len(denial_pb2.DenialCode.values()) == len(CODES_IN_ORDER) + 1
 
 
-def test_bytes_put_together_are_what_the_library_writes() -> None:
-    """A decision encoded in pieces is the same message, byte for byte, alone and on a stream."""
-    decision = a_decision()
+WHOLE = st.integers(0, 2**63 - 1)
+TIMES = st.integers(0, 9_000_000_000 * 10**9) | st.sampled_from((0, 1, 10**9, 10**9 - 1))
+DECIMALS = st.none() | st.decimals(0, 10**12, places=8)
+NAMES = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=128)
+VIOLATIONS = st.builds(
+    Violation,
+    code=st.sampled_from(CODES_IN_ORDER),
+    scope=st.sampled_from(("order", "symbol:AAPL", "portfolio")),
+    rule_id=NAMES,
+    message=st.text(st.characters(codec="utf-8"), max_size=200),
+    observed=DECIMALS,
+    projected=DECIMALS,
+    limit=DECIMALS,
+    retry_after_ns=st.none() | TIMES,
+)
+DECISIONS = st.builds(
+    OrderDecision,
+    order_id=NAMES,
+    verdict=st.sampled_from(Verdict),
+    layer=st.none() | st.sampled_from(Layer),
+    violations=st.lists(VIOLATIONS, max_size=3).map(tuple),
+    approvable_quantity=st.decimals(0, 10**20, places=18),
+    sequence=WHOLE,
+    stop_epoch=WHOLE,
+    expires_at=st.none() | TIMES,
+    valid_for_ns=TIMES,
+    replayed=st.booleans(),
+    durable=st.booleans(),
+    blocking_order_ids=st.lists(NAMES, max_size=16).map(tuple),
+)
+
+
+def said(decision: OrderDecision) -> dict[str, object]:
+    """Return what the scalar fields of an answer must say of a decision."""
+    is_durable = bool(decision.sequence) and decision.durable
+    return {
+        "order_id": decision.order_id,
+        "verdict": VERDICT_NUMBERS[decision.verdict],
+        "layer": LAYER_NUMBERS[decision.layer] if decision.layer is not None else 0,
+        "approvable_quantity": format_decimal(decision.approvable_quantity),
+        "decision_id": f"01234567-{decision.sequence}" if decision.sequence else "",
+        "sequence": decision.sequence if is_durable else 0,
+        "stop_epoch": decision.stop_epoch,
+        "replayed": decision.replayed,
+        "durable": is_durable,
+        "blocking_order_ids": list(decision.blocking_order_ids),
+        "store_id": "0123456789abcdef",
+        "config_hash": "c0ffee",
+    }
+
+
+@given(DECISIONS, st.integers(0, 2**64 - 1))
+def test_bytes_put_together_are_what_the_library_writes(
+    decision: OrderDecision, request_id: int
+) -> None:
+    """A decision written by hand is the same message, byte for byte, alone and on a stream."""
     message = decode(decision)
     assert WRITER.encode(decision) == message.SerializeToString()
-    for request_id in (0, 1, 300, 2**64 - 1):
-        streamed = order_pb2.CheckOrderStreamResponse(request_id=request_id, decision=message)
-        assert WRITER.encode_in_stream(request_id, decision) == streamed.SerializeToString()
+    assert {name: getattr(message, name) for name in said(decision)} == said(decision)
+    assert [item.message for item in message.violations] == [
+        item.message for item in decision.violations
+    ]
+    assert message.HasField("expires_at") is (decision.expires_at is not None)
+    assert message.expires_at.ToNanoseconds() == (decision.expires_at or 0)
+    assert message.HasField("valid_for") is (decision.valid_for_ns > 0)
+    assert message.valid_for.ToNanoseconds() == decision.valid_for_ns
+    streamed = order_pb2.CheckOrderStreamResponse(request_id=request_id, decision=message)
+    assert WRITER.encode_in_stream(request_id, decision) == streamed.SerializeToString()
 
 
 def test_a_frame_put_together_is_what_the_library_writes() -> None:
