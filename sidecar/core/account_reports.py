@@ -168,7 +168,7 @@ def _check_form(state: State, report: ReportAccount) -> None:
     for at, order in enumerate(report.open_orders):
         symbol = state.symbols.get(order.symbol)
         has_mark = order.symbol in marked or (symbol is not None and symbol.mark is not None)
-        if order.order_id not in state.orders and order.limit_price is None and not has_mark:
+        if order.limit_price is None and not has_mark and _needs_price(state, order):
             text = f"{order.symbol} has no mark: give one in marks, or a limit_price"
             faults.append(FieldFault(f"open_orders[{at}].limit_price", text))
     faults += _repeated("positions", [(p.strategy, p.symbol) for p in report.positions])
@@ -177,6 +177,15 @@ def _check_form(state: State, report: ReportAccount) -> None:
     faults += _repeated("marks", [(m.symbol,) for m in report.marks])
     if faults:
         raise malformed(faults)
+
+
+def _needs_price(state: State, order: ReportedOrder) -> bool:
+    """Say whether a listed order will be reserved anew, and never had a price to do it at."""
+    record = state.orders.get(order.order_id)
+    if record is None:
+        return True
+    is_final = record.was_ended and not record.was_released
+    return not (record.is_open or is_final or record.price)
 
 
 def _repeated(field: str, keys: list[tuple[str, ...]]) -> list[FieldFault]:

@@ -6,6 +6,7 @@ import pytest
 
 from sidecar.core import views
 from sidecar.core.commands import AcceptClock, ReportedOrder, Side
+from sidecar.core.denial import CallRefused
 from sidecar.core.thresholds import (
     CircuitBreakerThresholds,
     DrawdownReference,
@@ -298,3 +299,16 @@ def test_an_order_that_fell_with_its_batch_replaces_nothing() -> None:
     desk.report("REPLACED", old, new_quantity=5)
     assert desk.book().buy_quantity == 10
     desk.assert_replays()
+
+
+def test_a_known_order_is_not_reserved_at_no_price() -> None:
+    """A listed order that will be held anew needs a price, whether its id was seen or not (S8.2).
+
+    At no price it held nothing, and its silent bot was not missed.
+    """
+    desk = Desk(equity=1000)
+    desk.report("FAILED", "s1")
+    with pytest.raises(CallRefused, match="limit_price"):
+        desk.account(open_orders=(listed_open("s1"),), as_of_sequence=desk.sequence)
+    desk.account(open_orders=(listed_open("s1", limit=10),), as_of_sequence=desk.sequence)
+    assert desk.book().exposure == 10
