@@ -32,6 +32,8 @@ TOLERANCE = Fraction(1, 10**30)
 ROUNDED = Fraction(1, 10**6)
 """Ratios are shown to people with 6 digits."""
 _SHOWN_ROUNDED = {"drawdowns", "causes"}
+BLOCKING_MAX = 16
+"""As many orders in the way are named; of more, the core may choose."""
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?(E[+-]?[0-9]+)?")
 
 
@@ -159,6 +161,8 @@ def compare_answers(core: Any, model: Answer) -> list[str]:  # noqa: ANN401 - an
     theirs = {name: getattr(model, name) for name in ours}
     if "violations" in ours and _same_violations(core.violations, model.violations):
         theirs["violations"] = ours["violations"]
+    if "blocking" in ours and len(model.blocking) > BLOCKING_MAX:
+        theirs["blocking"] = ours["blocking"]
     if "drift" in ours:
         theirs["drift"] = tuple(sorted(str(item[0]) for item in model.drift))
     return [
@@ -202,6 +206,7 @@ def facts_of(core: Any) -> dict[str, object]:  # noqa: ANN401 - any answer
             "replayed": core.replayed,
             "durable": core.durable,
             "expires_at": core.expires_at,
+            "blocking": frozenset(core.blocking_order_ids),
         }
     if isinstance(core, TradeAnswer):
         facts: dict[str, object] = {"duplicate": core.duplicate}

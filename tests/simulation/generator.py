@@ -55,6 +55,9 @@ class Generator:
 
     def next_now(self, now: int) -> int:
         """Let some time pass, at times to the edge of a day or of what is due."""
+        if self._world.remembered_min is not None:
+            # Which of two ids of one instant is forgotten first is nobody's rule.
+            now += 1
         draw, memory = self.chance.random(), self._memory()
         if draw < 0.01:
             return model_account.day_ends_at(memory)
@@ -298,8 +301,23 @@ class Generator:
         )
         if chance.random() < 0.4:
             report = self._complete(report)
+        if chance.random() < 0.02:
+            report = self._faulty(report)
         self._other_reports.append(report)
         return report
+
+    def _faulty(self, report: ReportAccount) -> ReportAccount:
+        """Take from a report what it cannot be without."""
+        last = max(self._memory().times, default=1)
+        return self.chance.choice(
+            [
+                replace(report, as_of_sequence=None),
+                replace(report, as_of_sequence=last + 5),
+                replace(report, as_of_venue_time=None),
+                replace(report, marks=report.marks * 2),
+                replace(report, cash_flows=report.cash_flows * 2),
+            ]
+        )
 
     def _equity(self) -> Decimal:
         worth = equity(self._memory())

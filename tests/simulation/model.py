@@ -74,6 +74,7 @@ class Model:
             answer = self._take(command, below or Below())
         except ModelRefusedError as refused:
             self.memory = before
+            note_touched(before)
             return Answer(refused=refused.code, reason=refused.reason)
         model_account.follow_peaks(memory)
         model_stops.watch(memory, unsolicited=answer.unsolicited and not answer.duplicate)

@@ -146,6 +146,7 @@ def apply_account(
     memory: Memory, report: ReportAccount
 ) -> tuple[list[tuple[object, ...]], list[Book]]:
     """Take an account report never seen before: marks, positions, orders, flows, equity (S8.3)."""
+    _refuse_faults(memory, report)
     drift: list[tuple[object, ...]] = []
     for mark in report.marks:
         set_mark(memory, mark.symbol, Fraction(mark.price))
@@ -159,6 +160,36 @@ def apply_account(
         _equity(memory, report, Fraction(report.equity), drift)
     follow_peaks(memory)
     return drift, skipped
+
+
+def _refuse_faults(memory: Memory, report: ReportAccount) -> None:
+    """Refuse what cannot be meant: a list without its moment, a name twice, no price at all."""
+    as_of = report.as_of_sequence
+    has_list = report.positions_complete or report.open_orders_complete
+    names: list[tuple[object, ...]] = [("m", mark.symbol) for mark in report.marks]
+    names += [("p", held.strategy, held.symbol) for held in report.positions]
+    names += [("o", listed.order_id) for listed in report.open_orders]
+    names += [("f", flow.flow_id) for flow in report.cash_flows]
+    is_faulty = (
+        (has_list and as_of is None)
+        or (as_of is not None and as_of > memory.sequence - 1)
+        or (report.positions_complete and report.as_of_venue_time is None)
+        or len(set(names)) < len(names)
+        or any(_lacks_price(memory, report, listed) for listed in report.open_orders)
+    )
+    if is_faulty:
+        raise ModelRefusedError(ErrorCode.INVALID_ARGUMENT, "MALFORMED_REQUEST")
+
+
+def _lacks_price(memory: Memory, report: ReportAccount, listed: ReportedOrder) -> bool:
+    """Say whether an order would have to be reserved and there is no price to do it at."""
+    marked = set(memory.marks) | {mark.symbol for mark in report.marks}
+    if listed.limit_price is not None or listed.symbol in marked:
+        return False
+    order = find_order(memory, listed.order_id)
+    if order is None or order.was_released:
+        return order is None or order.unit_price == 0
+    return not order.is_reserved and not order.is_ended and order.unit_price == 0
 
 
 def _touched_after(memory: Memory, book: Book, as_of: int) -> bool:

@@ -32,4 +32,5 @@ class Answer:
     attempts: int | None = None
     changed: bool | None = None
     is_new: bool = True
+    blocking: frozenset[str] = frozenset()
     batch: tuple["Answer", ...] = ()

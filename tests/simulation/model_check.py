@@ -4,7 +4,7 @@ from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 
-from sidecar.core.commands import CheckOrder
+from sidecar.core.commands import CheckOrder, Side
 from sidecar.core.denial import LAYER_OF_CODE, DenialCode, ErrorCode, Layer
 from tests.simulation.model_answer import Answer
 from tests.simulation.model_exposure import exposures, rows
@@ -24,6 +24,13 @@ from tests.simulation.model_facts import (
     position,
 )
 from tests.simulation.model_judge import Denied, Form, Question, approvable, judge, read, unit_price
+
+EVERYWHERE = {
+    DenialCode.PORTFOLIO_EXPOSURE,
+    DenialCode.POSITION_COUNT,
+    DenialCode.TOO_MANY_ORDERS,
+}
+"""Rules that any reservation stands in the way of."""
 
 
 def check(memory: Memory, order: CheckOrder, below: Below) -> Answer:
@@ -78,6 +85,7 @@ def _decide(memory: Memory, order: CheckOrder, known: Held | None, question: Que
             violations=tuple(denied),
             approvable=most,
             durable=not question.below.store_problem,
+            blocking=_blocking(memory, question, denied),
         )
     expires_at = memory.now + memory.thresholds.approvals.valid_ns
     if not order.dry_run:
@@ -284,9 +292,10 @@ def check_all(memory: Memory, orders: tuple[CheckOrder, ...], below: Below) -> l
     """Take a batch of which all or nothing is reserved; each sees those before it.
 
     Of a batch that falls only the asking remains: it counts in the rate and as a duplicate, and
-    touches its books. An approval renewed in it has lapsed; what it reserves stays.
+    touches its books. An approval renewed in it has lapsed; what it had reserved stays.
     """
-    before = {order.order_id: order.is_open for order in memory.orders}
+    before = {order.order_id: (order.is_open, order.unit_price) for order in memory.orders}
+    spent = list(memory.daily_notional)
     answers: list[Answer] = []
     refused: ModelRefusedError | None = None
     for order in orders:
@@ -304,8 +313,10 @@ def check_all(memory: Memory, orders: tuple[CheckOrder, ...], below: Below) -> l
             _withdraw(memory, held)
             continue
         held.expires_at = memory.now
-        if not before[held.order_id]:
+        was_open, held.unit_price = before[held.order_id]
+        if not was_open:
             held.release()
+    memory.daily_notional = spent
     if refused is not None or guilty is None:
         raise refused or AssertionError("a batch falls with a denial or a refusal")
     return [
@@ -321,6 +332,37 @@ def _withdraw(memory: Memory, held: Held) -> None:
             other.replaced_by = None
 
 
+def _blocking(memory: Memory, question: Question, denied: list[Denied]) -> frozenset[str]:
+    """Name every order whose end would make room for this one (S4.6).
+
+    In its own book only orders on its side; where a sum is full, every order the sum counts; and
+    what keeps an exit from being one.
+    """
+    codes = {item.code for item in denied}
+    is_anywhere = bool(codes & EVERYWHERE)
+    is_symbol = DenialCode.SYMBOL_EXPOSURE in codes
+    is_strategy = DenialCode.STRATEGY_EXPOSURE in codes
+    is_exit = question.p != 0 and (question.p > 0) is (question.side is Side.SELL)
+    would_reduce = is_exit and question.quantity <= abs(question.p)
+    is_kept_from_reducing = would_reduce and not read(memory, question).is_reducing
+    if not (is_anywhere or is_symbol or is_strategy or is_kept_from_reducing):
+        return frozenset()
+    found = set()
+    for order in memory.orders:
+        is_own_strategy = order.strategy == question.strategy
+        is_own_symbol = order.symbol == question.symbol
+        if not order.is_open or order.order_id == question.order_id:
+            continue
+        if is_own_strategy and is_own_symbol:
+            is_in_the_way = order.side is question.side
+        else:
+            is_in_the_way = is_anywhere or (is_symbol and is_own_symbol)
+            is_in_the_way |= is_strategy and is_own_strategy
+        if is_in_the_way:
+            found.add(order.order_id)
+    return frozenset(found)
+
+
 def _fallen(answer: Answer, guilty: Answer) -> Answer:
     denied = tuple(Denied(item.code) for item in guilty.violations)
     return replace(
@@ -332,4 +374,5 @@ def _fallen(answer: Answer, guilty: Answer) -> Answer:
         replayed=False,
         durable=True,
         expires_at=None,
+        blocking=frozenset(),
     )
