@@ -121,6 +121,7 @@ def apply_clock_accepted(state: State, event: ClockAccepted) -> None:
         record.daily_day = event.day if record.daily_day == day else ""
     for order_id in state.expiries:
         state.expiries[order_id] += shift
+    state.expiry_due = 0
     # A good-till time is the venue's and stays; what is due follows from it and the moved ones.
     state.release_heap = []
     for order_id in state.open_orders:

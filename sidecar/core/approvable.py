@@ -20,9 +20,9 @@ from sidecar.core.order_rules import daily_used, quantity_limit, without_duplica
 class Regimes:
     """Which kinds of order all rules without a quantity would let pass."""
 
-    reducing: bool = True
-    not_raising: bool = True
-    raising: bool = True
+    reducing: bool
+    not_raising: bool
+    raising: bool
 
     def close_all(self) -> None:
         """Let nothing pass."""
@@ -53,7 +53,10 @@ def find_approvable(facts: Facts, regimes: Regimes, room: Decimal) -> Decimal:
             left = daily - daily_used(facts)
             most_today = left if most is None else min(most, left)
         raising = _within(facts, unit, room, most_today)
-        best = max(best, raising if window is None else without_duplicates(facts, raising))
+        if window is not None:
+            raising = without_duplicates(facts, raising)
+        if raising > best:
+            best = raising
     if regimes.not_raising and not (regimes.raising and daily is None and window is None):
         # Only what the day or a repetition denies to a raising order leaves this more to give.
         best = max(best, without_duplicates(facts, _within(facts, unit, ZERO, most)))
@@ -92,9 +95,9 @@ def _within(facts: Facts, unit: Decimal, growth: Decimal, most: Decimal | None) 
     notional is at most `most`: the least amount is divided, for rounding down keeps the order.
     """
     step, base = facts.rules.quantity_step, facts.other_base
-    marked = facts.marked if facts.order.side is BUY else -facts.marked
-    quantity = ZERO
-    allowed = facts.exposure_before + growth - marked - base.notional
+    quantity, allowed = ZERO, facts.exposure_before + growth - base.notional
+    if facts.marked:
+        allowed -= facts.marked if facts.order.side is BUY else -facts.marked
     if allowed >= base.floor_notional:
         fitting = allowed if most is None or allowed < most else most
         quantity = floor_to_step(fitting, unit, step)

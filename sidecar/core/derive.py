@@ -55,6 +55,7 @@ def _clear(state: State) -> None:
     state.open_orders = OrderedDict()
     state.unreported = OrderedDict()
     state.expiries = OrderedDict()
+    state.expiry_due = 0
     state.release_heap = []
     state.account.holdings = ZERO
     for symbol in state.symbols.values():

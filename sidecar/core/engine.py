@@ -69,7 +69,7 @@ from sidecar.core.events import (
 from sidecar.core.judgement import Conditions
 from sidecar.core.numbers import EXACT, ZERO, exact
 from sidecar.core.reservations import group_fill_key
-from sidecar.core.state import State
+from sidecar.core.state import NEVER, State
 from sidecar.core.thresholds import Thresholds
 from sidecar.core.trades import (
     differing_fields,
@@ -92,7 +92,7 @@ def begin(state: State, sequence: int, now: int) -> None:
     state.last_sequence = sequence
     if now > state.now:
         state.now = now
-    if state.expiries:
+    if state.expiry_due <= state.now:
         _note_expiries(state)
     if len(state.orders) > REMEMBERED_IDS_MIN:
         _forget_orders(state)
@@ -105,12 +105,14 @@ def _note_expiries(state: State) -> None:
     expiries = state.expiries
     while expiries:
         order_id = next(iter(expiries))
-        if expiries[order_id] > state.now:
+        state.expiry_due = expiries[order_id]
+        if state.expiry_due > state.now:
             return
         del expiries[order_id]
         record = state.orders.get(order_id)
         if record is not None:
             record.expired_sequence = state.last_sequence
+    state.expiry_due = NEVER
 
 
 def _forget_reports(state: State) -> None:
@@ -152,17 +154,14 @@ def execute(state: State, command: object, conditions: Conditions) -> Outcome:
     Raises CallRefused where there is no decision and nothing changed; an outcome may carry both
     events and a refusal (a conflicting report is counted).
     """
-    return _guarded(Turn(state, state.now, conditions), _HANDLERS[type(command)], command)
-
-
-def _guarded(turn: Turn, handler: Callable[[Turn, Any], Outcome], command: Any) -> Outcome:  # noqa: ANN401 - the table pairs each command with its handler
-    """Run a handler, exactly; a failure after the first event: memory cannot be believed."""
+    turn = Turn(state, state.now, conditions)
     before = getcontext()
     setcontext(EXACT)
     try:
-        return handler(turn, command)
+        return _HANDLERS[type(command)](turn, command)
     except Exception as error:
         if turn.events:
+            # After the first event, memory cannot be believed.
             raise BrokenInvariantError(f"{type(command).__name__}: {error!r}") from error
         if isinstance(error, Inexact):
             raise CallRefused(
@@ -179,7 +178,7 @@ def execute_all_or_none(
     state: State, orders: Sequence[CheckOrder], conditions: Conditions
 ) -> Outcome:
     """Decide about a batch that stands or falls together; the answer is a list of results."""
-    return _guarded(Turn(state, state.now, conditions), handle_all_or_none, orders)
+    return execute(state, tuple(orders), conditions)
 
 
 def next_due(state: State) -> int:
@@ -476,6 +475,7 @@ def _handle_tick(turn: Turn, command: Tick) -> Outcome:
 
 _HANDLERS: Final[dict[type, Callable[[Turn, Any], Outcome]]] = {
     CheckOrder: handle_check,
+    tuple: handle_all_or_none,
     ReportTrade: _handle_trade,
     ReportApiError: _handle_api_error,
     ReportAccount: handle_account,

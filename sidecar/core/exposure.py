@@ -23,7 +23,7 @@ def worst_case(
     sell_notional: Decimal,
 ) -> Decimal:
     """Return the exposure of a book; `marked` is position x mark x multiplier, signed."""
-    worst = abs(marked)
+    worst = abs(marked) if marked else ZERO
     if buy_quantity and (position >= ZERO or buy_quantity > -position):
         bought = marked + buy_notional
         if bought > worst:
@@ -59,7 +59,10 @@ def refresh(state: State, book: Book) -> None:
         symbol.exposure += change
         strategy.exposure += change
         state.portfolio_exposure += change
-    is_counted = can_open(book) or abs(marked) > state.thresholds.account.dust_notional
+    is_counted = (
+        opens(position, book.buy_quantity, book.sell_quantity)
+        or abs(marked) > state.thresholds.account.dust_notional
+    )
     if is_counted is not book.is_counted:
         _count(state, symbol, book, is_counted=is_counted)
 
@@ -69,11 +72,6 @@ def _watch_silence(state: State, strategy: StrategyState) -> None:
     silence = state.thresholds.circuit_breaker.bot_silence_ns
     if silence is not None:
         state.silence_due = min(state.silence_due, strategy.heard_at + silence)
-
-
-def can_open(book: Book) -> bool:
-    """Say whether a reservation of this book could open a position (S6.4)."""
-    return opens(book.position, book.buy_quantity, book.sell_quantity)
 
 
 def opens(position: Decimal, buy_quantity: Decimal, sell_quantity: Decimal) -> bool:

@@ -78,7 +78,8 @@ class Facts:
     # Unknown counts as raising.
     is_raising: bool
     exposure_before: Decimal
-    exposure_after: Decimal | None
+    # How far the book's worst case grows; not above 0 where it does not.
+    growth: Decimal | None
 
     def __init__(self, state: State, order: CheckOrder, own: OrderRecord | None) -> None:
         """Gather. `own`: the order's reservation, set aside while it is judged anew."""
@@ -95,7 +96,7 @@ class Facts:
         else:
             self.rules = rules = symbol.rules
             self.book = book = symbol.books.get(order.strategy)
-            mark = symbol.mark_for_exposure
+            mark = symbol.mark if symbol.candidate is None else symbol.mark_for_exposure
             if book is not None:
                 position = book.position
         self.position = position
@@ -138,19 +139,19 @@ class Facts:
 def _set_bases(facts: Facts) -> None:
     """Set what the order adds to, and whether it reduces."""
     order, own = facts.order, facts.own
+    facts.replaced = _find_replaced(facts) if order.replaces_order_id is not None else None
     if own is not None and own.is_open:
         own_ids = (order.order_id,)
-        facts.replaced = _find_replaced(facts)
         exit_base = other_base = _base(facts, own_ids, own.cluster)
         if own.cluster is not None and own.cluster.startswith("oco:"):
             # Once it no longer reduces it counts by itself, as it would if it were new.
             other_base = _base(facts, own_ids, None)
     else:
-        facts.replaced = _find_replaced(facts)
-        exit_base = other_base = _base(facts, (), _replace_cluster(facts))
-        group = _group_cluster(facts)
-        if group is not None:
-            exit_base = _base(facts, (), group)
+        cluster = _replace_cluster(facts) if facts.replaced is not None else None
+        exit_base = other_base = _base(facts, (), cluster)
+        if order.one_cancels_other_group is not None:
+            group = _group_cluster(facts)
+            exit_base = _base(facts, (), group) if group is not None else other_base
     facts.exit_base = exit_base
     facts.base = facts.other_base = other_base
     facts.is_reducing = False
@@ -163,30 +164,35 @@ def _set_bases(facts: Facts) -> None:
 
 
 def _weigh(facts: Facts) -> None:
-    """Set the book's worst case before and after the order, and whether it raises it."""
-    book, own, notional = facts.book, facts.own, facts.notional
-    before = ZERO
-    if book is not None:
-        before = book.exposure
-        if own is not None and own.is_open:
-            before = _exposure_without(facts, book, own)
+    """Set the book's worst case before the order, how the order lets it grow, whether it does."""
+    book, own, notional, base = facts.book, facts.own, facts.notional, facts.base
+    has_aside = facts.replaced is not None
+    before = book.exposure if book is not None else ZERO
+    if book is not None and own is not None and own.is_open:
+        has_aside = True
+        before = _exposure_without(facts, book, own)
     facts.exposure_before = before
     if notional is None:
-        facts.exposure_after, facts.is_raising = None, True
+        facts.growth, facts.is_raising = None, True
         return
-    base = facts.base
-    after = _worst(facts, base.quantity_with(facts.order.quantity), base.notional_with(notional))
-    facts.exposure_after = after
-    facts.is_raising = after > before
+    if has_aside:
+        quantity = base.quantity_with(facts.order.quantity)
+        growth = _worst(facts, quantity, base.notional_with(notional)) - before
+    elif facts.is_reducing:
+        growth = ZERO
+    else:
+        # Nothing is set aside, so the side holds what it held and more: it alone can grow.
+        marked = facts.marked if facts.order.side is BUY else -facts.marked
+        growth = base.notional_with(notional) + marked - before
+    facts.growth = growth
+    facts.is_raising = growth > ZERO
 
 
 def _find_replaced(facts: Facts) -> OrderRecord | None:
     """Return the open order that would be replaced; one that is not open sets nothing aside."""
     order = facts.order
-    if order.replaces_order_id is None or order.replaces_order_id == order.order_id:
-        return None
-    record = facts.state.orders.get(order.replaces_order_id)
-    if record is None or not record.is_open:
+    record = facts.state.orders.get(order.replaces_order_id or "")
+    if record is None or not record.is_open or record.order_id == order.order_id:
         return None
     same = (record.strategy, record.symbol, record.side) == (
         order.strategy,
@@ -197,9 +203,7 @@ def _find_replaced(facts: Facts) -> OrderRecord | None:
 
 
 def _group_cluster(facts: Facts) -> str | None:
-    """Return the cluster of the order's one-cancels-other group, None where none has room."""
-    if facts.order.one_cancels_other_group is None:
-        return None
+    """Return the cluster of the order's one-cancels-other group, None where it has no room."""
     key = f"oco:{facts.order.side}:{facts.order.one_cancels_other_group}"
     members = facts.book.clusters.get(key, []) if facts.book is not None else []
     return key if len(members) < CLUSTER_MEMBERS_MAX else None

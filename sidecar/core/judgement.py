@@ -45,21 +45,24 @@ class Conditions:
     calendar: Calendar = field(default_factory=UtcCalendar)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class Judgement(Regimes):
     """The outcome for one order, before anything is remembered, and what would have passed."""
 
-    facts: Facts = field(kw_only=True)
-    layer: Layer | None = None
-    violations: tuple[Violation, ...] = ()
-    room: Decimal = ZERO
-    approvable_quantity: Decimal = ZERO
-    blocking_order_ids: tuple[str, ...] = ()
+    facts: Facts
+    layer: Layer | None
+    violations: tuple[Violation, ...]
+    room: Decimal
+    approvable_quantity: Decimal
+    blocking_order_ids: tuple[str, ...]
 
-    @property
-    def is_approved(self) -> bool:
-        """Say whether no layer denies."""
-        return not self.violations
+    def __init__(self, facts: Facts) -> None:
+        """Begin with every kind of order let pass."""
+        self.reducing = self.not_raising = self.raising = True
+        self.facts = facts
+        self.layer = None
+        self.violations = self.blocking_order_ids = ()
+        self.room = self.approvable_quantity = ZERO
 
 
 _ALWAYS_ZERO: Final = frozenset(
@@ -98,7 +101,7 @@ def judge(
 ) -> Judgement:
     """Return the judgement of an order; `own` is its reservation, set aside while judged anew."""
     facts = Facts(state, order, own)
-    judgement = Judgement(facts=facts)
+    judgement = Judgement(facts)
     for check in _LAYERS:
         found = check(judgement, facts, conditions)
         if found and not judgement.violations:

@@ -32,8 +32,7 @@ def apply_order_approved(state: State, event: OrderApproved) -> None:
     strategy.heard_at = state.now
     if not event.is_renewal:
         # A renewal repeats an order that was counted when it was first asked.
-        _count_order(state, strategy)
-        _remember_duplicate(state, event)
+        _count_order(state, strategy, event, counts_in_rate=True)
     record = state.orders.get(event.order_id)
     if record is None:
         record = OrderRecord(event.order_id, event.strategy, event.symbol, event.side)
@@ -42,7 +41,7 @@ def apply_order_approved(state: State, event: OrderApproved) -> None:
         record.was_ended = record.was_released = False
         record.expired_sequence = None
         # An approval expires in the order of approvals, so a new one goes last.
-        state.expiries.pop(event.order_id, None)
+        state.forget_expiry(event.order_id)
     _fill_in(state, record, event)
     if event.replaces_order_id is not None:
         old = state.orders.get(event.replaces_order_id)
@@ -68,6 +67,8 @@ def _fill_in(state: State, record: OrderRecord, event: OrderApproved) -> None:
     record.approved_at = record.touched_at = state.now
     record.approved_sequence = state.last_sequence
     record.expires_at = state.expiries[record.order_id] = event.expires_at
+    if state.expiry_due > event.expires_at:
+        state.expiry_due = event.expires_at
     record.epoch = state.stop_epoch
     record.approvable_quantity = event.approvable_quantity
     record.good_till = event.good_till
@@ -88,18 +89,26 @@ def counted_today(account: AccountState, record: OrderRecord) -> Decimal:
     return record.daily_notional if record.daily_day == account.day else ZERO
 
 
-def _count_order(state: State, strategy: StrategyState) -> None:
+def _count_order(
+    state: State,
+    strategy: StrategyState,
+    event: OrderApproved | OrderDenied,
+    *,
+    counts_in_rate: bool,
+) -> None:
+    """Remember an asked order where a rule looks back at it."""
     rules = state.thresholds.order_rules
+    if rules.duplicate_window_ns is not None:
+        _remember_duplicate(state, event, rules.duplicate_window_ns)
+    if not counts_in_rate:
+        return
     if rules.max_orders_per_window is not None:
         state.rate.add(state.now, rules.order_rate_window_ns)
     if rules.max_orders_per_window_per_strategy is not None:
         strategy.rate.add(state.now, rules.order_rate_window_ns)
 
 
-def _remember_duplicate(state: State, event: OrderApproved | OrderDenied) -> None:
-    window = state.thresholds.order_rules.duplicate_window_ns
-    if window is None:
-        return
+def _remember_duplicate(state: State, event: OrderApproved | OrderDenied, window: int) -> None:
     queue = state.duplicate_queue
     while queue and queue[0].at <= state.now - window:
         expired = queue.popleft()
@@ -130,9 +139,8 @@ def apply_order_denied(state: State, event: OrderDenied) -> None:
         strategy.heard_at = state.now
     elif rules.max_orders_per_window_per_strategy is not None:
         strategy = state.strategy_of(event.strategy)
-    if event.counts_in_rate:
-        _count_order(state, strategy or StrategyState(name=event.strategy))
-    _remember_duplicate(state, event)
+    counted = strategy or StrategyState(name=event.strategy)
+    _count_order(state, counted, event, counts_in_rate=event.counts_in_rate)
 
 
 def apply_orders_withdrawn(state: State, event: OrdersWithdrawn) -> None:
@@ -147,7 +155,7 @@ def apply_orders_withdrawn(state: State, event: OrdersWithdrawn) -> None:
         state.account.daily_notional -= record.daily_notional
         end(state, record)
         state.ended.pop()
-        state.expiries.pop(order_id, None)
+        state.forget_expiry(order_id)
         del state.orders[order_id]
     for order_id in event.lapsed_ids:
         # A renewal was answered with a denial: the order keeps what it had reserved before, and
@@ -156,7 +164,7 @@ def apply_orders_withdrawn(state: State, event: OrdersWithdrawn) -> None:
         state.decisions_approved -= 1
         state.decisions_denied += 1
         record.expires_at, record.expired_sequence = state.now, state.last_sequence
-        state.expiries.pop(order_id, None)
+        state.forget_expiry(order_id)
     # Records from before these were journalled have none.
     before = zip(event.lapsed_ids, event.lapsed_prices, event.lapsed_notionals, strict=False)
     for order_id, price, notional in before:

@@ -68,7 +68,7 @@ def check_mark_fresh(facts: Facts) -> Violation | None:
 
 def check_mark_confirmed(facts: Facts) -> Violation | None:
     """Deny while a jump of the mark waits for its second report."""
-    if not facts.is_mark_unconfirmed or facts.symbol is None:
+    if facts.symbol is None or facts.symbol.candidate is None:
         return None
     candidate, mark = facts.symbol.candidate or ZERO, facts.symbol.mark or ZERO
     return Violation(
@@ -150,6 +150,8 @@ def check_price_collar(facts: Facts) -> Violation | None:
     limit_price = facts.order.limit_price
     mark = facts.symbol.mark if facts.symbol is not None else None
     if ratio is None or limit_price is None or mark is None:
+        return None
+    if abs(limit_price - mark) <= mark * ratio:
         return None
     if facts.is_reducing and (facts.is_mark_stale or facts.is_mark_unconfirmed):
         return None

@@ -33,8 +33,8 @@ def strategy_limit(state: State, strategy: str) -> tuple[Decimal, str]:
     return state.thresholds.position_limits.per_strategy_ratio, "position_limits.per_strategy_ratio"
 
 
-def _sums(facts: Facts) -> tuple[tuple[Decimal, Decimal], ...]:
-    """Return the exposure and the ratio of the order's symbol, strategy and portfolio (S6.1-3)."""
+def _sums(facts: Facts) -> tuple[Decimal, Decimal, Decimal, Decimal, Decimal, Decimal]:
+    """Return exposure and ratio of the order's symbol, of its strategy and of the portfolio."""
     state, order, symbol = facts.state, facts.order, facts.symbol
     limits = facts.thresholds.position_limits
     strategy = state.strategies.get(order.strategy)
@@ -42,15 +42,12 @@ def _sums(facts: Facts) -> tuple[tuple[Decimal, Decimal], ...]:
     symbol_ratio = facts.rules.per_symbol_ratio
     strategy_ratio = own_rules.per_strategy_ratio if own_rules is not None else None
     return (
-        (
-            symbol.exposure if symbol is not None else ZERO,
-            symbol_ratio if symbol_ratio is not None else limits.per_symbol_ratio,
-        ),
-        (
-            strategy.exposure if strategy is not None else ZERO,
-            strategy_ratio if strategy_ratio is not None else limits.per_strategy_ratio,
-        ),
-        (state.portfolio_exposure, limits.portfolio_ratio),
+        symbol.exposure if symbol is not None else ZERO,
+        symbol_ratio if symbol_ratio is not None else limits.per_symbol_ratio,
+        strategy.exposure if strategy is not None else ZERO,
+        strategy_ratio if strategy_ratio is not None else limits.per_strategy_ratio,
+        state.portfolio_exposure,
+        limits.portfolio_ratio,
     )
 
 
@@ -62,59 +59,65 @@ def find_room(facts: Facts) -> Decimal:
     equity = facts.equity
     if equity is None or equity <= ZERO:
         return ZERO
-    room: Decimal | None = None
-    for observed, ratio in _sums(facts):
-        left = ratio * equity - observed
-        if room is None or left < room:
-            room = left
-    room = (room or ZERO) - _set_aside(facts)
+    in_symbol, per_symbol, in_strategy, per_strategy, in_portfolio, portfolio = _sums(facts)
+    room = per_symbol * equity - in_symbol
+    left = per_strategy * equity - in_strategy
+    if left < room:
+        room = left
+    left = portfolio * equity - in_portfolio
+    if left < room:
+        room = left
+    if facts.own is not None:
+        room -= _set_aside(facts)
     return room if room > ZERO else ZERO
 
 
 def _set_aside(facts: Facts) -> Decimal:
     """Return what the order's own reservation, set aside, takes from every sum: 0 or less."""
-    if facts.own is None or facts.book is None:
-        return ZERO
-    return facts.exposure_before - facts.book.exposure
+    return facts.exposure_before - facts.book.exposure if facts.book is not None else ZERO
 
 
 def check_exposures(facts: Facts, room: Decimal) -> tuple[Violation, ...]:
     """Return a violation for each scope whose sum would pass its limit; `room` is the least."""
-    equity, after = facts.equity, facts.exposure_after
-    if equity is None or equity <= ZERO or after is None:
+    growth, equity = facts.growth, facts.equity
+    if growth is None or growth <= room or growth <= ZERO or equity is None or equity <= ZERO:
         return ()
-    growth = after - facts.exposure_before
-    if growth <= room or not facts.is_raising:
-        return ()
-    order, aside = facts.order, _set_aside(facts)
+    state, order, aside = facts.state, facts.order, _set_aside(facts)
+    in_symbol, per_symbol, in_strategy, per_strategy, in_portfolio, portfolio = _sums(facts)
+    by_symbol, by_strategy, by_portfolio = (
+        DenialCode.SYMBOL_EXPOSURE,
+        DenialCode.STRATEGY_EXPOSURE,
+        DenialCode.PORTFOLIO_EXPOSURE,
+    )
+    symbol_key = symbol_limit(state, order.symbol)[1]
+    strategy_key = strategy_limit(state, order.strategy)[1]
     scopes = (
-        (
-            DenialCode.SYMBOL_EXPOSURE,
-            f"symbol:{order.symbol}",
-            symbol_limit(facts.state, order.symbol)[1],
-        ),
-        (
-            DenialCode.STRATEGY_EXPOSURE,
-            f"strategy:{order.strategy}",
-            strategy_limit(facts.state, order.strategy)[1],
-        ),
-        (DenialCode.PORTFOLIO_EXPOSURE, "portfolio", "position_limits.portfolio_ratio"),
+        (by_symbol, f"symbol:{order.symbol}", in_symbol, per_symbol, symbol_key),
+        (by_strategy, f"strategy:{order.strategy}", in_strategy, per_strategy, strategy_key),
+        (by_portfolio, "portfolio", in_portfolio, portfolio, "position_limits.portfolio_ratio"),
     )
-    return tuple(
-        Violation(
-            code=code,
-            scope=scope,
-            rule_id=rule_id,
-            observed=observed + aside,
-            projected=observed + aside + growth,
-            limit=ratio * equity,
-            message=f"{scope} exposure {format_decimal(observed + aside)} would become "
-            f"{format_decimal(observed + aside + growth)}, above {format_decimal(ratio * equity)} "
-            f"({format_decimal(ratio * 100)} % of equity)",
-        )
-        for (code, scope, rule_id), (observed, ratio) in zip(scopes, _sums(facts), strict=True)
-        if observed + aside + growth > ratio * equity
-    )
+    found = []
+    for code, scope, exposure, ratio, rule_id in scopes:
+        observed, limit = exposure + aside, ratio * equity
+        projected = observed + growth
+        if projected > limit:
+            text = (
+                f"{scope} exposure {format_decimal(observed)} would become "
+                f"{format_decimal(projected)}, above {format_decimal(limit)} "
+                f"({format_decimal(ratio * 100)} % of equity)"
+            )
+            found.append(
+                Violation(
+                    code=code,
+                    scope=scope,
+                    rule_id=rule_id,
+                    observed=observed,
+                    projected=projected,
+                    limit=limit,
+                    message=text,
+                )
+            )
+    return tuple(found)
 
 
 def adds_symbol(facts: Facts) -> bool:

@@ -120,7 +120,7 @@ def end(state: State, record: OrderRecord, *, is_release: bool = False) -> None:
         # Only a release can be undone, so what an approval needs to be repeated is let go.
         record.expires_at = None
         record.approvable_quantity = ZERO
-        state.expiries.pop(record.order_id, None)
+        state.forget_expiry(record.order_id)
     state.ended.append(Timed(at=state.now, key=record.order_id))
 
 
@@ -140,7 +140,7 @@ def hold_again(state: State, record: OrderRecord, remaining: Decimal, price: Dec
     if record.expired_sequence is None:
         # Named at the venue, it is settled by this record whenever its approval would expire.
         record.expired_sequence = state.last_sequence
-        state.expiries.pop(record.order_id, None)
+        state.forget_expiry(record.order_id)
     _number(state, record)
     index_held(state, book, record, remaining, max(price, record.price))
 

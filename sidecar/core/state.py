@@ -44,8 +44,6 @@ class SlidingWindow:
     def count(self, now: int, window_ns: int) -> int:
         """Return how many events count at `now`."""
         times = self.times
-        if not times or times[0] > now - window_ns:
-            return len(times)
         return len(times) - bisect_right(times, now - window_ns)
 
     def room_after_ns(self, now: int, window_ns: int, limit: int) -> int:
@@ -314,10 +312,17 @@ class State:
     open_orders: "OrderedDict[str, None]" = field(default_factory=OrderedDict, metadata=DERIVED)
     unreported: "OrderedDict[str, None]" = field(default_factory=OrderedDict, metadata=DERIVED)
     expiries: "OrderedDict[str, int]" = field(default_factory=OrderedDict, metadata=DERIVED)
+    # From when `begin` must look at the expiries; 0 where the first of them may have changed.
+    expiry_due: int = field(default=0, metadata=DERIVED)
     release_heap: list[tuple[int, str]] = field(default_factory=list, metadata=DERIVED)
     silence_due: int = field(default=NEVER, metadata=DERIVED)
     # The checks that the thresholds switch on; empty before they are derived, where all are asked.
     checks: tuple[Callable[[Any], Any], ...] = field(default=(), metadata=DERIVED)
+
+    def forget_expiry(self, order_id: str) -> None:
+        """Let an approval expire no more: it is given anew, has ended, or was never given out."""
+        if self.expiries.pop(order_id, None) is not None:
+            self.expiry_due = 0
 
     def symbol_of(self, name: str) -> SymbolState:
         """Return the symbol, remembering it where it is new."""

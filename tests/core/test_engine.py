@@ -292,6 +292,21 @@ def test_the_earliest_of_day_silence_and_release_is_due(
     assert (causes(desk) == ["BOT_SILENT"]) is (silence <= pause < release)
 
 
+def test_the_first_expiry_is_looked_at_however_it_became_the_first() -> None:
+    """What stood before it ended: a sidecar that went on notes what a restored one notes (S3)."""
+    desk = Desk(marks={"X": 100}, approvals=ApprovalRules(valid_ns=10 * SECOND))
+    first = desk.approve("BUY", 1, 100)
+    desk.configure(Thresholds(approvals=ApprovalRules(valid_ns=SECOND)))
+    second = desk.approve("BUY", 2, 100)
+    desk.advance(2)
+    desk.mark(X=100)
+    assert desk.record(second).expired_sequence is None, "noted in the order of approvals"
+    desk.report("CANCELED", first)
+    desk.mark(X=100)
+    assert desk.record(second).expired_sequence == desk.sequence
+    desk.assert_replays()
+
+
 # -- configuration ---------------------------------------------------------------------------------
 
 

@@ -56,7 +56,7 @@ def test_gathering_changes_nothing() -> None:
     desk = Desk()
     before = to_plain(desk.state)
     facts = facts_of(desk, "BUY", 1, None)
-    assert facts.exposure_after is None
+    assert facts.growth is None
     assert facts.is_raising, "unknown counts as raising"
     assert to_plain(desk.state) == before
 
@@ -67,7 +67,7 @@ def test_exposure_before_and_after_are_the_worst_cases() -> None:
     desk.hold(10, 100)
     desk.approve("BUY", 5, 100)
     facts = facts_of(desk, "BUY", 3)
-    assert [facts.exposure_before, facts.exposure_after] == [Decimal(1500), Decimal(1800)]
+    assert [facts.exposure_before, facts.growth] == [Decimal(1500), Decimal(300)]
     assert [facts.base.quantity, facts.base.notional] == [Decimal(5), Decimal(500)]
     assert facts.unit_notional == 100
 
@@ -80,7 +80,7 @@ def test_an_own_reservation_is_set_aside() -> None:
     order = desk.order("BUY", 5, 100, order_id="own")
     facts = Facts(desk.state, order, desk.record("own"))
     assert facts.base.quantity == 2
-    assert [facts.exposure_before, facts.exposure_after] == [Decimal(200), Decimal(700)]
+    assert [facts.exposure_before, facts.growth] == [Decimal(200), Decimal(500)]
 
 
 def test_an_exit_joins_its_group_and_an_entry_does_not() -> None:
