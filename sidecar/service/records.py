@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import orjson
@@ -24,6 +25,7 @@ from sidecar.service.callers import Actor
 RECORD_VERSION: Final = 1
 SNAPSHOT_VERSION: Final = 1
 
+_ACTORS_REMEMBERED_MAX: Final = 1_024
 _UNREADABLE: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 """What decoding raises on bytes that are no record of ours."""
 
@@ -60,13 +62,19 @@ def encode_record(
             "sequence": sequence,
             "time": time,
             "kind": kind,
-            "actor": {"role": actor.role, "peer": actor.peer, "name": actor.name},
+            "actor": _actor(actor.role, actor.peer, actor.name),
             "events": [(type(event).__name__, *codec.fields(event)) for event in events],
             "config_hash": config_hash,
         },
         codec.plain,
         orjson.OPT_PASSTHROUGH_DATACLASS,
     )
+
+
+@lru_cache(maxsize=_ACTORS_REMEMBERED_MAX)
+def _actor(role: str, peer: str, name: str) -> orjson.Fragment:
+    """Return the JSON of an actor: whoever asks once asks again."""
+    return orjson.Fragment(orjson.dumps({"role": role, "peer": peer, "name": name}))
 
 
 def decode_record(payload: bytes) -> Record:
