@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from sidecar.core import events
 from tests.concurrency import facts
 from tests.concurrency.history import History
-from tests.concurrency.journal import find_gaps, find_unasked, find_unrecorded
+from tests.concurrency.journal import find_gaps, find_unasked, find_unfounded, find_unrecorded
 from tests.concurrency.real_time import RealTime, find_disordered
 from tests.concurrency.replay import Replay
 from tests.concurrency.rounds import Round
@@ -25,11 +25,13 @@ class Found:
 
 def find_in_log(history: History) -> list[str]:
     """Return what the log and the journal show without the model."""
+    real_time = RealTime(history)
     return [
         *find_gaps(history.records),
         *find_unrecorded(history),
         *find_unasked(history),
-        *find_disordered(history, RealTime(history)),
+        *find_unfounded(history, real_time),
+        *find_disordered(history, real_time),
         *find_passed(history),
         *find_approved_after_acknowledgement(history),
     ]

@@ -101,6 +101,7 @@ class Connection:
     def note_failure(self, call: Call, error: BaseException) -> None:
         """Say why a call has no answer, and who said so."""
         if isinstance(error, asyncio.CancelledError):
+            raise_if_ending()
             call.error = "CANCELLED"
             return
         fault = read_rpc_error(error)
@@ -171,6 +172,7 @@ class Connection:
             while len(heard) < heard_max:
                 heard.append(await self._hear(noted[len(heard)]))
         except (asyncio.CancelledError, grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
+            raise_if_ending()
             fate = f"failed {error!r}"
         if fate != "calm":
             self._stream_reset(noted[len(heard) :], fate)
@@ -209,3 +211,10 @@ class Connection:
         except (asyncio.CancelledError, grpc.aio.AioRpcError) as error:
             self.note_failure(sent, error)
         stream.cancel()
+
+
+def raise_if_ending() -> None:
+    """End this task where it is the task that was cancelled, not one of its calls."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

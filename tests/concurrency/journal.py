@@ -5,6 +5,8 @@ Rules:
 - An answer's record is of its kind and subject, and no two answers share it.
 - A record without an answer is what came of a question nobody heard the end of, or an approval that
   a stop overtook before it was given out.
+- A bot is refused for one id with two contents, and then there was another, or because stops came
+  faster than its approval became durable; for nothing else.
 """
 
 from collections import Counter
@@ -13,7 +15,14 @@ from collections.abc import Iterator
 from sidecar.core import events
 from sidecar.service.records import Record
 from tests.concurrency.history import OWN_RECORDS, History, subjects_of
+from tests.concurrency.real_time import RealTime
 
+_OF_BOTS = ("CheckOrder", "CheckOrders", "ReportTrade", "ReportTrades", "ReportAccount")
+_EXPECTED = (
+    "ALREADY_EXISTS ORDER_ID_REUSED",
+    "ALREADY_EXISTS REPORT_CONFLICT",
+    "UNAVAILABLE STOPPED_MEANWHILE",
+)
 _EPOCH_MOVES = (events.KillActivated, events.BreakerOpened)
 
 
@@ -84,3 +93,27 @@ def _approves(record: Record) -> bool:
         isinstance(event, (events.OrderApproved, events.OrderApprovalRepeated))
         for event in record.events
     )
+
+
+def find_unfounded(history: History, real_time: RealTime) -> Iterator[str]:
+    """Name every refusal of a bot that nothing before its answer explains."""
+    approved: dict[str, list[events.OrderApproved]] = {}
+    sequences: dict[int, int] = {}
+    for record in history.records:
+        for event in record.events:
+            if isinstance(event, events.OrderApproved):
+                approved.setdefault(event.order_id, []).append(event)
+                sequences[id(event)] = record.sequence
+    for call in history.calls:
+        if not call.is_refused or call.rpc not in _OF_BOTS or call.answer is not None:
+            continue
+        if call.error not in _EXPECTED:
+            yield f"journal: {call.rpc} was refused with {call.error}"
+        elif call.error.endswith("ORDER_ID_REUSED"):
+            asked, before = call.asked(), real_time.asked_after(call)
+            others = approved.get(asked.order_id, [])
+            if not any(
+                sequences[id(event)] < before and str(event.quantity) != asked.quantity
+                for event in others
+            ):
+                yield f"journal: {asked.order_id} was refused as another order: there is none"

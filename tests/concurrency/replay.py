@@ -62,8 +62,8 @@ class Replay:
 
     def _differ(self, record: Record, what: str, found: object, model: object) -> None:
         if isinstance(found, dict) and isinstance(model, dict):
-            for name in found:
-                self._differ(record, f"{what} {name}", found[name], model[name])
+            for name in {**found, **model}:
+                self._differ(record, f"{what} {name}", found.get(name), model.get(name))
         elif found != model:
             self.differences.append(
                 f"model: record {record.sequence} {record.kind}: {what} {found!r}, model {model!r}"

@@ -207,8 +207,16 @@ def _history(played: Round) -> History:
 def test_a_record_nobody_asked_for_is_caught(doctored: Round) -> None:
     """An order in the journal that no client sent is named."""
     [one, *_] = _unary(doctored, lambda item: item.is_own)
-    doctored.calls = [call for call in doctored.calls if call is not one.call]
+    name = one.subject.encode()
+    doctored.calls = [call for call in doctored.calls if name not in call.request]
     assert any("nobody asked" in text for text in find_in_log(_history(doctored)))
+
+
+def test_a_refusal_without_a_reason_is_caught(doctored: Round) -> None:
+    """An order refused as another order under its id, where there was none, is named."""
+    call = _unary(doctored, lambda item: item.is_own)[0].call
+    call.answer, call.error, call.is_refused = None, "ALREADY_EXISTS ORDER_ID_REUSED", True
+    assert any("there is none" in text for text in find_in_log(_history(doctored)))
 
 
 def test_a_leaked_reservation_is_caught(doctored: Round) -> None:

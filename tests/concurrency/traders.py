@@ -206,7 +206,8 @@ class Trader:
             return
         report = reports_pb2.ReportTradeRequest()
         report.CopyFrom(self.chance.choice(self.chance.choice(reported).reports))
-        if self.chance.random() < 0.3:
+        is_ending = report.kind != reports_pb2.TRADE_REPORT_KIND_ACCEPTED
+        if is_ending and self.chance.random() < 0.3:
             report.order_done = not report.order_done
         await self.line.ask("ReportTrade", report)
 
