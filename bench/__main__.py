@@ -88,7 +88,7 @@ def _measure(console: Console, asked: argparse.Namespace) -> list[Figure]:
         ("calls", lambda: call_figures(blocks=asked.blocks, orders=asked.orders)),
         (
             "kills and status readers",
-            lambda: fan_out_figures(readers=asked.readers, rounds=4, turns=2),
+            lambda: fan_out_figures(readers=asked.readers, rounds=3, turns=4),
         ),
         (
             "memory",
