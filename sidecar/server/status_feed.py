@@ -80,6 +80,9 @@ class StatusSource(Protocol):
     async def wait_changed(self, after_revision: int, timeout_seconds: float) -> int:
         """Return the revision once it is above `after_revision`, or as it is at the timeout."""
 
+    async def wait_stop(self, timeout_seconds: float) -> None:
+        """Return at the next move of the stop epoch, or at the timeout."""
+
 
 class StatusFeed:
     """Makes publications while somebody reads."""
@@ -141,7 +144,7 @@ class StatusFeed:
             left = due - time.monotonic()
             if left <= 0:
                 return
-            await self._service.wait_changed(self._service.revision, left)
+            await self._service.wait_stop(left)
 
     def close(self) -> None:
         """Make every reader say GOING_AWAY and end."""

@@ -389,6 +389,10 @@ class Service:
         """Return the revision once it is above `after_revision`, or as it is at the timeout."""
         return await self._changes.wait(after_revision, timeout_seconds)
 
+    async def wait_stop(self, timeout_seconds: float) -> None:
+        """Return at the next move of the stop epoch, or at the timeout."""
+        await self._changes.wait_stop(timeout_seconds)
+
     def list_orders(
         self, strategy: str | None = None, symbol: str | None = None
     ) -> list[OpenOrder]:

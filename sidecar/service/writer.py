@@ -140,7 +140,7 @@ class Writer:
     def apply(self, sequence: int, time: int, events: Sequence[Event]) -> None:
         """Make the events of `append` effective."""
         engine.replay(self.state, sequence, time, events)
-        self._changes.bump()
+        self._changes.bump(self.state.stop_epoch)
 
     def flush(self) -> None:
         """Write what is decided and not yet written; a failure is remembered (rule 3)."""
@@ -202,7 +202,7 @@ class Writer:
         for event in events:
             if event.__class__ is BreakerOpened:
                 self.must_be_durable_sequence = sequence
-        self._changes.bump()
+        self._changes.bump(state.stop_epoch)
         return outcome
 
     def _encode(

@@ -48,11 +48,15 @@ class FakeSource:
     def stop(self) -> None:
         """Change something that stops."""
         self._state.stop_epoch += 1
-        self._changes.bump()
+        self._changes.bump(self._state.stop_epoch)
 
     async def wait_changed(self, after_revision: int, timeout_seconds: float) -> int:
         """As the service's."""
         return await self._changes.wait(after_revision, timeout_seconds)
+
+    async def wait_stop(self, timeout_seconds: float) -> None:
+        """As the service's."""
+        await self._changes.wait_stop(timeout_seconds)
 
     def status(self) -> ServiceStatus:
         """Return the whole status of a new, empty sidecar."""

@@ -42,3 +42,25 @@ async def test_a_reader_that_goes_away_disturbs_no_other() -> None:
     assert not stays.done()
     changes.bump()
     assert await stays == 2
+
+
+async def test_who_waits_for_a_stop_sleeps_through_every_other_change() -> None:
+    """A thousand orders wake nobody who waits for a stop; the stop does, at once (S14)."""
+    changes = Changes()
+    waiting = asyncio.create_task(changes.wait_stop(WAIT_SECONDS))
+    await turns()
+    for _ in range(1_000):
+        changes.bump(0)
+        changes.bump()
+    await turns()
+    assert not waiting.done()
+    changes.bump(1)
+    await asyncio.wait_for(waiting, WAIT_SECONDS)
+
+
+async def test_waiting_for_a_stop_is_bounded() -> None:
+    """No stop comes: the wait ends all the same."""
+    changes = Changes()
+    await changes.wait_stop(0.001)
+    await changes.wait_stop(0)
+    assert changes.revision == 1
