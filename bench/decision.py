@@ -87,13 +87,13 @@ class Desk:
         """Read an order from text, as the wire does."""
         form = Form()
         order = CheckOrder(
-            order_id=form.name("order_id", order_id),
-            strategy=form.name("strategy", "momentum"),
-            symbol=form.name("symbol", self.symbols[at % min(among, len(self.symbols))]),
-            side=Side.BUY,
-            order_type=OrderType.LIMIT,
-            quantity=form.positive("quantity", "12.5"),
-            limit_price=form.positive("limit_price", "100.25"),
+            form.name("order_id", order_id),
+            form.name("strategy", "momentum"),
+            form.name("symbol", self.symbols[at % min(among, len(self.symbols))]),
+            Side.BUY,
+            OrderType.LIMIT,
+            form.positive("quantity", "12.5"),
+            form.positive("limit_price", "100.25"),
         )
         form.finish()
         return order

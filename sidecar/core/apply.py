@@ -53,7 +53,7 @@ from sidecar.core.state import RememberedReport, State
 
 def apply_event(state: State, event: Event) -> None:
     """Change the state by one event."""
-    _TABLE[type(event)](state, event)
+    EFFECTS[type(event)](state, event)
 
 
 def _configuration(state: State, event: ConfigurationApplied) -> None:
@@ -154,7 +154,7 @@ def _assumed_flat(state: State, event: PositionsAssumedFlat) -> None:
     state.account.positions_confirmed = True
 
 
-_TABLE: Final[dict[type, Callable[[State, Any], None]]] = {
+EFFECTS: Final[dict[type, Callable[[State, Any], None]]] = {
     ConfigurationApplied: _configuration,
     PeriodStarted: _period,
     OrderApproved: apply_order_approved,

@@ -57,7 +57,7 @@ def handle_check(turn: Turn, order: CheckOrder) -> Outcome:
     if record is not None:
         known = _handle_known(turn, order, record)
         if known is not None:
-            return Outcome(known, turn.events)
+            return turn.answered(known)
     own = record if record is not None and record.is_approved else None
     judgement = judge(turn.state, order, turn.conditions, own)
     if own is not None and judgement.violations:
@@ -65,7 +65,7 @@ def handle_check(turn: Turn, order: CheckOrder) -> Outcome:
     _emit(turn, order, judgement, own)
     is_replayed = own is not None and not judgement.violations
     decision = _decision(turn, order, judgement, is_dry=False, is_replayed=is_replayed)
-    return Outcome(decision, turn.events)
+    return turn.answered(decision)
 
 
 def _check_replaced(state: State, order: CheckOrder, old_id: str) -> None:

@@ -30,7 +30,7 @@ def rebuild(state: State) -> None:
     for symbol in state.symbols.values():
         account.holdings += symbol.net_position * (symbol.mark or ZERO) * symbol.rules.multiplier
     for book in state.book_list:
-        refresh(state, book)
+        refresh(state, book, state.symbols[book.symbol])
     held = [record for record in state.orders.values() if record.is_open]
     for record in sorted(held, key=_held_number):
         book = state.book_of(record.strategy, record.symbol)

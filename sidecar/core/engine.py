@@ -183,7 +183,9 @@ def execute_all_or_none(
 
 def next_due(state: State) -> int:
     """Return the instant from which `Tick` must run before any other command."""
-    due = min(state.account.day_ends_at, state.silence_due)
+    due = state.account.day_ends_at
+    if state.silence_due < due:
+        due = state.silence_due
     return min(due, state.release_heap[0][0]) if state.release_heap else due
 
 

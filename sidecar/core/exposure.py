@@ -35,9 +35,8 @@ def worst_case(
     return worst
 
 
-def refresh(state: State, book: Book) -> None:
+def refresh(state: State, book: Book, symbol: SymbolState) -> None:
     """Recompute one book and carry the difference into its symbol, strategy and portfolio."""
-    symbol = state.symbols[book.symbol]
     strategy = state.strategies[book.strategy]
     position = book.position
     marked = ZERO
@@ -94,7 +93,7 @@ def _count(state: State, symbol: SymbolState, book: Book, *, is_counted: bool) -
 def refresh_symbol(state: State, symbol: SymbolState) -> None:
     """Recompute every book of a symbol after its mark moved."""
     for book in symbol.books.values():
-        refresh(state, book)
+        refresh(state, book, symbol)
 
 
 def move_position(state: State, book: Book, change: Decimal) -> None:
@@ -103,7 +102,7 @@ def move_position(state: State, book: Book, change: Decimal) -> None:
     book.position += change
     symbol.net_position += change
     state.account.holdings += change * (symbol.mark or ZERO) * symbol.rules.multiplier
-    refresh(state, book)
+    refresh(state, book, symbol)
 
 
 def order_price(

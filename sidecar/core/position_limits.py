@@ -165,7 +165,10 @@ def position_count_violation(facts: Facts) -> Violation:
 
 def check_orders_held(facts: Facts) -> Violation | None:
     """Deny beyond the number of reservations the sidecar can hold."""
-    count = len(facts.state.open_orders) - int(_is_own_held(facts))
+    count = len(facts.state.open_orders)
+    if count < ORDERS_HELD_MAX:
+        return None
+    count -= int(_is_own_held(facts))
     if count < ORDERS_HELD_MAX:
         return None
     return Violation(

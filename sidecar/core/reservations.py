@@ -79,7 +79,8 @@ def set_remaining(state: State, record: OrderRecord, remaining: Decimal, price: 
 def _set_remaining(
     state: State, book: Book, record: OrderRecord, remaining: Decimal, price: Decimal
 ) -> None:
-    multiplier = state.symbols[record.symbol].rules.multiplier
+    symbol = state.symbols[record.symbol]
+    multiplier = symbol.rules.multiplier
     if record.cluster is None:
         quantity, notional = remaining, remaining * price * multiplier
         if record.remaining:
@@ -97,7 +98,7 @@ def _set_remaining(
     else:
         book.sell_quantity += quantity
         book.sell_notional += notional
-    refresh(state, book)
+    refresh(state, book, symbol)
 
 
 def end(state: State, record: OrderRecord, *, is_release: bool = False) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sidecar.core.answers import ShortStatus, TradingMode
-from sidecar.core.apply import apply_event
+from sidecar.core.apply import EFFECTS
 from sidecar.core.circuit_breaker import find_consequences
 from sidecar.core.commands import KillMode
 from sidecar.core.denial import CallRefused
@@ -31,14 +31,24 @@ class Outcome:
     refused: CallRefused | None = None
 
 
-@dataclass(slots=True)
-class Turn:
-    """The state, the instant, and what happened so far."""
+class Turn(Outcome):
+    """The outcome in the making: the state, the instant, and what happened so far."""
 
-    state: State
-    now: int
-    conditions: Conditions
-    events: list[Event] = field(default_factory=list)
+    __slots__ = ("conditions", "now", "state")
+
+    def __init__(self, state: State, now: int, conditions: Conditions) -> None:
+        """Begin with nothing decided."""
+        self.answer = None
+        self.events = []
+        self.refused = None
+        self.state = state
+        self.now = now
+        self.conditions = conditions
+
+    def answered(self, answer: Any) -> Outcome:  # noqa: ANN401 - each command has its own answer
+        """Return the turn as the outcome it came to."""
+        self.answer = answer
+        return self
 
     def emit(self, event: Event) -> None:
         """Apply an event at once and keep it for the journal.
@@ -46,7 +56,7 @@ class Turn:
         Kept first: where applying fails half-way, the turn must not look as if nothing happened.
         """
         self.events.append(event)
-        apply_event(self.state, event)
+        EFFECTS[type(event)](self.state, event)
 
     def emit_all(self, events: list[Event]) -> None:
         """Apply and keep several."""

@@ -30,7 +30,7 @@ def test_every_event_is_known_by_its_name() -> None:
 
 def test_every_event_has_a_row_in_the_fold() -> None:
     """An event without a row is a broken invariant, not a shrug (S3)."""
-    table = apply._TABLE  # noqa: SLF001 - the table itself is the fact
+    table = apply.EFFECTS
     assert set(table) == set(EVENT_TYPES.values())
 
 
