@@ -206,6 +206,7 @@ def facts_of(core: Any) -> dict[str, object]:  # noqa: ANN401 - any answer
             "replayed": core.replayed,
             "durable": core.durable,
             "expires_at": core.expires_at,
+            "valid_for": core.valid_for_ns,
             "blocking": frozenset(core.blocking_order_ids),
         }
     if isinstance(core, TradeAnswer):
@@ -227,6 +228,7 @@ def facts_of(core: Any) -> dict[str, object]:  # noqa: ANN401 - any answer
             "already_active": core.already_active,
             "epoch": core.activation.epoch,
             "attempts": core.activation.attempts,
+            "scope_known": core.scope_known,
         }
     assert isinstance(core, StartAnswer)
     return {"changed": core.changed}

@@ -23,7 +23,7 @@ from sidecar.core.judgement import Conditions
 from sidecar.core.state import to_plain
 from sidecar.core.thresholds import Thresholds
 from tests.core.harness import NOON
-from tests.simulation import model_account, model_stops
+from tests.simulation import model_account
 from tests.simulation.compare import canonical, compare_answers, compare_views, first_difference
 from tests.simulation.coverage import Coverage
 from tests.simulation.desk import BusyDesk
@@ -120,8 +120,9 @@ class Pair:
         if desk.sequence < sequence:
             self.model.memory.times.pop(sequence, None)
         differences = compare_answers(core, model)
-        differences += compare_views(desk, view(self.model.memory, below))
-        differences += self._compare_warnings(command, core, published)
+        shown = view(self.model.memory, below)
+        differences += compare_views(desk, shown)
+        differences += self._compare_warnings(command, core, published, shown["warnings"])
         self._count_after(command, core)
         if differences:
             raise DifferenceError("\n".join(differences))
@@ -182,6 +183,7 @@ class Pair:
         command: object,
         core: Any,  # noqa: ANN401 - any answer
         published: list[WarningChanged],
+        stands: object,
     ) -> list[str]:
         """Hold what was published to what is at 80 %: each crossing once (S9)."""
         warned = set(self._watched.warned)
@@ -194,7 +196,7 @@ class Pair:
                 self.coverage.events[f"warned {event.trigger}"] += 1
             else:
                 warned.discard(event.trigger)
-        stands = model_stops.warnings(self.model.memory)
+        assert isinstance(stands, set)
         is_followed = isinstance(command, FOLLOWED) and not isinstance(core, CallRefused)
         if is_followed and not core.duplicate and warned != stands:
             faults.append(f"warnings: core {sorted(warned)}, model {sorted(stands)}")

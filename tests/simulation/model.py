@@ -165,7 +165,12 @@ def _account(memory: Memory, report: ReportAccount) -> Answer:
 
 def _kill(memory: Memory, command: commands.TriggerKill) -> Answer:
     already, kill = model_stops.trigger(memory, command)
-    return Answer(already_active=already, epoch=kill.epoch, attempts=kill.attempts)
+    return Answer(
+        already_active=already,
+        epoch=kill.epoch,
+        attempts=kill.attempts,
+        scope_known=kill.scope_known,
+    )
 
 
 def _reset_all(memory: Memory, command: commands.ResetAll) -> Answer:

@@ -20,6 +20,7 @@ class Answer:
     replayed: bool = False
     durable: bool = True
     expires_at: int | None = None
+    valid_for: int = 0
     duplicate: bool = False
     unsolicited: bool = False
     flags: frozenset[str] = frozenset()
@@ -28,6 +29,7 @@ class Answer:
     drift: tuple[tuple[object, ...], ...] = ()
     skipped: tuple[tuple[str, str], ...] = ()
     already_active: bool | None = None
+    scope_known: bool | None = None
     epoch: int | None = None
     attempts: int | None = None
     changed: bool | None = None

@@ -60,6 +60,7 @@ def check(memory: Memory, order: CheckOrder, below: Below) -> Answer:
             approvable=known.approvable,
             replayed=True,
             expires_at=known.expires_at,
+            valid_for=(known.expires_at or 0) - memory.now,
         )
     return _decide(memory, order, known, question)
 
@@ -98,6 +99,7 @@ def _decide(memory: Memory, order: CheckOrder, known: Held | None, question: Que
         replayed=known is not None,
         durable=not question.below.store_problem,
         expires_at=None if order.dry_run else expires_at,
+        valid_for=0 if order.dry_run else memory.thresholds.approvals.valid_ns,
     )
 
 
@@ -374,5 +376,6 @@ def _fallen(answer: Answer, guilty: Answer) -> Answer:
         replayed=False,
         durable=True,
         expires_at=None,
+        valid_for=0,
         blocking=frozenset(),
     )

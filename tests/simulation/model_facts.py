@@ -7,6 +7,7 @@ Rules:
 
 from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
+from functools import lru_cache
 
 from sidecar.core.commands import CheckOrder, KillMode, KillScope, ReportKind, Side
 from sidecar.core.denial import ErrorCode
@@ -134,6 +135,7 @@ class Kill:
     mode: KillMode
     epoch: int
     attempts: int = 1
+    scope_known: bool = True
 
 
 @dataclass(slots=True)
@@ -244,6 +246,10 @@ class ModelRefusedError(Exception):
         self.reason = reason
 
 
+exact = lru_cache(maxsize=1_000)(Fraction)
+"""The fraction of a decimal, made once."""
+
+
 def symbol_rules(memory: Memory, symbol: str) -> SymbolRules:
     """Return the rules of one symbol."""
     return memory.thresholds.symbols.get(symbol, DEFAULT_SYMBOL_RULES)
@@ -251,7 +257,7 @@ def symbol_rules(memory: Memory, symbol: str) -> SymbolRules:
 
 def multiplier(memory: Memory, symbol: str) -> Fraction:
     """Return k of S6."""
-    return Fraction(symbol_rules(memory, symbol).multiplier)
+    return exact(symbol_rules(memory, symbol).multiplier)
 
 
 def find_order(memory: Memory, order_id: str) -> Held | None:

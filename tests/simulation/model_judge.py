@@ -9,6 +9,7 @@ Rules:
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cache
 
 from sidecar.core.commands import KillMode, KillScope, OrderType, ScopeKind, Side
 from sidecar.core.denial import DenialCode
@@ -156,9 +157,9 @@ def read(memory: Memory, question: Question) -> Reading:
     )
 
 
-def judge(memory: Memory, question: Question) -> list[Denied]:
+def judge(memory: Memory, question: Question, reading: Reading | None = None) -> list[Denied]:
     """Return every violation of the first layer that denies; empty where approved."""
-    reading = read(memory, question)
+    reading = reading or read(memory, question)
     for layer in (_store, _kill, _breaker, _limits):
         denied = layer(memory, question, reading)
         if denied:
@@ -399,14 +400,20 @@ def approvable(memory: Memory, question: Question) -> Fraction:
     is_repeated = question.quantity in question.repeated
     is_closed = is_repeated and not read(memory, question).is_reducing
 
-    def passes(count: int) -> bool:
+    @cache
+    def ask(count: int) -> tuple[Question, Reading]:
         alone = replace(question, quantity=count * step, repeated={})
-        if is_closed and not read(memory, alone).is_reducing:
+        return alone, read(memory, alone)
+
+    @cache
+    def passes(count: int) -> bool:
+        alone, reading = ask(count)
+        if is_closed and not reading.is_reducing:
             return False
-        return not judge(memory, alone)
+        return not judge(memory, alone, reading)
 
     def kind(count: int) -> int:
-        reading = read(memory, replace(question, quantity=count * step))
+        _, reading = ask(count)
         return 0 if reading.is_reducing else 1 + reading.is_raising
 
     best, start = 0, 1

@@ -121,12 +121,25 @@ def trigger(memory: Memory, command: TriggerKill) -> tuple[bool, Kill]:
             return True, kill
         memory.stop_epoch += 1
         kill.mode, kill.epoch = mode, memory.stop_epoch
+        kill.scope_known = _is_known(memory, scope)
         kill.attempts += 1
         return False, kill
     memory.stop_epoch += 1
-    kill = Kill(scope, mode, memory.stop_epoch)
+    kill = Kill(scope, mode, memory.stop_epoch, scope_known=_is_known(memory, scope))
     memory.kills.append(kill)
     return False, kill
+
+
+def _is_known(memory: Memory, scope: KillScope) -> bool:
+    """Say whether a strategy or a symbol was ever heard of, or is configured (S10.1)."""
+    if scope.kind is ScopeKind.STRATEGY:
+        return scope.name in set(memory.last_calls) | set(memory.thresholds.strategies)
+    if scope.kind is ScopeKind.SYMBOL:
+        books = {order.book for order in memory.orders} | {move.book for move in memory.moves}
+        symbols = {book[1] for book in books | set(memory.touched_books)}
+        named = memory.known_symbols | set(memory.thresholds.symbols)
+        return scope.name in symbols | set(memory.marks) | named
+    return True
 
 
 def _named(memory: Memory, command: ResetKill | EaseKill | ResetAll) -> list[Kill]:
