@@ -234,7 +234,7 @@ class MemoryStore(Store):
             raise StorePoisonedError(reason)
         for _, chain_hash, record in rows:
             self._written.hashes.append(chain_hash)
-            # A copy fits its bytes; what a JSON writer hands out holds on to the rest of its buffer.
+            # A copy fits its bytes; what a JSON writer hands out keeps the rest of its buffer.
             self._written.records.append(memoryview(record).tobytes())
 
     async def sync(self, sequence: int) -> None:
