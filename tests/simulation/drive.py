@@ -15,7 +15,7 @@ from typing import Any, Final
 from unittest.mock import patch
 
 from sidecar.clock import ZoneCalendar
-from sidecar.core import commands, engine, position_limits
+from sidecar.core import commands, engine, facts, position_limits, reservations
 from sidecar.core.answers import RecoveryState
 from sidecar.core.denial import CallRefused
 from sidecar.core.events import WarningChanged
@@ -63,6 +63,7 @@ class Watched:
     warned: frozenset[str] = frozenset()
     period: tuple[str, str] = ("", "")
     forgotten: int = 0
+    full_buckets: int = 0
 
 
 class Pair:
@@ -251,6 +252,8 @@ class Pair:
                 cover.events["equity held"] += 1
             elif self._was_held and memory.held_equity is None:
                 cover.events["equity confirmed"] += 1
+        cover.events["a group or chain was full"] += memory.full_buckets - watched.full_buckets
+        watched.full_buckets = memory.full_buckets
         if memory.forgotten_count > watched.forgotten:
             cover.events["id forgotten"] += memory.forgotten_count - watched.forgotten
             watched.forgotten = memory.forgotten_count
@@ -275,6 +278,8 @@ def small_bounds(world: World) -> Iterator[None]:
         for module, name, bound in (
             (position_limits, "ORDERS_HELD_MAX", world.orders_held_max),
             (engine, "REMEMBERED_IDS_MIN", world.remembered_min),
+            (facts, "CLUSTER_MEMBERS_MAX", world.bucket_members_max),
+            (reservations, "CLUSTER_MEMBERS_MAX", world.bucket_members_max),
         ):
             if bound is not None:
                 stack.enter_context(patch.object(module, name, bound))
@@ -295,6 +300,7 @@ def _run_world(world: World, steps: int, coverage: Coverage) -> Pair:
     memory = pair.model.memory
     memory.orders_held_max = world.orders_held_max or memory.orders_held_max
     memory.remembered_min = world.remembered_min or memory.remembered_min
+    memory.bucket_members_max = world.bucket_members_max or memory.bucket_members_max
     generator = Generator(world, lambda: pair.model.memory)
     if chance.random() < 0.15:
         pair.start_recovery(denies_reducing=chance.random() < 0.5)

@@ -265,7 +265,6 @@ class Generator:
         elif kind in (ReportKind.ACCEPTED, ReportKind.REPLACED):
             report.new_quantity = quantity if chance.random() < 0.8 else None
             report.new_limit_price = self._price() if chance.random() < 0.6 else None
-            return report
         report.order_done = chance.random() < 0.08
         return report
 

@@ -21,6 +21,7 @@ from tests.simulation.model_facts import (
     all_positions,
     equity,
     find_order,
+    has_room,
     higher_mark,
     marked_value,
     multiplier,
@@ -289,7 +290,7 @@ def _take_listing(
     listed_unit = _listed_stranger(memory, item).unit_price
     if order.was_released:
         drift.append(("ORDER_UNKNOWN", order.book, order.order_id))
-        _hold_again(order, listed_unit)
+        _hold_again(memory, order, listed_unit)
     elif not order.is_reserved:
         drift.append(("ORDER_UNKNOWN", order.book, order.order_id))
         order.unit_price = listed_unit
@@ -303,13 +304,15 @@ def _take_listing(
     order.reports.append(("LISTED", memory.now, memory.sequence))
 
 
-def _hold_again(order: Held, listed_unit: Fraction) -> None:
+def _hold_again(memory: Memory, order: Held, listed_unit: Fraction) -> None:
     """Reserve what was released and lives at the venue: outside its group, without an own end."""
     order.is_ended = order.was_released = False
     order.good_till = None
     order.unit_price = max(order.unit_price, listed_unit)
-    if order.group is not None:
-        order.bucket = None
+    bucket = order.bucket
+    order.bucket = None
+    if bucket is not None and bucket[0] == "chain":
+        order.bucket = bucket if has_room(memory, order.book, order.side, bucket) else None
 
 
 def _listed_stranger(memory: Memory, item: ReportedOrder) -> Held:

@@ -19,6 +19,7 @@ from tests.simulation.model_facts import (
     content_of,
     equity,
     find_order,
+    has_room,
     identity_of,
     is_in_window,
     position,
@@ -234,6 +235,12 @@ def _forms(
         buckets = [_chain(replaced)]
         if order.one_cancels_other_group is not None:
             buckets.insert(0, ("group", order.one_cancels_other_group))
+        book = (order.strategy, order.symbol)
+        # Where a bucket is full the order counts by itself: as a chain, or as no group.
+        for at, bucket in enumerate(buckets):
+            if bucket is not None and not has_room(memory, book, order.side, bucket):
+                buckets[at] = None
+                memory.full_buckets += 1
     found = []
     for bucket in buckets:
         aside = own

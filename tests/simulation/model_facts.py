@@ -169,9 +169,11 @@ class Memory:
     thresholds: Thresholds
     orders_held_max: int = 200_000
     remembered_min: int = 1_000_000
+    bucket_members_max: int = 16
     forgotten_before: int | None = None
     forgotten_count: int = 0
     touch_count: int = 0
+    full_buckets: int = 0
     touched_books: dict[Book, int] = field(default_factory=dict)
     clock_jump: int = 0
     now: int = 0
@@ -266,6 +268,16 @@ def find_order(memory: Memory, order_id: str) -> Held | None:
         if order.order_id == order_id:
             return order
     return None
+
+
+def has_room(memory: Memory, book: Book, side: Side, bucket: Bucket) -> bool:
+    """Say whether one more order may count once with those of a bucket (S4.10, bounded)."""
+    members = [
+        order
+        for order in memory.orders
+        if order.is_open and (order.book, order.side, order.bucket) == (book, side, bucket)
+    ]
+    return len(members) < memory.bucket_members_max
 
 
 def position(memory: Memory, book: Book) -> Fraction:

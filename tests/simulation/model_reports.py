@@ -55,7 +55,7 @@ def apply_trade(memory: Memory, report: ReportTrade) -> set[str]:
         is_first = not order.is_ended or order.was_released
         order.was_rejected |= report.kind is ReportKind.REJECTED and is_first
         order.end()
-    if report.order_done:
+    if report.order_done and report.kind not in (ReportKind.ACCEPTED, ReportKind.REPLACED):
         order.end()
     return flags
 

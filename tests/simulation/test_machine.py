@@ -46,6 +46,7 @@ class CoreBesideModel(RuleBasedStateMachine):
         memory = self.pair.model.memory
         memory.orders_held_max = self.world.orders_held_max or memory.orders_held_max
         memory.remembered_min = self.world.remembered_min or memory.remembered_min
+        memory.bucket_members_max = self.world.bucket_members_max or memory.bucket_members_max
         self.reports = 0
 
     def tell(self, command: object, below: Below | None = None) -> None:

@@ -48,6 +48,7 @@ class World:
     begins_at: int
     orders_held_max: int | None = None
     remembered_min: int | None = None
+    bucket_members_max: int | None = None
 
 
 def draw_world(seed: int) -> World:
@@ -63,6 +64,7 @@ def draw_world(seed: int) -> World:
         begins_at=int(begins.timestamp()) * SECOND,
         orders_held_max=chance.choice([2, 4]) if chance.random() < 0.1 else None,
         remembered_min=chance.choice([2, 5]) if chance.random() < 0.2 else None,
+        bucket_members_max=chance.choice([1, 2]) if chance.random() < 0.15 else None,
     )
 
 
