@@ -122,6 +122,8 @@ def end(state: State, record: OrderRecord, *, is_release: bool = False) -> None:
         record.expires_at = None
         record.approvable_quantity = ZERO
         state.forget_expiry(record.order_id)
+    # Remembered for seven days from here, also where it had ended once before.
+    record.touched_at = state.now
     state.ended.append(Timed(at=state.now, key=record.order_id))
 
 

@@ -4,10 +4,11 @@ from decimal import Decimal
 
 import pytest
 
-from sidecar.core import views
+from sidecar.core import engine, views
 from sidecar.core.commands import AcceptClock, ReportedOrder, Side
 from sidecar.core.denial import CallRefused
 from sidecar.core.thresholds import (
+    ApprovalRules,
     CircuitBreakerThresholds,
     DrawdownReference,
     OrderRules,
@@ -312,3 +313,28 @@ def test_a_known_order_is_not_reserved_at_no_price() -> None:
         desk.account(open_orders=(listed_open("s1"),), as_of_sequence=desk.sequence)
     desk.account(open_orders=(listed_open("s1", limit=10),), as_of_sequence=desk.sequence)
     assert desk.book().exposure == 10
+
+
+def test_an_order_is_remembered_for_seven_days_after_its_last_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Released, asked again at once and released later: the later end counts (S7.2)."""
+    monkeypatch.setattr(engine, "REMEMBERED_IDS_MIN", 1)
+    desk = Desk(
+        marks={"X": 10, "Y": 10},
+        approvals=ApprovalRules(release_unreported_after_ns=40 * SECOND),
+    )
+    order = desk.order("BUY", 1, 10)
+    assert desk.ask(order).is_approved
+    desk.advance(40)
+    assert desk.ask(order).replayed
+    desk.approve("BUY", 1, 10, symbol="Y")
+    desk.approve("BUY", 1, 10, symbol="Y")
+    desk.advance(40)
+    desk.api_error()
+    desk.now += 7 * DAY - SECOND
+    desk.api_error()
+    assert order.order_id in desk.state.orders
+    desk.now += SECOND
+    desk.api_error()
+    assert order.order_id not in desk.state.orders
