@@ -54,8 +54,9 @@ def measure(state: State, now: int) -> Iterator[Measurement]:
     rules = state.thresholds.circuit_breaker
     if state.account.is_equity_known:
         for drawdown, cause in CAUSE_OF_DRAWDOWN.items():
-            is_reached = reaches(state, drawdown)
-            is_warning = is_reached or reaches(state, drawdown, rules.warning_ratio)
+            # The warning share is at most the whole: what warns not has not been reached.
+            is_warning = reaches(state, drawdown, rules.warning_ratio)
+            is_reached = is_warning and reaches(state, drawdown)
             observed = ZERO
             if is_warning:
                 ratio = drawdown_ratio(state, drawdown)

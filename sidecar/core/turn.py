@@ -31,24 +31,21 @@ class Outcome:
     refused: CallRefused | None = None
 
 
-class Turn(Outcome):
-    """The outcome in the making: the state, the instant, and what happened so far."""
+class Turn:
+    """The state, the instant, and what happened so far."""
 
-    __slots__ = ("conditions", "now", "state")
+    __slots__ = ("conditions", "events", "now", "state")
 
     def __init__(self, state: State, now: int, conditions: Conditions) -> None:
         """Begin with nothing decided."""
-        self.answer = None
-        self.events = []
-        self.refused = None
+        self.events: list[Event] = []
         self.state = state
         self.now = now
         self.conditions = conditions
 
     def answered(self, answer: Any) -> Outcome:  # noqa: ANN401 - each command has its own answer
-        """Return the turn as the outcome it came to."""
-        self.answer = answer
-        return self
+        """Return the outcome: an answer, and what happened."""
+        return Outcome(answer, self.events)
 
     def emit(self, event: Event) -> None:
         """Apply an event at once and keep it for the journal.
