@@ -28,6 +28,8 @@ from tests.simulation.model_facts import (
     set_mark,
 )
 
+ROUNDED_AWAY = Fraction(1, 10**50)
+"""No more than this can the rounding of units (60 digits a flow) take from a drawdown."""
 CONFIRM_EQUITY_NS = 60_000_000_000
 SECOND = 1_000_000_000
 QUARTER = 900 * SECOND
@@ -138,7 +140,7 @@ def standing(memory: Memory) -> set[str]:
     known = ratios(memory)
     for name, threshold in drawdown_thresholds(memory).items():
         ratio = known[name]
-        if ratio is not None and ratio >= threshold:
+        if ratio is not None and ratio >= threshold - ROUNDED_AWAY:
             reached.add(name)
     return reached
 

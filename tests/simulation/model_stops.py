@@ -17,6 +17,7 @@ from sidecar.core.commands import (
 )
 from sidecar.core.denial import ErrorCode
 from tests.simulation.model_account import (
+    ROUNDED_AWAY,
     drawdown_thresholds,
     ratios,
     standing,
@@ -60,7 +61,8 @@ def triggers(memory: Memory) -> dict[str, tuple[Fraction, Fraction]]:
         if name in memory.still_standing:
             ratio = max(threshold, ratio or threshold)
         if ratio is not None:
-            found[f"{name}_DRAWDOWN"] = (ratio, threshold)
+            # What the rounding of a flow's units may have taken is given back.
+            found[f"{name}_DRAWDOWN"] = (ratio + ROUNDED_AWAY, threshold)
     for name, count, limit in (
         ("CONSECUTIVE_LOSSES", memory.losses, breaker.consecutive_losses),
         ("API_ERRORS", errors_in_window(memory), breaker.api_errors),
