@@ -437,6 +437,7 @@ class Player:
             "is well": lambda: self.sidecar.heal("disk"),
             "has a changed byte": self.sidecar.change_a_byte,
             "has half the journal": self.sidecar.cut_database,
+            "has lost the last write": self.sidecar.cut_last_write,
             "has lost the journal": self.sidecar.delete_database,
         }
         if (free := words.after("has", "free")) is not None:

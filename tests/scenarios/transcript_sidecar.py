@@ -196,6 +196,11 @@ class Sidecar:
         path = self._directory / DATABASE_FILE_NAME
         os.truncate(path, path.stat().st_size // 2)
 
+    def cut_last_write(self) -> None:
+        """Cut the end of a killed sidecar's WAL: the last record is not whole any more."""
+        path = self._directory / WAL_FILE_NAME
+        os.truncate(path, path.stat().st_size - 1)
+
     def delete_database(self) -> None:
         """Delete the stopped sidecar's database, its WAL too."""
         for name in (DATABASE_FILE_NAME, WAL_FILE_NAME):
