@@ -1,0 +1,327 @@
+"""The mutants: single lines of the core, changed the way a tired hand would change them.
+
+Rules:
+- A mutant names its file, a text that stands there exactly once, and what stands there instead.
+- `loss` says what a trader would lose if nobody noticed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One changed line of `sidecar/core/<file>.py`."""
+
+    file: str
+    old: str
+    new: str
+    loss: str
+
+    @property
+    def name(self) -> str:
+        """Return the file and the changed text, for people and for `--only`."""
+        return f"{self.file}: {self.old} -> {self.new}"
+
+
+MUTANTS: Final[tuple[Mutant, ...]] = tuple(
+    Mutant(*row)
+    for row in (
+        # The circuit breaker.
+        ("circuit_breaker", "count >= threshold,", "count > threshold,", "one loss more than set"),
+        (
+            "circuit_breaker",
+            "count >= threshold * rules.warning_ratio",
+            "count > threshold * rules.warning_ratio",
+            "the warning at exactly 80 %",
+        ),
+        ("circuit_breaker", "heard_at >= silence", "heard_at > silence", "the instant of silence"),
+        ("circuit_breaker", "equity <= ZERO:", "equity < ZERO:", "the trip of an empty account"),
+        ("circuit_breaker", "state.stop_epoch += 1", "state.stop_epoch += 0", "stale approvals"),
+        ("circuit_breaker", "breaker.is_open = False", "breaker.is_open = True", "every reset"),
+        (
+            "circuit_breaker",
+            "breaker.consecutive_losses = 0",
+            "breaker.consecutive_losses += 0",
+            "a reset that forgets the streak",
+        ),
+        (
+            "circuit_breaker",
+            "breaker.order_failures = 0",
+            "breaker.order_failures += 0",
+            "a reset that forgets the failures",
+        ),
+        (
+            "circuit_breaker",
+            "breaker.api_errors.times.clear()",
+            "breaker.api_errors.times.copy()",
+            "a reset that forgets the errors",
+        ),
+        (
+            "circuit_breaker",
+            "breaker.failed_trades.times.clear()",
+            "breaker.failed_trades.times.copy()",
+            "a reset that forgets the failed trades",
+        ),
+        # The kill switch.
+        (
+            "kill_switch",
+            "_STRICTNESS[activation.mode] > _STRICTNESS[found.mode]",
+            "_STRICTNESS[activation.mode] < _STRICTNESS[found.mode]",
+            "the stricter of two kills",
+        ),
+        (
+            "kill_switch",
+            "_STRICTNESS[mode] <= _STRICTNESS[active.mode]",
+            "_STRICTNESS[mode] < _STRICTNESS[active.mode]",
+            "one activation of many triggers",
+        ),
+        ("kill_switch", "state.stop_epoch += 1", "state.stop_epoch += 0", "stale approvals"),
+        ("kill_switch", ".attempts += 1", ".attempts += 0", "the record of further attempts"),
+        ("kill_switch", "highest = max(", "highest = min(", "the newest kill, at a stale reset"),
+        # Equity, units, drawdown, marks.
+        (
+            "account",
+            "equity * anchor.units > anchor.equity * units",
+            "equity * anchor.units < anchor.equity * units",
+            "the high-water mark",
+        ),
+        (
+            "account",
+            "if equity <= ZERO and drawdown is Drawdown.TOTAL:",
+            "if equity < ZERO and drawdown is Drawdown.TOTAL:",
+            "the total drawdown of an empty account",
+        ),
+        (
+            "account",
+            "return equity * anchor.units <= kept * anchor.equity * account.units",
+            "return equity * anchor.units < kept * anchor.equity * account.units",
+            "the drawdown exactly at its threshold",
+        ),
+        ("account", "account.cash += event.amount", "account.cash -= event.amount", "a deposit"),
+        ("account", "if after <= ZERO:", "if after < ZERO:", "the last unit"),
+        (
+            "account",
+            "waited_ns >= state.thresholds.account.mark_confirm_ns",
+            "waited_ns > state.thresholds.account.mark_confirm_ns",
+            "the second report after exactly a second",
+        ),
+        (
+            "account",
+            "abs(price - other) <= state.thresholds",
+            "abs(price - other) < state.thresholds",
+            "a mark exactly at the edge of its band",
+        ),
+        (
+            "account",
+            "holdings += symbol.net_position * change",
+            "holdings -= symbol.net_position * change",
+            "open losses",
+        ),
+        # Fills and reports.
+        (
+            "trades",
+            "(report.venue_time or 0) <= (covered_until or 0)",
+            "(report.venue_time or 0) < (covered_until or 0)",
+            "a fill counted twice by a listing",
+        ),
+        (
+            "trades",
+            "record.filled + outside > record.whole_quantity",
+            "record.filled + outside >= record.whole_quantity",
+            "the difference of filled and overfilled",
+        ),
+        (
+            "trades",
+            "report.venue_time < record.replaced_venue_time",
+            "report.venue_time > record.replaced_venue_time",
+            "the newest replacement",
+        ),
+        ("trades", "report.new_quantity > approved", "report.new_quantity >= approved", "a flag"),
+        (
+            "trades",
+            "breaker.order_failures = 0",
+            "breaker.order_failures += 0",
+            "failures in a row",
+        ),
+        ("trades", "breaker.order_failures += 1", "breaker.order_failures += 2", "one failure"),
+        ("trades", "record.filled += outside", "record.filled -= outside", "what was filled"),
+        (
+            "trades",
+            "remaining = max(ZERO, record.whole_quantity - record.filled)",
+            "remaining = max(ZERO, record.whole_quantity)",
+            "the room of partial fills",
+        ),
+        (
+            "trades",
+            "state.account.cash += proceeds - fee",
+            "state.account.cash += proceeds + fee",
+            "the fee",
+        ),
+        ("trades", "state.account.cash -= fee", "state.account.cash += fee", "a covered fee"),
+        ("trades", "if abs(change) < abs(position):", "if abs(change) <= abs(position):", "a trip"),
+        ("trades", "if abs(change) > abs(position):", "if abs(change) >= abs(position):", "a flip"),
+        ("trades", "if result < ZERO:", "if result <= ZERO:", "break-even as neutral"),
+        (
+            "trades",
+            "state.breaker.consecutive_losses = 0",
+            "state.breaker.consecutive_losses += 0",
+            "the win that clears",
+        ),
+        # The four limits.
+        ("position_limits", "if projected > limit:", "if projected >= limit:", "the limit itself"),
+        (
+            "position_limits",
+            "growth <= room or growth",
+            "growth < room or growth",
+            "the limit itself, for the whole order",
+        ),
+        (
+            "position_limits",
+            "if facts.state.position_count < limit:",
+            "if facts.state.position_count <= limit:",
+            "the eleventh position",
+        ),
+        (
+            "position_limits",
+            "abs(facts.marked) <= facts.thresholds.account.dust_notional",
+            "abs(facts.marked) < facts.thresholds.account.dust_notional",
+            "dust exactly at its bound",
+        ),
+        # The rules of one order.
+        ("order_rules", "quantity <= limit:", "quantity < limit:", "the largest quantity"),
+        (
+            "order_rules",
+            "notional is None or notional <= limit:",
+            "notional is None or notional < limit:",
+            "the largest notional",
+        ),
+        (
+            "order_rules",
+            "abs(limit_price - mark) <= mark * ratio",
+            "abs(limit_price - mark) < mark * ratio",
+            "a price exactly at its collar",
+        ),
+        ("order_rules", "if count + 1 <= limit:", "if count <= limit:", "one order more"),
+        ("order_rules", "at > facts.now - window", "at >= facts.now - window", "a decayed double"),
+        ("order_rules", "if projected <= limit:", "if projected < limit:", "the day's last order"),
+        # Exposure.
+        (
+            "exposure",
+            "state.portfolio_exposure += change",
+            "state.portfolio_exposure -= change",
+            "the portfolio's sum",
+        ),
+        ("exposure", "strategy.exposure += change", "strategy.exposure -= change", "its sum"),
+        ("exposure", "if bought > worst:", "if bought < worst:", "the worst case of buys"),
+        ("exposure", "if sold > worst:", "if sold < worst:", "the worst case of sales"),
+        (
+            "exposure",
+            "abs(marked) > state.thresholds.account.dust_notional",
+            "abs(marked) >= state.thresholds.account.dust_notional",
+            "a position at exactly dust",
+        ),
+        ("exposure", "state.position_count -= 1", "state.position_count -= 0", "a free place"),
+        ("exposure", "book.position += change", "book.position -= change", "the side of fills"),
+        # Reservations.
+        (
+            "reservations",
+            "book.sell_notional += notional",
+            "book.sell_notional -= notional",
+            "what sells hold",
+        ),
+        ("reservations", "record.is_open = False", "record.is_open = True", "the end of an order"),
+        (
+            "reservations",
+            "quantity = max(quantity, record.remaining)",
+            "quantity = min(quantity, record.remaining)",
+            "the largest of a group",
+        ),
+        (
+            "reservations",
+            "max(price, record.price)",
+            "min(price, record.price)",
+            "the dearer price of an order held again",
+        ),
+        (
+            "reservations",
+            "max(record.good_till, sendable_until)",
+            "min(record.good_till, sendable_until)",
+            "room that a dead good_till freed",
+        ),
+        # Reducing and raising.
+        (
+            "facts",
+            "if exit_base.quantity_with(order.quantity) <= size:",
+            "if exit_base.quantity_with(order.quantity) < size:",
+            "a full close",
+        ),
+        ("facts", "facts.is_raising = growth > ZERO", "facts.is_raising = growth >= ZERO", "exits"),
+        (
+            "facts",
+            "self.now - self.symbol.mark_at > age_ns_max",
+            "self.now - self.symbol.mark_at >= age_ns_max",
+            "a mark exactly at its age",
+        ),
+        ("checks", "turn.now < record.expires_at", "turn.now <= record.expires_at", "expiry"),
+        (
+            "approvable",
+            "most is None or allowed < most else most",
+            "most is None or allowed > most else most",
+            "the smaller of two bounds",
+        ),
+        # Account reports.
+        (
+            "account_effects",
+            "(event.as_of_sequence or 0) >= recovery.sequence",
+            "(event.as_of_sequence or 0) <= recovery.sequence",
+            "reconciling with an answer older than the start",
+        ),
+        (
+            "account_reports",
+            "if book is not None and book.touched_sequence > as_of:",
+            "if book is not None and book.touched_sequence >= as_of + 2:",
+            "a book that moved after the venue was asked",
+        ),
+        (
+            "account_reports",
+            "report.equity > computed * (ONE + ratio)",
+            "report.equity >= computed * (ONE + ratio)",
+            "a rise of exactly the bound",
+        ),
+        # What an approval leaves, windows, days.
+        (
+            "order_effects",
+            "account.daily_notional += notional - counted",
+            "account.daily_notional += notional",
+            "a renewal counted once",
+        ),
+        (
+            "order_effects",
+            "if state.expiry_due > event.expires_at:",
+            "if state.expiry_due < event.expires_at:",
+            "the first expiry",
+        ),
+        ("state", "times[0] <= now - window_ns", "times[0] < now - window_ns", "a window's edge"),
+        (
+            "engine",
+            "if turn.now >= turn.state.account.day_ends_at:",
+            "if turn.now > turn.state.account.day_ends_at:",
+            "midnight itself",
+        ),
+        (
+            "engine",
+            "venue_time < remembered_since",
+            "venue_time > remembered_since",
+            "a report older than memory",
+        ),
+        (
+            "engine",
+            "report.fee_quantity > (report.fill_quantity or ZERO)",
+            "report.fee_quantity >= (report.fill_quantity or ZERO)",
+            "a fee of all that was bought",
+        ),
+    )
+)
