@@ -90,14 +90,14 @@ MUTANTS: Final[tuple[Mutant, ...]] = tuple(
         ),
         (
             "account",
-            "if equity <= ZERO and drawdown is Drawdown.TOTAL:",
-            "if equity < ZERO and drawdown is Drawdown.TOTAL:",
+            "return drawdown is Drawdown.TOTAL and equity is not None and equity <= ZERO",
+            "return drawdown is Drawdown.TOTAL and equity is not None and equity < ZERO",
             "the total drawdown of an empty account",
         ),
         (
             "account",
-            "return equity * anchor.units <= kept * anchor.equity * account.units",
-            "return equity * anchor.units < kept * anchor.equity * account.units",
+            "threshold_of(state, drawdown) * share + _ROUNDING_MAX",
+            "threshold_of(state, drawdown) * share - _ROUNDING_MAX",
             "the drawdown exactly at its threshold",
         ),
         ("account", "account.cash += event.amount", "account.cash -= event.amount", "a deposit"),
@@ -162,7 +162,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = tuple(
         ),
         ("trades", "state.account.cash -= fee", "state.account.cash += fee", "a covered fee"),
         ("trades", "if abs(change) < abs(position):", "if abs(change) <= abs(position):", "a trip"),
-        ("trades", "if abs(change) > abs(position):", "if abs(change) >= abs(position):", "a flip"),
+        ("trades", "if abs(change) > abs(position):", "if abs(change) < abs(position):", "a flip"),
         ("trades", "if result < ZERO:", "if result <= ZERO:", "break-even as neutral"),
         (
             "trades",
@@ -175,8 +175,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = tuple(
         (
             "position_limits",
             "growth <= room or growth",
-            "growth < room or growth",
-            "the limit itself, for the whole order",
+            "growth >= room or growth",
+            "every limit, for orders beyond the room",
         ),
         (
             "position_limits",
