@@ -200,9 +200,9 @@ MUTANTS: Final[tuple[Mutant, ...]] = tuple(
         ),
         (
             "order_rules",
-            "abs(limit_price - mark) <= mark * ratio",
-            "abs(limit_price - mark) < mark * ratio",
-            "a price exactly at its collar",
+            "is_low = is_low and facts.order.side is Side.SELL",
+            "is_low = is_low and facts.order.side is Side.BUY",
+            "the losing side of an exit's collar",
         ),
         ("order_rules", "if count + 1 <= limit:", "if count <= limit:", "one order more"),
         ("order_rules", "at > facts.now - window", "at >= facts.now - window", "a decayed double"),
