@@ -162,6 +162,18 @@ def test_a_listed_order_of_a_skipped_book_is_left_too() -> None:
     assert len(answer.skipped_books) == 1
 
 
+def test_open_orders_alone_leave_a_book_that_moved_in_the_very_next_record() -> None:
+    """The first record after `as_of_sequence` is later than it, without positions too (S8.2)."""
+    desk = desk_with_mark()
+    order_id = desk.approve("BUY", 5, 100)
+    as_of = desk.sequence
+    desk.fill(order_id, 2, 100)
+    assert desk.sequence == as_of + 1
+    answer = desk.account(open_orders=[listed(order_id, 5)], as_of_sequence=as_of)
+    assert desk.record(order_id).remaining == 3
+    assert answer.skipped_books == (BookName(strategy="alpha", symbol="X"),)
+
+
 def test_two_strategies_of_a_symbol_are_books_of_their_own() -> None:
     """Applied book by book (S8.2)."""
     desk = desk_with_mark()

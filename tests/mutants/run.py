@@ -98,7 +98,7 @@ def stages(mutant: Mutant) -> list[list[str]]:
     paths = [f"tests/core/test_{name}.py" for name in near]
     found = [path for path in paths if (ROOT / path).exists()]
     whole = ["tests/core", "--ignore=tests/core/test_approvable.py"]
-    model = ["tests/simulation/test_simulation.py", "tests/simulation/test_named_differences.py"]
+    model = ["tests/simulation/test_named_differences.py", "tests/simulation/test_simulation.py"]
     return [found, whole, model]
 
 
