@@ -92,6 +92,14 @@ def test_a_fee_in_what_was_bought_reduces_the_position() -> None:
     assert reserved(desk) == (Decimal("9.9"), 0)
 
 
+def test_a_fee_of_all_that_was_bought_is_taken() -> None:
+    """At the bound is allowed: nothing was left of the fill (S7.4)."""
+    desk = Desk(equity=100_000, marks={"X": 100})
+    order_id = desk.approve("BUY", 1, 100)
+    desk.fill(order_id, 1, 100, fee_quantity=1)
+    assert desk.book().position == 0
+
+
 @pytest.mark.parametrize(
     ("side", "fee_quantity"), [("SELL", "0.1"), ("BUY", "1.1")], ids=["sale", "more than filled"]
 )
