@@ -69,7 +69,7 @@ def apply_open_order_listed(state: State, event: OpenOrderListed) -> None:
     if record.first_reported_sequence is None:
         record.first_reported_sequence = state.last_sequence
         state.unreported.pop(record.order_id, None)
-    if record.was_ended and not record.was_released:
+    if record.is_final:
         # What the venue ended stays ended; an id no report named is known there now.
         record.last_report_kind = "LISTED"
         return

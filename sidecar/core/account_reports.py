@@ -184,8 +184,7 @@ def _needs_price(state: State, order: ReportedOrder) -> bool:
     record = state.orders.get(order.order_id)
     if record is None:
         return True
-    is_final = record.was_ended and not record.was_released
-    return not (record.is_open or is_final or record.price)
+    return not (record.is_open or record.is_final or record.price)
 
 
 def _repeated(field: str, keys: list[tuple[str, ...]]) -> list[FieldFault]:
@@ -351,7 +350,7 @@ def _was_settled(record: OrderRecord, as_of: int) -> bool:
 def _list_order(turn: Turn, order: ReportedOrder, *, covers_position: bool) -> list[Drift]:
     state = turn.state
     record = state.orders.get(order.order_id)
-    was_ended = record is not None and record.was_ended and not record.was_released
+    was_ended = record is not None and record.is_final
     if record is not None and was_ended and record.is_reported:
         return []
     symbol = state.symbols.get(order.symbol)

@@ -30,7 +30,6 @@ from sidecar.core.events import (
 )
 from sidecar.core.judgement import Judgement, judge
 from sidecar.core.numbers import ZERO
-from sidecar.core.order_effects import counted_today
 from sidecar.core.state import OrderRecord, State
 from sidecar.core.turn import Outcome, Turn
 
@@ -263,7 +262,7 @@ def handle_all_or_none(turn: Turn, orders: Sequence[CheckOrder]) -> Outcome:
     guilty: OrderDecision | None = None
     held = frozenset(order.order_id for order in orders if order.order_id in turn.state.open_orders)
     known = {
-        record.order_id: (record.price, counted_today(turn.state.account, record))
+        record.order_id: (record.price, record.counted_on(turn.state.account.day))
         for order in orders
         if (record := turn.state.orders.get(order.order_id)) is not None
     }

@@ -8,7 +8,7 @@ Rules:
 """
 
 from collections.abc import Callable, Sequence
-from decimal import Inexact, getcontext, setcontext
+from decimal import Inexact
 from typing import Any, Final
 
 from sidecar.core import circuit_breaker, kill_switch
@@ -67,7 +67,7 @@ from sidecar.core.events import (
     TradeReported,
 )
 from sidecar.core.judgement import Conditions
-from sidecar.core.numbers import EXACT, ZERO, exact
+from sidecar.core.numbers import ZERO, exact
 from sidecar.core.reservations import group_fill_key
 from sidecar.core.state import NEVER, State
 from sidecar.core.thresholds import Thresholds
@@ -148,6 +148,7 @@ def replay(state: State, sequence: int, now: int, events: Sequence[Event]) -> No
         apply_event(state, event)
 
 
+@exact
 def execute(state: State, command: object, conditions: Conditions) -> Outcome:
     """Decide about a command and apply what follows. The caller has called `begin`.
 
@@ -155,8 +156,6 @@ def execute(state: State, command: object, conditions: Conditions) -> Outcome:
     events and a refusal (a conflicting report is counted).
     """
     turn = Turn(state, state.now, conditions)
-    before = getcontext()
-    setcontext(EXACT)
     try:
         return _HANDLERS[type(command)](turn, command)
     except Exception as error:
@@ -170,8 +169,6 @@ def execute(state: State, command: object, conditions: Conditions) -> Outcome:
                 "the numbers of this request cannot be accounted exactly; use fewer digits",
             ) from error
         raise
-    finally:
-        setcontext(before)
 
 
 def execute_all_or_none(

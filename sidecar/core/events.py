@@ -367,6 +367,11 @@ def encode_event(event: Event) -> list[Any]:
     return [type(event).__name__, *codec.encode(event)]
 
 
+def tagged(event: Event) -> tuple[Any, ...]:
+    """Return `(name, fields...)`, not yet plain: a JSON writer that knows `codec.plain` ends it."""
+    return (type(event).__name__, *codec.fields(event))
+
+
 def decode_event(plain: list[Any]) -> Event:
     """Return the event that was encoded; KeyError where the name is unknown."""
     event: Event = codec.decode(EVENT_TYPES[plain[0]], plain[1:])

@@ -96,7 +96,7 @@ class Facts:
         else:
             self.rules = rules = symbol.rules
             self.book = book = symbol.books.get(order.strategy)
-            mark = symbol.mark if symbol.candidate is None else symbol.mark_for_exposure
+            mark = symbol.mark_for_exposure
             if book is not None:
                 position = book.position
         self.position = position

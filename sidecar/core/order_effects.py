@@ -3,7 +3,6 @@
 from decimal import Decimal
 
 from sidecar.core.events import OrderApproved, OrderDenied, OrdersWithdrawn
-from sidecar.core.numbers import ZERO
 from sidecar.core.order_rules import duplicate_text
 from sidecar.core.reservations import (
     end,
@@ -78,15 +77,10 @@ def _fill_in(state: State, record: OrderRecord, event: OrderApproved) -> None:
 
 def _count_daily_notional(account: AccountState, record: OrderRecord, notional: Decimal) -> None:
     """Count what an order may raise once a day: with the most that was approved under its id."""
-    counted = counted_today(account, record)
+    counted = record.counted_on(account.day)
     if notional > counted:
         account.daily_notional += notional - counted
         record.daily_notional, record.daily_day = notional, account.day
-
-
-def counted_today(account: AccountState, record: OrderRecord) -> Decimal:
-    """Return what an order added to the raising notional of the day."""
-    return record.daily_notional if record.daily_day == account.day else ZERO
 
 
 def _count_order(
@@ -169,7 +163,7 @@ def apply_orders_withdrawn(state: State, event: OrdersWithdrawn) -> None:
     before = zip(event.lapsed_ids, event.lapsed_prices, event.lapsed_notionals, strict=False)
     for order_id, price, notional in before:
         record = state.orders[order_id]
-        counted = counted_today(state.account, record)
+        counted = record.counted_on(state.account.day)
         if counted != notional:
             state.account.daily_notional -= counted - notional
             record.daily_notional = notional

@@ -329,9 +329,8 @@ def check_daily_notional(facts: Facts) -> Violation | None:
 
 def daily_used(facts: Facts) -> Decimal:
     """Return the day's approved raising notional without this order's own earlier share."""
-    account = facts.state.account
-    own = facts.own
-    counted = own.daily_notional if own is not None and own.daily_day == account.day else ZERO
+    account, own = facts.state.account, facts.own
+    counted = own.counted_on(account.day) if own is not None else ZERO
     return account.daily_notional - counted
 
 

@@ -33,21 +33,17 @@ def strategy_limit(state: State, strategy: str) -> tuple[Decimal, str]:
     return state.thresholds.position_limits.per_strategy_ratio, "position_limits.per_strategy_ratio"
 
 
-def _sums(facts: Facts) -> tuple[Decimal, Decimal, Decimal, Decimal, Decimal, Decimal]:
-    """Return exposure and ratio of the order's symbol, of its strategy and of the portfolio."""
+def _sums(facts: Facts) -> tuple[tuple[Decimal, Decimal, str], ...]:
+    """Return exposure, ratio and its key for the order's symbol, its strategy, the portfolio."""
     state, order, symbol = facts.state, facts.order, facts.symbol
-    limits = facts.thresholds.position_limits
     strategy = state.strategies.get(order.strategy)
-    own_rules = facts.thresholds.strategies.get(order.strategy)
-    symbol_ratio = facts.rules.per_symbol_ratio
-    strategy_ratio = own_rules.per_strategy_ratio if own_rules is not None else None
+    in_symbol = symbol.exposure if symbol is not None else ZERO
+    in_strategy = strategy.exposure if strategy is not None else ZERO
+    ratio = facts.thresholds.position_limits.portfolio_ratio
     return (
-        symbol.exposure if symbol is not None else ZERO,
-        symbol_ratio if symbol_ratio is not None else limits.per_symbol_ratio,
-        strategy.exposure if strategy is not None else ZERO,
-        strategy_ratio if strategy_ratio is not None else limits.per_strategy_ratio,
-        state.portfolio_exposure,
-        limits.portfolio_ratio,
+        (in_symbol, *symbol_limit(state, order.symbol)),
+        (in_strategy, *strategy_limit(state, order.strategy)),
+        (state.portfolio_exposure, ratio, "position_limits.portfolio_ratio"),
     )
 
 
@@ -59,14 +55,7 @@ def find_room(facts: Facts) -> Decimal:
     equity = facts.equity
     if equity is None or equity <= ZERO:
         return ZERO
-    in_symbol, per_symbol, in_strategy, per_strategy, in_portfolio, portfolio = _sums(facts)
-    room = per_symbol * equity - in_symbol
-    left = per_strategy * equity - in_strategy
-    if left < room:
-        room = left
-    left = portfolio * equity - in_portfolio
-    if left < room:
-        room = left
+    room = min(ratio * equity - exposure for exposure, ratio, _ in _sums(facts))
     if facts.own is not None:
         room -= _set_aside(facts)
     return room if room > ZERO else ZERO
@@ -82,22 +71,16 @@ def check_exposures(facts: Facts, room: Decimal) -> tuple[Violation, ...]:
     growth, equity = facts.growth, facts.equity
     if growth is None or growth <= room or growth <= ZERO or equity is None or equity <= ZERO:
         return ()
-    state, order, aside = facts.state, facts.order, _set_aside(facts)
-    in_symbol, per_symbol, in_strategy, per_strategy, in_portfolio, portfolio = _sums(facts)
-    by_symbol, by_strategy, by_portfolio = (
-        DenialCode.SYMBOL_EXPOSURE,
-        DenialCode.STRATEGY_EXPOSURE,
-        DenialCode.PORTFOLIO_EXPOSURE,
-    )
-    symbol_key = symbol_limit(state, order.symbol)[1]
-    strategy_key = strategy_limit(state, order.strategy)[1]
-    scopes = (
-        (by_symbol, f"symbol:{order.symbol}", in_symbol, per_symbol, symbol_key),
-        (by_strategy, f"strategy:{order.strategy}", in_strategy, per_strategy, strategy_key),
-        (by_portfolio, "portfolio", in_portfolio, portfolio, "position_limits.portfolio_ratio"),
+    order, aside = facts.order, _set_aside(facts)
+    codes_and_scopes = (
+        (DenialCode.SYMBOL_EXPOSURE, f"symbol:{order.symbol}"),
+        (DenialCode.STRATEGY_EXPOSURE, f"strategy:{order.strategy}"),
+        (DenialCode.PORTFOLIO_EXPOSURE, "portfolio"),
     )
     found = []
-    for code, scope, exposure, ratio, rule_id in scopes:
+    for (code, scope), (exposure, ratio, rule_id) in zip(
+        codes_and_scopes, _sums(facts), strict=True
+    ):
         observed, limit = exposure + aside, ratio * equity
         projected = observed + growth
         if projected > limit:

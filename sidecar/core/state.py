@@ -107,6 +107,15 @@ class OrderRecord:
         """Say whether any report has named this id."""
         return self.first_reported_sequence is not None
 
+    @property
+    def is_final(self) -> bool:
+        """Say whether the venue ended it: a release is our word, which a listing undoes (S8.2)."""
+        return self.was_ended and not self.was_released
+
+    def counted_on(self, day: str) -> Decimal:
+        """Return what the order added to the raising notional of `day`."""
+        return self.daily_notional if self.daily_day == day else ZERO
+
     def report_of(self, report_id: str) -> str | None:
         """Return the content of a report about this order, None where there was none."""
         return self.reports.get(report_id) if self.reports is not None else None

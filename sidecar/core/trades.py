@@ -217,13 +217,13 @@ def _touch_reservation(state: State, record: OrderRecord, report: ReportTrade) -
         if not record.is_approved and not record.is_open:
             _reserve_stranger(state, record, report)
     elif kind in _ENDING or report.order_done:
-        if kind is ReportKind.REJECTED and (record.was_released or not record.was_ended):
+        if kind is ReportKind.REJECTED and not record.is_final:
             record.was_rejected = True
         _mark_ended(state, record)
 
 
 def _mark_ended(state: State, record: OrderRecord) -> None:
-    if record.was_released or not record.was_ended:
+    if not record.is_final:
         end(state, record)
 
 
@@ -306,7 +306,7 @@ def _reserve_stranger(state: State, record: OrderRecord, report: ReportTrade) ->
 
 def _replace(state: State, record: OrderRecord, report: ReportTrade) -> None:
     old = state.orders.get(record.replaces_order_id or "")
-    has_lived = record.was_ended and not (record.was_rejected or record.was_released)
+    has_lived = record.is_final and not record.was_rejected
     if has_lived and old is not None and _is_replacement(old, record):
         # Late news of a replacement that has ended since: what it replaced is gone all the same.
         _mark_ended(state, old)

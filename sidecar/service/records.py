@@ -18,7 +18,7 @@ import orjson
 from sidecar.core import codec
 from sidecar.core.denial import CallRefused
 from sidecar.core.derive import rebuild
-from sidecar.core.events import Event, decode_event
+from sidecar.core.events import Event, decode_event, tagged
 from sidecar.core.state import State, from_plain, to_plain
 from sidecar.service.callers import Actor
 
@@ -63,7 +63,7 @@ def encode_record(
             "time": time,
             "kind": kind,
             "actor": _actor(actor.role, actor.peer, actor.name),
-            "events": [(type(event).__name__, *codec.fields(event)) for event in events],
+            "events": [tagged(event) for event in events],
             "config_hash": config_hash,
         },
         codec.plain,

@@ -63,7 +63,7 @@ class Writer:
 
     def refresh_conditions(self) -> None:
         """Tell the core what is wrong with the store; cheap, done before every decision."""
-        problem = self._lost or self._store.poisoned or None
+        problem = self.problem or None
         if problem != self.conditions.store_problem:
             self.conditions.store_problem = problem
             self._changes.bump()

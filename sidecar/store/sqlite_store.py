@@ -139,10 +139,7 @@ class SqliteStore(Store):
         rows = chain_records(records, self._last_sequence, self._chain_hash)
         if not rows:
             return
-        try:
-            writer.insert_records(rows)
-        except Exception as error:
-            raise self._poisoned_by("append", error) from error
+        self._write("append", lambda: writer.insert_records(rows))
         self._last_sequence, self._chain_hash, _ = rows[-1]
 
     async def sync(self, sequence: int) -> None:
