@@ -22,6 +22,8 @@ from sidecar.core.commands import (
     CheckOrder,
     EaseKill,
     ReportAccount,
+    ReportKind,
+    ReportTrade,
     ResetAll,
     ResetBreaker,
     ResetKill,
@@ -31,7 +33,7 @@ from sidecar.core.commands import (
 from sidecar.core.denial import CallRefused
 from sidecar.core.events import Event, decode_event, encode_event
 from sidecar.core.judgement import Conditions
-from sidecar.core.state import State, from_plain, to_plain
+from sidecar.core.state import OrderRecord, State, from_plain, to_plain
 from sidecar.core.thresholds import Thresholds
 from sidecar.core.turn import Outcome
 
@@ -46,6 +48,21 @@ STARTS: Final = (ResetKill, EaseKill, ResetBreaker, ResetAll)
 def worlds(count: int, *, first: int = 0) -> range:
     """Return the seeds of `count` worlds; LAWS=10 looks at ten times as many."""
     return range(first, first + count * int(os.environ.get("LAWS", "1")))
+
+
+def report_on(
+    record: OrderRecord, kind: ReportKind, report_id: str, **fields: object
+) -> ReportTrade:
+    """Return a report on an order, in its own book and on its own side."""
+    report = ReportTrade(
+        report_id=report_id,
+        order_id=record.order_id,
+        strategy=record.strategy,
+        symbol=record.symbol,
+        side=record.side,
+        kind=kind,
+    )
+    return replace(report, **fields)  # type: ignore[arg-type] # fields by name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -47,7 +47,7 @@ from sidecar.core.state import OrderRecord, State
 from sidecar.core.turn import Outcome
 from tests.simulation.law_facts import ZERO, multiplier_of
 from tests.simulation.law_histories import FULL, STEP, Draw, living
-from tests.simulation.law_world import SECOND, Core, World, worlds
+from tests.simulation.law_world import SECOND, Core, World, report_on, worlds
 
 REPORTS: Final = (ReportTrade, ReportApiError, ReportAccount)
 ORDERS_TRIED_MAX: Final = 40
@@ -126,15 +126,7 @@ class Batch:
     def say(self, record: OrderRecord, kind: ReportKind, **fields: object) -> None:
         """Add a report on an order."""
         self.ids += 1
-        report = ReportTrade(
-            report_id=f"law {self.ids}",
-            order_id=record.order_id,
-            strategy=record.strategy,
-            symbol=record.symbol,
-            side=record.side,
-            kind=kind,
-        )
-        self.reports.append(replace(report, **fields))  # type: ignore[arg-type] # fields by name
+        self.reports.append(report_on(record, kind, f"law {self.ids}", **fields))
 
     def fill(self, record: OrderRecord, quantity: Decimal, *, order_done: bool = False) -> None:
         """Add a fill at the mark."""

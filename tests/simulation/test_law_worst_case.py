@@ -46,7 +46,7 @@ from sidecar.core.state import OrderRecord, State
 from sidecar.core.turn import Outcome
 from tests.simulation.law_facts import mark_of
 from tests.simulation.law_histories import FULL, living
-from tests.simulation.law_world import Core, World, worlds
+from tests.simulation.law_world import Core, World, report_on, worlds
 
 ENUMERATED_MAX: Final = 4
 SETTING: Final = replace(FULL, has_days=False)
@@ -112,15 +112,7 @@ class Fills:
     def report(self, record: OrderRecord, kind: ReportKind, **fields: Decimal) -> ReportTrade:
         """Return a report on an order under a new id."""
         self.ids += 1
-        report = ReportTrade(
-            report_id=f"law {self.ids}",
-            order_id=record.order_id,
-            strategy=record.strategy,
-            symbol=record.symbol,
-            side=record.side,
-            kind=kind,
-        )
-        return replace(report, **fields)  # type: ignore[arg-type] # the fields are quantities and prices
+        return report_on(record, kind, f"law {self.ids}", **fields)
 
     def fill(self, world: World, order_id: str, quantity: Decimal, *, is_replaced: bool) -> None:
         """Fill a part of an order, and tell what that means for those it excludes."""
