@@ -2,7 +2,10 @@
 
 Rules:
 - The repository itself is never changed; a copy holds what the tests of the core need.
-- The copy must pass unchanged first: a red copy would catch everything.
+- The copy must pass unchanged first: a red copy would catch everything. `make mutants` asks that of
+  every test a mutant can meet, a sample of the nearest only: the others run beside it anyway.
+- Caught means that a named test failed. A copy that cannot be imported or collected is a broken
+  mutant and stops the run; a hang is caught, and said to be one.
 - The tests of the changed file run first, then all of the core's, then the independent model.
 """
 
@@ -26,6 +29,8 @@ from tests.mutants.table import Mutant
 ROOT: Final = Path(__file__).resolve().parents[2]
 _COPIED: Final = ("sidecar", "tests", "examples", "pyproject.toml")
 _SECONDS_MAX: Final = 600
+_TESTS_FAILED: Final = 1
+"""Pytest's exit code where tests ran and some failed; others are its own troubles."""
 _NEIGHBOURS: Final = {
     "facts": ("judgement", "checks", "order_rules"),
     "approvable": ("judgement",),
@@ -86,10 +91,11 @@ def run_tests(copy: Path, paths: Sequence[str]) -> str:
         return f"a hang of {_SECONDS_MAX} s"
     if ended.returncode == 0:
         return ""
-    for line in ended.stdout.splitlines():
-        if line.startswith(("FAILED ", "ERROR ")):
-            return line.split(" - ")[0].removeprefix("FAILED ")
-    return f"pytest's exit code {ended.returncode}: {ended.stdout[-200:]}{ended.stderr[-200:]}"
+    failed = [line for line in ended.stdout.splitlines() if line.startswith("FAILED ")]
+    if ended.returncode != _TESTS_FAILED or not failed:
+        told = f"{ended.stdout[-400:]}{ended.stderr[-400:]}"
+        raise RuntimeError(f"no test failed, but pytest ended with {ended.returncode}: {told}")
+    return failed[0].split(" - ")[0].removeprefix("FAILED ")
 
 
 def stages(mutant: Mutant) -> list[list[str]]:
@@ -97,6 +103,7 @@ def stages(mutant: Mutant) -> list[list[str]]:
     near = [mutant.file, *_NEIGHBOURS.get(mutant.file, ())]
     paths = [f"tests/core/test_{name}.py" for name in near]
     found = [path for path in paths if (ROOT / path).exists()]
+    # The slowest file of all stands among the nearest of the modules it is about.
     whole = ["tests/core", "--ignore=tests/core/test_approvable.py"]
     model = ["tests/simulation/test_named_differences.py", "tests/simulation/test_simulation.py"]
     return [found, whole, model]
@@ -123,19 +130,29 @@ def try_mutant(mutant: Mutant, queue: SimpleQueue[Path]) -> Result:
             caught_by = caught_by or (run_tests(copy, paths) if paths else "")
     finally:
         path.write_text(before)
+        # Examples that Hypothesis kept of one mutant say nothing about the next.
+        shutil.rmtree(copy / ".hypothesis", ignore_errors=True)
         queue.put(copy)
     print(f"{'caught  ' if caught_by else 'SURVIVED'} {mutant.name} [{caught_by}]", flush=True)
     return Result(mutant, caught_by)
 
 
-def run_mutants(chosen: Sequence[Mutant], *, workers: int) -> list[Result]:
-    """Return what became of each; the unchanged copy must pass first."""
+def check_unchanged(copy: Path, chosen: Sequence[Mutant], *, stages_count: int | None) -> None:
+    """Raise where a test that the mutants can meet fails without any; None: in all stages."""
+    found = [stages(mutant)[:stages_count] for mutant in chosen]
+    for paths in zip(*found, strict=True):
+        red = run_tests(copy, sorted({path for each in paths for path in each}))
+        if red:
+            raise RuntimeError(f"the unchanged copy fails already: {red}")
+
+
+def run_mutants(
+    chosen: Sequence[Mutant], *, workers: int, stages_unchanged_count: int | None = None
+) -> list[Result]:
+    """Return what became of each; the unchanged copy must pass first, in all stages or fewer."""
     with copies(workers) as queue, ThreadPoolExecutor(workers) as pool:
         copy = queue.get()
-        near = sorted({path for mutant in chosen for path in stages(mutant)[0]})
-        found = run_tests(copy, near)
-        if found:
-            raise RuntimeError(f"the unchanged copy fails already: {found}")
+        check_unchanged(copy, chosen, stages_count=stages_unchanged_count)
         queue.put(copy)
         return list(pool.map(lambda mutant: try_mutant(mutant, queue), chosen))
 
