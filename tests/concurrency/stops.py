@@ -37,10 +37,17 @@ def find_passed(history: History) -> Iterator[str]:
             elif isinstance(event, events.OrderApproved):
                 yield from _find_in_approval(history, record, event, ledger, kills, limits)
             elif isinstance(event, events.OrderApprovalRepeated):
-                order = _asked(history, event.order_id)[0]
-                yield from _find_against_kills(record, order, ledger, kills)
+                asked = _asked(history, event.order_id)
+                if asked:
+                    yield from _find_against_kills(record, asked[0], ledger, kills)
+                else:
+                    yield _unasked(record)
             _follow(ledger, kills, event)
         _follow_account(history, ledger, record)
+
+
+def _unasked(record: Record) -> str:
+    return f"limits: nobody asked for the approval in record {record.sequence}"
 
 
 def _limits_of(thresholds: Thresholds) -> PositionLimits:
@@ -66,7 +73,7 @@ def _find_in_approval(
     asked = _asked(history, event.order_id)
     order = next((found for found in asked if found.quantity == event.quantity), None)
     if order is None:
-        yield f"limits: nobody asked for the approval in record {record.sequence}"
+        yield _unasked(record)
         return
     book = (order.strategy, order.symbol)
     before, opened = ledger.exposure(book), ledger.opened_symbols()

@@ -9,11 +9,13 @@ import pytest
 from haltline.v1 import denial_pb2, order_pb2
 
 from sidecar.core import events
+from sidecar.service.callers import Actor
 from sidecar.service.records import Record
 from tests.concurrency.calls import Call
 from tests.concurrency.checker import check_round, find_in_log
 from tests.concurrency.history import Answered, History
 from tests.concurrency.rounds import Round, run_round
+from tests.concurrency.stops import find_passed
 
 SEED = 20260923
 CONNECTIONS = 28
@@ -210,6 +212,21 @@ def test_a_record_nobody_asked_for_is_caught(doctored: Round) -> None:
     name = one.subject.encode()
     doctored.calls = [call for call in doctored.calls if name not in call.request]
     assert any("nobody asked" in text for text in find_in_log(_history(doctored)))
+
+
+def test_a_repeated_approval_nobody_asked_for_is_caught() -> None:
+    """It is named as a first one is, whatever else the log holds."""
+    record = Record(
+        sequence=7,
+        time=1,
+        kind="CheckOrder",
+        actor=Actor("BOT", "peer", ""),
+        events=(events.OrderApprovalRepeated(order_id="nobody's", strategy="alpha"),),
+        config_hash="",
+    )
+    [found] = find_passed(History(calls=[], records=[record]))
+    assert "nobody asked" in found
+    assert "record 7" in found
 
 
 def test_a_refusal_without_a_reason_is_caught(doctored: Round) -> None:
