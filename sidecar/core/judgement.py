@@ -36,11 +36,14 @@ class Conditions:
     """What the core is told about the world below it; never journalled, never remembered.
 
     `store_problem`: why the store refuses, absent while it takes records. `damage`: why the books
-    cannot be believed at all.
+    cannot be believed at all. `store_low` decides; the bytes beside it are what it is told with,
+    absent where the room cannot be told.
     """
 
     store_problem: str | None = None
     store_low: bool = False
+    free_bytes: int | None = None
+    free_bytes_min: int | None = None
     damage: str | None = None
     calendar: Calendar = field(default_factory=UtcCalendar)
 
@@ -126,8 +129,7 @@ def _check_store(regimes: Regimes, facts: Facts, conditions: Conditions) -> tupl
     if conditions.store_low:
         regimes.raising = False
         if facts.is_raising and not facts.is_reducing:
-            text = "the disk is nearly full; free space in the data directory"
-            found += (_store_violation(DenialCode.STORE_LOW, text),)
+            found += (_store_low_violation(conditions),)
     recovery = facts.state.recovery
     if recovery.way_out:
         regimes.close_but_reducing()
@@ -140,6 +142,18 @@ def _check_store(regimes: Regimes, facts: Facts, conditions: Conditions) -> tupl
 
 def _store_violation(code: DenialCode, message: str) -> Violation:
     return Violation(code=code, scope="sidecar", rule_id="store", message=message)
+
+
+def _store_low_violation(conditions: Conditions) -> Violation:
+    free, least = conditions.free_bytes, conditions.free_bytes_min
+    return Violation(
+        code=DenialCode.STORE_LOW,
+        scope="sidecar",
+        rule_id="store.disk_free_min_bytes",
+        observed=None if free is None else Decimal(free),
+        limit=None if least is None else Decimal(least),
+        message="the disk is nearly full; free space in the data directory",
+    )
 
 
 def _check_kill_switch(regimes: Regimes, facts: Facts, _: Conditions) -> tuple[Violation, ...]:

@@ -387,6 +387,17 @@ def test_a_full_disk_denies_only_what_raises_exposure() -> None:
     assert codes(desk.check("SELL", 1, 100)) == ["STORE_LOW"]
 
 
+@pytest.mark.parametrize(("free", "observed"), [(100, Decimal(100)), (None, None)])
+def test_a_full_disk_is_told_in_bytes(free: int | None, observed: Decimal | None) -> None:
+    """STORE_LOW says how many bytes are free, where that can be told, and how many it takes."""
+    desk = desk_with()
+    conditions = desk.conditions
+    conditions.store_low, conditions.free_bytes, conditions.free_bytes_min = True, free, 268_435_456
+    (violation,) = desk.check("BUY", 1, 100).violations
+    assert (violation.observed, violation.limit) == (observed, Decimal(268_435_456))
+    assert violation.rule_id == "store.disk_free_min_bytes"
+
+
 def test_between_a_kill_and_its_reset_no_covered_order_is_approved() -> None:
     """Between a kill and its reset no decision is an approval of what it denies (S4.7)."""
     desk = Desk(marks={"X": 100, "Y": 100})

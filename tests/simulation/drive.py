@@ -102,6 +102,8 @@ class Pair:
         desk.conditions = Conditions(
             store_problem="full" if below.store_problem else None,
             store_low=below.store_low,
+            free_bytes=below.free_bytes,
+            free_bytes_min=below.free_bytes_min,
             damage="torn" if below.is_damaged else None,
             calendar=self.calendar,
         )

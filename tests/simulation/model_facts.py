@@ -154,6 +154,8 @@ class Below:
 
     store_problem: bool = False
     store_low: bool = False
+    free_bytes: int = 1_000
+    free_bytes_min: int = 2_000
     is_damaged: bool = False
 
     @property

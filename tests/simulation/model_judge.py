@@ -173,7 +173,8 @@ def _store(memory: Memory, question: Question, reading: Reading) -> list[Denied]
     if below.is_damaged or (below.store_problem and not reading.is_reducing):
         denied.append(Denied(DenialCode.STORE_UNAVAILABLE, "portfolio"))
     if below.store_low and not reading.is_reducing and reading.is_raising:
-        denied.append(Denied(DenialCode.STORE_LOW, "portfolio"))
+        free, least = Fraction(below.free_bytes), Fraction(below.free_bytes_min)
+        denied.append(Denied(DenialCode.STORE_LOW, "portfolio", free, None, least))
     if memory.is_reconciling and (memory.denies_reducing or not reading.is_reducing):
         denied.append(Denied(DenialCode.RECOVERY_RECONCILE_REQUIRED, "portfolio"))
     return denied
