@@ -13,6 +13,9 @@ from typing import Final
 from sidecar.core.commands import CheckOrder, KillMode, KillScope, RequestedAction
 from sidecar.core.denial import CallRefused, Layer, Violation
 
+LISTED_COUNT_MAX: Final = 1_000
+"""How many of a kind a status lists; a count beside the list says how many there are."""
+
 
 class Verdict(StrEnum):
     """The decision about one order."""
@@ -288,7 +291,7 @@ class PositionView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PositionLimitsView:
-    """All four layers of position limits."""
+    """All four layers of position limits; a count beside a list says how many there are."""
 
     per_symbol_ratio: Decimal
     per_strategy_ratio: Decimal
@@ -296,7 +299,9 @@ class PositionLimitsView:
     max_positions: int
     position_count: int
     symbols: tuple[ExposureView, ...]
+    symbol_count: int
     strategies: tuple[ExposureView, ...]
+    strategy_count: int
     portfolio: ExposureView
     positions: tuple[PositionView, ...]
 
@@ -324,6 +329,7 @@ class AccountView:
     day: str
     week: str
     marks: tuple[MarkView, ...]
+    mark_count: int
     positions_confirmed: bool
     last_drift: tuple[Drift, ...]
     last_drift_at: int | None

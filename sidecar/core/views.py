@@ -2,11 +2,15 @@
 
 Rules:
 - What is configured but gets no input shows as not armed with its reason, never as silence (S1.2).
+- What is listed is chosen before it is looked at: a status costs what it tells, not what there is.
 - Shares and unit values are rounded for people; nothing here is ever compared with a limit.
 """
 
+from collections.abc import Callable
 from decimal import Decimal
-from typing import Final
+from heapq import nlargest, nsmallest
+from operator import attrgetter
+from typing import Final, TypeVar
 
 from sidecar.core.account import (
     anchor_of,
@@ -42,11 +46,21 @@ from sidecar.core.turn import trading_mode
 NEEDS_EQUITY: Final = "equity was never reported"
 _SHARE_STEP: Final = Decimal("0.000001")
 _SECOND_NS: Final = 1_000_000_000
+_EXPOSURE: Final = attrgetter("exposure")
+_MARK_AT: Final = attrgetter("mark_at")
+
+_Item = TypeVar("_Item")
 
 
 @exact
-def status(state: State, now: int, conditions: Conditions) -> StatusView:
-    """Return everything the core knows that a person may ask."""
+def status(
+    state: State, now: int, conditions: Conditions, listed_count_max: int | None = None
+) -> StatusView:
+    """Return everything the core knows that a person may ask.
+
+    `listed_count_max`: at most so many symbols, strategies and positions, those of the largest
+    exposures, and so many marks, the oldest; absent: all.
+    """
     return StatusView(
         now=now,
         mode=trading_mode(state, conditions),
@@ -55,8 +69,8 @@ def status(state: State, now: int, conditions: Conditions) -> StatusView:
         last_start_at=state.last_start_at,
         activations=tuple(view_of(active) for active in state.activations.values()),
         breaker=_breaker(state, now),
-        limits=_limits(state),
-        account=_account(state, now),
+        limits=_limits(state, listed_count_max),
+        account=_account(state, now, listed_count_max),
         orders=_orders(state, now),
         recovery=_recovery(state, conditions),
         clock_jump_ns=state.clock_jump_ns,
@@ -188,11 +202,23 @@ def _special(state: State, now: int) -> list[TriggerView]:
     ]
 
 
-def _limits(state: State) -> PositionLimitsView:
+def _chosen(
+    choose: Callable[..., list[_Item]],
+    items: list[_Item],
+    key: Callable[[_Item], object],
+    count_max: int | None,
+) -> list[_Item]:
+    """Return the first of the items as `choose` finds them; all, in their order, where few."""
+    return items if count_max is None or len(items) <= count_max else choose(count_max, items, key)
+
+
+def _limits(state: State, listed_count_max: int | None) -> PositionLimitsView:
     limits = state.thresholds.position_limits
     books = [
         book for book in state.book_list if book.position or book.buy_quantity or book.sell_quantity
     ]
+    symbols = [symbol for symbol in state.symbols.values() if symbol.exposure]
+    strategies = list(state.strategies.values())
     return PositionLimitsView(
         per_symbol_ratio=limits.per_symbol_ratio,
         per_strategy_ratio=limits.per_strategy_ratio,
@@ -201,13 +227,14 @@ def _limits(state: State) -> PositionLimitsView:
         position_count=state.position_count,
         symbols=tuple(
             _exposure(state, symbol.name, symbol.exposure, symbol_limit(state, symbol.name)[0])
-            for symbol in state.symbols.values()
-            if symbol.exposure
+            for symbol in _chosen(nlargest, symbols, _EXPOSURE, listed_count_max)
         ),
+        symbol_count=len(symbols),
         strategies=tuple(
-            _exposure(state, name, strategy.exposure, strategy_limit(state, name)[0])
-            for name, strategy in state.strategies.items()
+            _exposure(state, each.name, each.exposure, strategy_limit(state, each.name)[0])
+            for each in _chosen(nlargest, strategies, _EXPOSURE, listed_count_max)
         ),
+        strategy_count=len(strategies),
         portfolio=_exposure(state, "portfolio", state.portfolio_exposure, limits.portfolio_ratio),
         positions=tuple(
             PositionView(
@@ -220,7 +247,7 @@ def _limits(state: State) -> PositionLimitsView:
                 working_sell_notional=book.sell_notional,
                 exposure=book.exposure,
             )
-            for book in books
+            for book in _chosen(nlargest, books, _EXPOSURE, listed_count_max)
         ),
     )
 
@@ -240,8 +267,9 @@ def _exposure(state: State, name: str, exposure: Decimal, ratio: Decimal) -> Exp
     )
 
 
-def _account(state: State, now: int) -> AccountView:
+def _account(state: State, now: int, listed_count_max: int | None) -> AccountView:
     account = state.account
+    marked = [symbol for symbol in state.symbols.values() if symbol.mark is not None]
     equity, units = account.equity, account.units
     return AccountView(
         equity=equity,
@@ -254,9 +282,9 @@ def _account(state: State, now: int) -> AccountView:
         week=account.week,
         marks=tuple(
             _mark(state, symbol, now)
-            for symbol in state.symbols.values()
-            if symbol.mark is not None
+            for symbol in _chosen(nsmallest, marked, _MARK_AT, listed_count_max)
         ),
+        mark_count=len(marked),
         positions_confirmed=account.positions_confirmed,
         last_drift=tuple(account.drift),
         last_drift_at=account.drift_at,

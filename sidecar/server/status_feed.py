@@ -2,7 +2,8 @@
 
 Rules:
 1. One pacer looks for changes and encodes each status once; readers share the bytes.
-2. At most one UPDATE in `status_interval_seconds`; a stop is published at once.
+2. At most one UPDATE in `status_interval_seconds`, and rarer where a status takes long to write, so
+   that watching costs orders little; a stop is published at once.
 3. A reader has one frame on its way; the next is made when that was taken, of the newest status.
    So a slow reader costs one frame of memory, and `conflated` says that it missed some.
 4. Readers are woken a few at a time, and the loop turns in between: a thousand frames take a tenth
@@ -41,6 +42,8 @@ SNAPSHOT_AGE_SECONDS_MAX: Final = 1.0
 _HEARTBEAT_SHARE: Final = 0.9
 """A heartbeat leaves when this much of `max_silence` has passed, so that it arrives within it."""
 _SECOND_NS: Final = 1_000_000_000
+_WRITING_SHARE_MAX: Final = 0.1
+"""How much of the loop's time may go into statuses while orders come one after another."""
 READERS_WOKEN_COUNT: Final = 16
 """How many readers are woken in one turn of the loop: about a millisecond of writing."""
 _CROWD_WAITS_SECONDS: Final = 0.002
@@ -54,13 +57,17 @@ _FrameKey: TypeAlias = tuple[status_pb2.FrameKind.ValueType, float, int, int, bo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Publication:
-    """One status, encoded for all. `number` counts publications, `made_at` is monotonic."""
+    """One status, encoded for all. `number` counts publications, `made_at` is monotonic.
+
+    `made_in_seconds` is how long it took to write.
+    """
 
     number: int
     revision: int
     stop_epoch: int
     status_field: bytes
     made_at: float
+    made_in_seconds: float = 0.0
 
 
 class StatusSource(Protocol):
@@ -139,7 +146,9 @@ class StatusFeed:
 
     async def _pace(self, newest: Publication) -> None:
         """Return when the interval is over, or a stop came."""
-        due = newest.made_at + self._options.status_interval_seconds
+        options = self._options
+        rest_seconds = min(newest.made_in_seconds / _WRITING_SHARE_MAX, options.heartbeat_seconds)
+        due = newest.made_at + max(options.status_interval_seconds, rest_seconds)
         while self._service.stop_epoch == newest.stop_epoch:
             left = due - time.monotonic()
             if left <= 0:
@@ -249,14 +258,18 @@ class StatusFeed:
         return snapshot
 
     def _encode(self, number: int) -> Publication:
+        began_at = time.monotonic()
         revision = self._service.revision
         facts = self._service.status()
+        written = status_field(status_message(facts))
+        made_at = time.monotonic()
         return Publication(
             number=number,
             revision=revision,
             stop_epoch=facts.view.stop_epoch,
-            status_field=status_field(status_message(facts)),
-            made_at=time.monotonic(),
+            status_field=written,
+            made_at=made_at,
+            made_in_seconds=made_at - began_at,
         )
 
     def _wake(self) -> None:

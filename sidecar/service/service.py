@@ -23,6 +23,7 @@ from sidecar.auth import NonceOutcome
 from sidecar.clock import Clock, ZoneCalendar
 from sidecar.core import views
 from sidecar.core.answers import (
+    LISTED_COUNT_MAX,
     AccountAnswer,
     ApiErrorAnswer,
     BatchResult,
@@ -335,7 +336,8 @@ class Service:
         """Return everything a person may ask, as of now."""
         writer = self._writer
         writer.refresh_conditions()
-        view = views.status(writer.state, self._clock.now(), writer.conditions)
+        now = self._clock.now()
+        view = views.status(writer.state, now, writer.conditions, LISTED_COUNT_MAX)
         return ServiceStatus(
             view=view,
             store=self._store_status(),

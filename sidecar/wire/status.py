@@ -21,6 +21,7 @@ from haltline.v1 import (
 )
 
 from sidecar.core.answers import (
+    LISTED_COUNT_MAX,
     AccountView,
     BreakerView,
     ExposureView,
@@ -54,7 +55,6 @@ from sidecar.wire.tables import (
     WHEN_OPEN_NUMBERS,
 )
 
-LISTED_COUNT_MAX: Final = 1_000
 DRIFT_COUNT_MAX: Final = 16
 _STATUS_FIELD_TAG: Final = field_tag(
     status_pb2.StreamStatusResponse.STATUS_FIELD_NUMBER, LENGTH_DELIMITED
@@ -196,7 +196,7 @@ def status_message(facts: SidecarFacts) -> status_pb2.Status:
             oldest_unreported_age=optional_duration(view.orders.oldest_unreported_age_ns),
         ),
         marks=[_mark(mark) for mark in marks[:LISTED_COUNT_MAX]],
-        mark_count=len(marks),
+        mark_count=view.account.mark_count,
         flagged_reports=_flagged(view.orders),
         store=status_pb2.StoreStatus(
             durable_sequence=store.durable_sequence,
@@ -299,8 +299,8 @@ def _limits(limits: PositionLimitsView) -> position_limits_pb2.PositionLimits:
         portfolio=_exposure(limits.portfolio, name=""),
         symbols=_largest(limits.symbols),
         strategies=_largest(limits.strategies),
-        symbol_count=len(limits.symbols),
-        strategy_count=len(limits.strategies),
+        symbol_count=limits.symbol_count,
+        strategy_count=limits.strategy_count,
     )
 
 

@@ -12,6 +12,7 @@ from sidecar.core.thresholds import (
     AccountRules,
     CircuitBreakerThresholds,
     OrderRules,
+    PositionLimits,
     StrategyRules,
     SymbolRules,
     WhenOpen,
@@ -342,6 +343,24 @@ def test_a_stranger_that_holds_a_reservation_is_listed_as_unsolicited() -> None:
     assert order.unsolicited
     assert order.expires_at is None
     assert order.remaining_notional == 200
+
+
+def test_a_bounded_status_lists_the_largest_and_the_oldest() -> None:
+    """Largest exposures and oldest marks are told, and beside each list how many there are."""
+    names = [f"S{at}" for at in range(5)]
+    desk = Desk(marks=dict.fromkeys(names, 100), position_limits=PositionLimits(max_positions=10))
+    for at, name in enumerate(names):
+        desk.hold(1 + (at * 3) % 5, 100, symbol=name)
+        desk.mark(**{name: 100})
+    full = status(desk)
+    cut = views.status(desk.state, desk.now, desk.conditions, 2)
+    by_exposure = sorted(full.limits.symbols, key=lambda view: view.exposure, reverse=True)
+    assert cut.limits.symbols == tuple(by_exposure[:2])
+    oldest = sorted(full.account.marks, key=lambda view: view.age_ns, reverse=True)
+    assert cut.account.marks == tuple(oldest[:2])
+    assert {view.symbol for view in cut.limits.positions} == {view.name for view in by_exposure[:2]}
+    assert (cut.limits.symbol_count, cut.account.mark_count) == (5, 5)
+    assert cut.limits.strategies == full.limits.strategies
 
 
 def test_looking_changes_nothing() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from sidecar.core import views
 from sidecar.core.calendar import UtcCalendar
 from sidecar.core.judgement import Conditions
@@ -18,6 +20,7 @@ class FakeSource:
         self._state = State()
         self._changes = Changes()
         self.statuses_count = 0
+        self.seconds_to_write = 0.0
         self.problem = ""
         self.is_draining = False
 
@@ -61,6 +64,9 @@ class FakeSource:
     def status(self) -> ServiceStatus:
         """Return the whole status of a new, empty sidecar."""
         self.statuses_count += 1
+        written_at = time.monotonic() + self.seconds_to_write
+        while time.monotonic() < written_at:
+            pass
         if self.problem == "raise":
             raise RuntimeError("no status today")
         conditions = Conditions(calendar=UtcCalendar())

@@ -160,6 +160,34 @@ async def test_changes_are_paced_but_a_stop_is_not() -> None:
         await desk.end()
 
 
+async def test_a_status_that_takes_long_to_write_is_written_seldom(desk: Desk) -> None:
+    """What writing took is rested from nine times over, so that orders are not held by readers."""
+    reader = desk.connect()
+    await reader.next()
+    desk.source.seconds_to_write = 0.02
+    desk.source.change()
+    await reader.next()
+    began_at = asyncio.get_running_loop().time()
+    desk.source.change()
+    await reader.next()
+    assert asyncio.get_running_loop().time() - began_at >= 9 * desk.source.seconds_to_write
+
+
+async def test_a_stop_does_not_wait_for_that_rest(desk: Desk) -> None:
+    """A stop is written at once, however long the last status took (S14)."""
+    reader = desk.connect()
+    await reader.next()
+    desk.source.seconds_to_write = 0.1
+    desk.source.change()
+    await reader.next()
+    statuses_count = desk.source.statuses_count
+    desk.source.change()
+    desk.source.stop()
+    frame = await reader.next()
+    assert frame.stop_epoch == desk.source.stop_epoch
+    assert desk.source.statuses_count == statuses_count + 1
+
+
 async def test_silence_is_broken_by_a_heartbeat() -> None:
     """Where nothing changes a heartbeat comes, without a status and with the epoch (S14)."""
     desk = Desk(heartbeat_seconds=0.02)
