@@ -131,6 +131,8 @@ def apply_period_started(state: State, event: PeriodStarted) -> None:
     drawdown that stands against it. [equity was 0 at midnight, and dividing by it ended the turn]
     """
     account = state.account
+    if not event.is_new_day and account.day != event.day:
+        _rename_day(state, event.day)
     account.day, account.week = event.day, event.week
     account.day_ends_at = event.day_ends_at
     if event.is_new_day:
@@ -142,6 +144,12 @@ def apply_period_started(state: State, event: PeriodStarted) -> None:
         account.day_anchor = Anchor(equity=equity, units=units)
     if event.is_new_week:
         account.week_anchor = Anchor(equity=equity, units=units)
+
+
+def _rename_day(state: State, day: str) -> None:
+    """Let what was approved today count today, whatever another zone calls it (S5)."""
+    for record in state.orders.values():
+        record.daily_day = day if record.daily_day == state.account.day else ""
 
 
 def price_flows(

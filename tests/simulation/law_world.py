@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import orjson
 
-from sidecar.core import derive, engine, views
+from sidecar.core import configuration, derive, engine, views
 from sidecar.core.answers import OpenOrder, OrderDecision, PositionView, StatusView
 from sidecar.core.calendar import UtcCalendar
 from sidecar.core.commands import (
@@ -116,7 +116,7 @@ class World:
     def __post_init__(self) -> None:
         config_hash = sha256(repr(self.thresholds).encode()).hexdigest()
         self._turn(
-            lambda state, conditions: engine.configure(
+            lambda state, conditions: configuration.configure(
                 state, self.thresholds, config_hash, conditions
             )
         )
