@@ -203,3 +203,29 @@ def test_the_record_says_what_was_before_what_changed_and_who_did_it() -> None:
     applied = desk.events[0]
     assert isinstance(applied, ConfigurationApplied)
     assert applied.previous_hash != applied.config_hash
+
+
+def test_less_dust_makes_room_for_a_symbol_that_counts_by_now() -> None:
+    """Why dust_notional is UNKNOWN: a symbol that counts already is not added by its next order."""
+    rules = AccountRules(dust_notional=Decimal(50))
+    desk = Desk(
+        marks={"X": 100, "Y": 1},
+        account=rules,
+        position_limits=PositionLimits(max_positions=1),
+    )
+    desk.hold(10, 100)
+    desk.hold(10, 1, symbol="Y")
+    assert codes(desk.check("BUY", 10, 1, symbol="Y")) == ["POSITION_COUNT"]
+    desk.configure(changed(desk, account=AccountRules()))
+    assert desk.check("BUY", 10, 1, symbol="Y").is_approved
+    desk.assert_replays()
+
+
+def test_a_younger_mark_lets_an_exit_past_the_collar() -> None:
+    """Why mark_age_seconds_max is UNKNOWN beside a collar: a stale mark holds no exit (S4.5)."""
+    desk = Desk(marks={"X": 100}, order_rules=OrderRules(price_collar_ratio=Decimal("0.1")))
+    desk.hold(10, 100)
+    desk.advance(60)
+    assert codes(desk.check("SELL", 5, 50)) == ["PRICE_COLLAR"]
+    desk.configure(changed(desk, account=AccountRules(mark_age_ns_max=SECOND)))
+    assert desk.check("SELL", 5, 50).is_approved
