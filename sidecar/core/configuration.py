@@ -6,7 +6,7 @@ Rules:
 - What only tightens is applied as it is decided. What loosens is prepared: it is durable first,
   then effective, and what follows from it is judged by `configure` right after.
 - Another zone gives the day and the week of now another name and another end, and begins neither:
-  what was lost and approved today counts today, as after AcceptClock.
+  what was lost and approved today counts today, as after AcceptClock. An anchor only rises.
 """
 
 from sidecar.core.calendar import Calendar, Period

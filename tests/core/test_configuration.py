@@ -162,6 +162,19 @@ def test_another_zone_renames_the_day_and_gives_no_fresh_allowance(
     desk.assert_replays()
 
 
+def test_a_renamed_week_is_measured_from_no_lower_value_than_that_of_now() -> None:
+    """Sunday in UTC is Monday in Tokyo: its week begins at the gain of the old one (S8.4)."""
+    desk = Desk(now=NOON + 4 * DAY + 6 * HOUR, calendar=ZoneCalendar())
+    week, day = desk.state.account.week, desk.state.account.day
+    desk.account(equity=150_000)
+    loosen(desk, changed(desk, account=AccountRules(zone="Asia/Tokyo")))
+    account = desk.state.account
+    assert account.week > week
+    assert account.day > day
+    assert account.day_anchor.equity == account.week_anchor.equity == 150_000
+    desk.assert_replays()
+
+
 def test_an_order_of_the_renamed_day_is_counted_once() -> None:
     """A renewal adds to the day only what it adds to the order, whatever the day is called (S5)."""
     desk = Desk(
