@@ -78,7 +78,7 @@ _ORDERS = count()
 
 
 def _block(service: Service, caller: Caller, rounds: int) -> Sample:
-    writer = wire.DecisionWriter(store_id=service.store_id, config_hash=service.config_hash)
+    writer = wire.DecisionWriter(store_id=service.store_id)
     requests = [request_bytes(f"order-{next(_ORDERS)}") for _ in range(rounds + WARM)]
 
     async def answer(body: bytes) -> bytes:

@@ -14,7 +14,7 @@ from functools import partial
 
 from bench.figures import Figure, judged
 from bench.timing import Sample, in_turns, measure, ratio
-from sidecar.core import engine
+from sidecar.core import configuration, engine
 from sidecar.core.commands import (
     CheckOrder,
     OrderType,
@@ -54,7 +54,7 @@ class Desk:
             price_collar_ratio=Decimal("0.5"),
         )
         engine.begin(self.state, 1, self.now)
-        engine.configure(self.state, Thresholds(order_rules=rules), "bench", self.conditions)
+        configuration.configure(self.state, Thresholds(order_rules=rules), "bench", self.conditions)
         self.symbols = [f"S{at}" for at in range(books)]
         for at in range(0, books, 1_000):
             part = self.symbols[at : at + 1_000]

@@ -34,7 +34,7 @@ from sidecar.core.numbers import format_decimal
 from sidecar.wire.errors import CODE_NUMBERS
 from sidecar.wire.tables import DENIAL_NUMBERS, LAYER_NUMBERS, VERDICT_NUMBERS
 
-WRITER = wire.DecisionWriter(store_id="0123456789abcdef", config_hash="c0ffee")
+WRITER = wire.DecisionWriter(store_id="0123456789abcdef")
 SHORT = ShortStatus(mode=TradingMode.NORMAL, is_breaker_open=False, stop_epoch=3)
 
 
@@ -50,6 +50,7 @@ def a_decision(**changes: object) -> OrderDecision:
         "stop_epoch": 3,
         "expires_at": 1_700_000_010_000_000_005,
         "valid_for_ns": 10_500_000_000,
+        "config_hash": "c0ffee",
     }
     fields.update(changes)
     return OrderDecision(**fields)  # type: ignore[arg-type] # fields by name
@@ -171,6 +172,7 @@ DECISIONS = st.builds(
     replayed=st.booleans(),
     durable=st.booleans(),
     blocking_order_ids=st.lists(NAMES, max_size=16).map(tuple),
+    config_hash=st.sampled_from([f"hash-{number}" for number in range(20)]),
 )
 
 
@@ -189,7 +191,7 @@ def said(decision: OrderDecision) -> dict[str, object]:
         "durable": is_durable,
         "blocking_order_ids": list(decision.blocking_order_ids),
         "store_id": "0123456789abcdef",
-        "config_hash": "c0ffee",
+        "config_hash": decision.config_hash,
     }
 
 

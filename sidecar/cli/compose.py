@@ -22,12 +22,13 @@ from typing import Final
 from sidecar import __version__
 from sidecar.auth import Secrets
 from sidecar.cli.failures import CommandFailed, Exit
+from sidecar.cli.hangups import Hangups
 from sidecar.cli.ready import ready_line, start_notes
 from sidecar.clock import Clock, ClockKind, DrivenClock, WallClock, format_rfc3339
-from sidecar.config import Configuration, Durability, config_hash, print_effective, to_thresholds
+from sidecar.config import Configuration, Durability, config_hash, load, to_thresholds
 from sidecar.server import AddressError, HttpHealth, Server, ServerOptions, TlsFiles
 from sidecar.server.addresses import TcpAddress, parse_address, refuse_exposure
-from sidecar.service import Role, Service, Settings
+from sidecar.service import ConfigurationSource, Role, Service, Settings
 from sidecar.service.nonces import remember_nonce
 from sidecar.store.errors import StoreError
 from sidecar.store.lock import Holder
@@ -44,6 +45,7 @@ class Plan:
     name: str
     directory: Path
     configuration: Configuration
+    configuration_file: Path | None
     addresses: tuple[str, ...]
     http_address: str | None
     clock_kind: ClockKind
@@ -67,12 +69,13 @@ async def run(plan: Plan) -> int:
         thresholds=to_thresholds(plan.configuration),
         config_hash=config_hash(to_thresholds(plan.configuration)),
         settings=_settings(plan),
+        source=_source(plan),
     )
     is_clean = False
-    stopping = asyncio.Event()
-    with _signals_set(stopping):
+    stopping, hangups = asyncio.Event(), Hangups()
+    with _signals_set(stopping, hangups):
         try:
-            await _serve(plan, service, store, stopping)
+            await _serve(plan, service, store, stopping, hangups)
         except AddressError as error:
             raise CommandFailed(Exit.DENIED, str(error), reason="ADDRESS") from error
         finally:
@@ -100,7 +103,9 @@ def _judge_addresses(plan: Plan) -> None:
         raise CommandFailed(Exit.USAGE, str(error), reason="ADDRESS") from error
 
 
-async def _serve(plan: Plan, service: Service, store: Store, stopping: asyncio.Event) -> None:
+async def _serve(
+    plan: Plan, service: Service, store: Store, stopping: asyncio.Event, hangups: Hangups
+) -> None:
     """Start, say so, wait until `stopping` is set, drain."""
     report = await service.start()
     server = Server(
@@ -124,7 +129,8 @@ async def _serve(plan: Plan, service: Service, store: Store, stopping: asyncio.E
         http_address = None if http is None else http.address
         status = service.status()
         print(ready_line(plan.name, server.addresses, http_address, report, status), flush=True)  # noqa: T201 - the one line that scripts wait for
-        await stopping.wait()
+        async with hangups.served(service.reloads.reload_on_signal):
+            await stopping.wait()
         LOG.info("draining")
     finally:
         await server.drain()
@@ -133,16 +139,20 @@ async def _serve(plan: Plan, service: Service, store: Store, stopping: asyncio.E
 
 
 @contextlib.contextmanager
-def _signals_set(stopping: asyncio.Event) -> Iterator[None]:
-    """Have SIGTERM and SIGINT set the event, from before the start: none is ever lost."""
+def _signals_set(stopping: asyncio.Event, hangups: Hangups) -> Iterator[None]:
+    """Have SIGTERM, SIGINT and SIGHUP noted, from before the start: none is ever lost."""
     loop = asyncio.get_running_loop()
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    for number in numbers:
-        loop.add_signal_handler(number, stopping.set)
+    handlers = {
+        signal.SIGTERM: stopping.set,
+        signal.SIGINT: stopping.set,
+        signal.SIGHUP: hangups.note,
+    }
+    for number, handler in handlers.items():
+        loop.add_signal_handler(number, handler)
     try:
         yield
     finally:
-        for number in numbers:
+        for number in handlers:
             loop.remove_signal_handler(number)
 
 
@@ -157,6 +167,12 @@ def _open_options(plan: Plan) -> OpenOptions:
 
 def _clock(plan: Plan) -> Clock:
     return DrivenClock() if plan.clock_kind == "driven" else WallClock()
+
+
+def _source(plan: Plan) -> ConfigurationSource:
+    file = plan.configuration_file
+    read = None if file is None else partial(load, file)
+    return ConfigurationSource(configuration=plan.configuration, read=read)
 
 
 def _settings(plan: Plan) -> Settings:
@@ -186,5 +202,4 @@ def _server_options(plan: Plan) -> ServerOptions:
     return ServerOptions(
         tls=tls,
         loopback_role=Role(server.loopback_role.value.upper()),
-        config_toml=print_effective(plan.configuration),
     )

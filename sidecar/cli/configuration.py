@@ -1,4 +1,9 @@
-"""`haltline config`: check a file, print the defaults, show what is in force."""
+"""`haltline config`: check a file, print the defaults, show what is in force, reload the file.
+
+Rules:
+- A reload is signed where a secret is in the environment; without one it can only tighten.
+- What the file on disk would change is asked of the sidecar: it alone knows which file it reads.
+"""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -6,9 +11,11 @@ from pathlib import Path
 import click
 from haltline.v1 import config_pb2
 
-from sidecar.cli.connection import connect
-from sidecar.cli.failures import Exit
-from sidecar.cli.options import Common, common_options, to_plain
+from sidecar.cli.connection import Connection, connect, has_secret
+from sidecar.cli.failures import CommandFailed, Exit
+from sidecar.cli.options import Common, common_options, printable, to_plain
+from sidecar.cli.starting import stands_now
+from sidecar.cli.words import word
 from sidecar.config import (
     ConfigurationError,
     config_hash,
@@ -21,7 +28,7 @@ from sidecar.config import (
 
 @click.group()
 def config() -> None:
-    """Check a configuration file, print the defaults, show what is in force."""
+    """Check a configuration file, print the defaults, show what is in force, reload it."""
 
 
 @config.command("check")
@@ -52,8 +59,73 @@ def defaults(common: Common, *, markdown: bool) -> None:
 @config.command("show")
 @common_options
 def show(common: Common) -> None:
-    """Print the configuration a running sidecar decides by."""
+    """Print the configuration a running sidecar decides by, and whether its file says the same."""
     with connect(common.target, common.timeout_seconds) as connection:
         answer = connection.call(connection.operator.GetConfig, config_pb2.GetConfigRequest())
-    text = f"# in force at {common.target}, hash {answer.config_hash}\n{answer.toml}"
-    common.print(text.removesuffix("\n"), to_plain(answer))
+        plain, line = _ask_about_file(connection)
+    lines = [f"# in force at {common.target}, hash {answer.config_hash}", f"# {line}", answer.toml]
+    common.print("\n".join(lines).removesuffix("\n"), {**to_plain(answer), "file": plain})
+
+
+def _ask_about_file(connection: Connection) -> tuple[dict[str, object], str]:
+    """Return what the sidecar's file would change now, for programs and in a line."""
+    request = config_pb2.ReloadConfigRequest(dry_run=True)
+    try:
+        answer = connection.call(connection.operator.ReloadConfig, request)
+    except CommandFailed as failed:
+        return failed.to_plain(), f"its file was not compared: {failed.message.splitlines()[0]}"
+    if not answer.changes:
+        return to_plain(answer), "its file says the same"
+    count = len(answer.changes) + answer.unlisted_changes_count
+    line = f"its file differs in {count} keys: `haltline config reload --dry-run` names them"
+    return to_plain(answer), line
+
+
+@config.command("reload")
+@common_options
+@click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
+@click.option("--by", "by", default="", help="Who reloads it.")
+@click.option("--reason", default="", help="Why.")
+def reload(common: Common, *, dry_run: bool, by: str, reason: str) -> None:
+    """Have a running sidecar read its file again; what loosens needs its secret."""
+    if not dry_run and not (by.strip() and reason.strip()):
+        raise click.UsageError("--by and --reason: give both (or --dry-run)")
+    request = config_pb2.ReloadConfigRequest(dry_run=dry_run, reloaded_by=by, reason=reason)
+    with connect(common.target, common.timeout_seconds) as connection:
+        method = connection.operator.ReloadConfig
+        if dry_run or not has_secret():
+            answer = connection.call(method, request)
+        else:
+            store_id = connection.status().store_id
+            answer = connection.call_as_operator(method, "ReloadConfig", request, store_id)
+    common.print("\n".join(_reload_lines(answer, is_dry_run=dry_run)), to_plain(answer))
+
+
+def _reload_lines(answer: config_pb2.ReloadConfigResponse, *, is_dry_run: bool) -> list[str]:
+    if not answer.changes:
+        return [f"The file says what is in force already, hash {answer.config_hash}"]
+    old, new = answer.previous_config_hash, answer.config_hash
+    lines = [f"{'Would change' if is_dry_run else 'Configuration in force'}: {new}, was {old}"]
+    lines += [
+        f"  {word(change, 'direction')}: {printable(change.key)}: {printable(change.before)} -> "
+        f"{printable(change.after)} ({change.why})"
+        for change in answer.changes
+    ]
+    if answer.unlisted_changes_count:
+        lines.append(f"  and {answer.unlisted_changes_count} more")
+    if is_dry_run:
+        lines.append(_needed(answer))
+        return lines
+    if answer.durable:
+        lines.append(f"  Record {answer.sequence} in store {answer.store_id}")
+    else:
+        lines.append("  NOT DURABLE: it holds in memory, and the disk refused to remember it")
+    return [*lines, *stands_now(answer.status)]
+
+
+def _needed(answer: config_pb2.ReloadConfigResponse) -> str:
+    if answer.needs_restart:
+        return "  Needs a restart: a reload would be refused"
+    if answer.needs_proof:
+        return "  Needs operator proof: not everything tightens"
+    return "  Needs no proof: everything tightens"

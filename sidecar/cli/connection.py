@@ -92,12 +92,21 @@ def connect(target: str, timeout_seconds: float) -> Iterator[Connection]:
         yield Connection(channel, target, timeout_seconds)
 
 
-def _secret(environment: Mapping[str, str]) -> OperatorSecret:
+def has_secret() -> bool:
+    """Say whether the environment has a secret to sign with."""
+    return bool(_secret_text(os.environ))
+
+
+def _secret_text(environment: Mapping[str, str]) -> str:
     """Return the secret to sign with: the newest of the reset secret's, else of the kill's."""
-    for variable in (RESET_VARIABLE, KILL_VARIABLE):
-        first = environment.get(variable, "").split(",")[0].strip()
-        if first:
-            return OperatorSecret(first)
+    texts = (environment.get(name, "").split(",")[0] for name in (RESET_VARIABLE, KILL_VARIABLE))
+    return next((text.strip() for text in texts if text.strip()), "")
+
+
+def _secret(environment: Mapping[str, str]) -> OperatorSecret:
+    found = _secret_text(environment)
+    if found:
+        return OperatorSecret(found)
     raise CommandFailed(
         Exit.USAGE,
         "starting again needs operator proof, and no secret is in the environment",

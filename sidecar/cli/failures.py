@@ -66,6 +66,9 @@ WAY_OUT_OF_REASON: Final = {
     "REBASE_NOT_STANDING": "`haltline safety` says which drawdowns stand: name only those",
     "STORE_DAMAGED": "restore the data directory from a backup, or start on a new --data-dir",
     "DRAINING": "the sidecar is stopping: ask again once it is back",
+    "CONFIGURATION_FAULTY": "mend the file; `haltline config check FILE` names every fault",
+    "RESTART_REQUIRED": "take these keys back in the file and reload, or restart the sidecar",
+    "NO_CONFIGURATION_FILE": "restart the sidecar with --config FILE",
     "ORDER_UNKNOWN": "`haltline orders` lists what holds a reservation",
 }
 

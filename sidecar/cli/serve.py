@@ -74,6 +74,8 @@ def serve(  # noqa: PLR0913 - one argument for each option
         name=name,
         directory=directory,
         configuration=configuration,
+        # A reload reads the very file of the start, wherever the process stands by then.
+        configuration_file=None if file is None else file.absolute(),
         addresses=tuple(addresses),
         http_address=http_address,
         clock_kind="driven" if clock_kind == "driven" else "wall",

@@ -1,9 +1,10 @@
 """The configuration file: TOML into frozen values, every fault at once, nothing unknown.
 
 `loading` reads a file, `sections` names every key, `effective` says what it means to the core,
-`printing` writes it for people.
+`printing` writes it for people, `changes` says which way each key moves when it is read again.
 """
 
+from sidecar.config.changes import find_file_changes
 from sidecar.config.effective import config_hash, to_thresholds
 from sidecar.config.loading import ConfigurationError, load, parse
 from sidecar.config.printing import print_defaults, print_effective, print_reference
@@ -15,6 +16,7 @@ __all__ = [
     "Durability",
     "LoopbackRole",
     "config_hash",
+    "find_file_changes",
     "load",
     "parse",
     "print_defaults",

@@ -36,8 +36,13 @@ def follow_equity(state: State) -> None:
     if state.thresholds.circuit_breaker.drawdown_reference is DrawdownReference.PEAK:
         anchors += [account.day_anchor, account.week_anchor]
     for anchor in anchors:
-        if equity * anchor.units > anchor.equity * units:
-            anchor.equity, anchor.units = equity, units
+        _raise_anchor(anchor, equity, units)
+
+
+def _raise_anchor(anchor: Anchor, equity: Decimal, units: Decimal) -> None:
+    """Move an anchor to a value that is higher; never to one that is lower."""
+    if equity * anchor.units > anchor.equity * units:
+        anchor.equity, anchor.units = equity, units
 
 
 def anchor_of(account: AccountState, drawdown: Drawdown) -> Anchor:
@@ -129,8 +134,14 @@ def apply_period_started(state: State, event: PeriodStarted) -> None:
 
     A value at or below zero anchors nothing: the last positive one stays, and with it the
     drawdown that stands against it. [equity was 0 at midnight, and dividing by it ended the turn]
+    A day or week that another zone only renames keeps its anchor, or takes the value of now where
+    that is higher: the allowance is neither fresh nor that of a lower value long ago.
     """
     account = state.account
+    is_day_renamed = not event.is_new_day and account.day != event.day
+    is_week_renamed = not event.is_new_week and account.week != event.week
+    if is_day_renamed:
+        _rename_day(state, event.day)
     account.day, account.week = event.day, event.week
     account.day_ends_at = event.day_ends_at
     if event.is_new_day:
@@ -140,8 +151,18 @@ def apply_period_started(state: State, event: PeriodStarted) -> None:
         return
     if event.is_new_day:
         account.day_anchor = Anchor(equity=equity, units=units)
+    elif is_day_renamed:
+        _raise_anchor(account.day_anchor, equity, units)
     if event.is_new_week:
         account.week_anchor = Anchor(equity=equity, units=units)
+    elif is_week_renamed:
+        _raise_anchor(account.week_anchor, equity, units)
+
+
+def _rename_day(state: State, day: str) -> None:
+    """Let what was approved today count today, whatever another zone calls it (S5)."""
+    for record in state.orders.values():
+        record.daily_day = day if record.daily_day == state.account.day else ""
 
 
 def price_flows(

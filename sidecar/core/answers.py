@@ -12,6 +12,7 @@ from typing import Final
 
 from sidecar.core.commands import CheckOrder, KillMode, KillScope, RequestedAction
 from sidecar.core.denial import CallRefused, Layer, Violation
+from sidecar.core.tightening import RuleChange
 
 LISTED_COUNT_MAX: Final = 1_000
 """How many of a kind a status lists; a count beside the list says how many there are."""
@@ -49,6 +50,8 @@ class RecoveryState(StrEnum):
 class OrderDecision:
     """The answer to one CheckOrder (S4.6). `sequence` is 0 for a dry run.
 
+    `config_hash` names the rules it was judged by: others may be in force once it is answered.
+
     On the path of every order: neither frozen nor keyword-only.
     """
 
@@ -64,6 +67,7 @@ class OrderDecision:
     replayed: bool = False
     durable: bool = True
     blocking_order_ids: tuple[str, ...] = ()
+    config_hash: str = ""
 
     @property
     def is_approved(self) -> bool:
@@ -380,3 +384,18 @@ class StatusView:
     decisions_denied: int
     not_armed: tuple[tuple[str, str], ...]
     advice: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReloadAnswer:
+    """What a reload changed, or a dry run would; `sequence` is 0 where no record is durable."""
+
+    changed: bool
+    changes: tuple[RuleChange, ...]
+    needs_proof: bool
+    needs_restart: bool
+    previous_hash: str
+    config_hash: str
+    sequence: int
+    status: ShortStatus
+    durable: bool = True

@@ -112,6 +112,7 @@ def _handle_known(turn: Turn, order: CheckOrder, record: OrderRecord) -> OrderDe
         expires_at=expires_at,
         valid_for_ns=expires_at - turn.now,
         replayed=True,
+        config_hash=turn.state.config_hash,
     )
 
 
@@ -145,6 +146,7 @@ def _already_reported(turn: Turn, order: CheckOrder, record: OrderRecord) -> Ord
         approvable_quantity=ZERO,
         sequence=turn.state.last_sequence,
         stop_epoch=turn.state.stop_epoch,
+        config_hash=turn.state.config_hash,
     )
 
 
@@ -238,6 +240,7 @@ def _decision(
         is_replayed,
         turn.conditions.store_problem is None,
         judgement.blocking_order_ids,
+        state.config_hash,
     )
 
 
@@ -328,5 +331,6 @@ def _fall_with(result: BatchResult, guilty: OrderDecision) -> BatchResult:
         approvable_quantity=ZERO,
         sequence=decision.sequence,
         stop_epoch=decision.stop_epoch,
+        config_hash=decision.config_hash,
     )
     return BatchResult(order=result.order, decision=denied)

@@ -292,4 +292,13 @@ class Tick:
     """Do what is due: new day or week, releases, silence. Sent when `next_due` is reached."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReloadConfig:
+    """Read the configuration file again. Who and why may be empty where nothing loosens."""
+
+    is_dry_run: bool = False
+    reloaded_by: str = ""
+    reason: str = ""
+
+
 StartingCommand: TypeAlias = ResetKill | EaseKill | ResetBreaker | ResetAll

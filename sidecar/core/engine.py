@@ -23,7 +23,6 @@ from sidecar.core.answers import (
     TradeAnswer,
 )
 from sidecar.core.apply import api_error_content, apply_event
-from sidecar.core.calendar import Period
 from sidecar.core.checks import handle_all_or_none, handle_check
 from sidecar.core.commands import (
     AcceptClock,
@@ -43,6 +42,7 @@ from sidecar.core.commands import (
     Tick,
     TriggerKill,
 )
+from sidecar.core.configuration import period_events
 from sidecar.core.denial import (
     BrokenInvariantError,
     CallRefused,
@@ -55,10 +55,8 @@ from sidecar.core.events import (
     ApiErrorReported,
     ClockAccepted,
     ClockJumped,
-    ConfigurationApplied,
     Event,
     KillActivated,
-    PeriodStarted,
     PositionsAssumedFlat,
     RecoveryEnded,
     RecoveryEntered,
@@ -70,7 +68,6 @@ from sidecar.core.judgement import Conditions
 from sidecar.core.numbers import ZERO, exact
 from sidecar.core.reservations import group_fill_key
 from sidecar.core.state import NEVER, State
-from sidecar.core.thresholds import Thresholds
 from sidecar.core.trades import (
     differing_fields,
     find_flags,
@@ -184,38 +181,6 @@ def next_due(state: State) -> int:
     if state.silence_due < due:
         due = state.silence_due
     return min(due, state.release_heap[0][0]) if state.release_heap else due
-
-
-@exact
-def configure(
-    state: State, thresholds: Thresholds, config_hash: str, conditions: Conditions
-) -> Outcome:
-    """Put thresholds in force and start the period of now. The caller has called `begin`."""
-    turn = Turn(state=state, now=state.now, conditions=conditions)
-    if state.config_hash != config_hash or state.thresholds != thresholds:
-        turn.emit(ConfigurationApplied(thresholds=thresholds, config_hash=config_hash))
-    turn.emit_all(_period_events(state, conditions.calendar.period(state.now)))
-    turn.follow()
-    return Outcome(events=turn.events)
-
-
-def _period_events(state: State, period: Period) -> list[Event]:
-    account = state.account
-    if (account.day, account.week, account.day_ends_at) == (
-        period.day,
-        period.week,
-        period.day_ends_at,
-    ):
-        return []
-    return [
-        PeriodStarted(
-            day=period.day,
-            week=period.week,
-            day_ends_at=period.day_ends_at,
-            is_new_day=account.day != period.day,
-            is_new_week=account.week != period.week,
-        )
-    ]
 
 
 @exact
@@ -468,7 +433,7 @@ def _handle_tick(turn: Turn, command: Tick) -> Outcome:
     del command
     period = turn.conditions.calendar.period(turn.now)
     if turn.now >= turn.state.account.day_ends_at:
-        turn.emit_all(_period_events(turn.state, period))
+        turn.emit_all(period_events(turn.state, period))
     return handle_tick(turn)
 
 

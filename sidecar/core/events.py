@@ -29,10 +29,17 @@ from sidecar.core.thresholds import Thresholds
 
 @dataclass(slots=True, kw_only=True)
 class ConfigurationApplied:
-    """These thresholds are in force from here on."""
+    """These thresholds are in force from here on.
+
+    Put in force while running it says what was before, what changed, who did it and why (S13).
+    """
 
     thresholds: Thresholds
     config_hash: str
+    previous_hash: str = ""
+    changed: tuple[str, ...] = ()
+    applied_by: str = ""
+    reason: str = ""
 
 
 @dataclass(slots=True, kw_only=True)

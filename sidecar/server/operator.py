@@ -1,6 +1,7 @@
 """The calls of OperatorService: prove, read, ask the service, answer.
 
-Rules: the proof is judged before the request is read; GetConfig needs none.
+Rules: the proof is judged before the request is read; GetConfig needs none. ReloadConfig needs one
+only where something loosens, so a bad one refuses nothing else.
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import grpc
-from haltline.v1 import operator_pb2, operator_service_pb2
+from haltline.v1 import config_pb2, operator_pb2, operator_service_pb2
 
 from sidecar import wire
+from sidecar.core.denial import CallRefused
 from sidecar.server.calls import Calls, Context, UnaryHandler, encode, parse
-from sidecar.server.proofs import Prover
+from sidecar.server.proofs import Prover, is_proof_given
 from sidecar.service import Caller, Service
 
 NAME: Final = operator_service_pb2.DESCRIPTOR.services_by_name["OperatorService"].full_name
@@ -22,11 +24,10 @@ NAME: Final = operator_service_pb2.DESCRIPTOR.services_by_name["OperatorService"
 class OperatorCalls:
     """OperatorService over one service."""
 
-    def __init__(self, *, service: Service, prover: Prover, config_toml: str) -> None:
-        """`config_toml` is what GetConfig answers."""
+    def __init__(self, *, service: Service, prover: Prover) -> None:
+        """The store of `service` is fixed from here on."""
         self._service = service
         self._prover = prover
-        self._config_toml = config_toml
 
     def handlers(self, calls: Calls) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
         """Return the handler of each call, by the contract's name."""
@@ -43,6 +44,7 @@ class OperatorCalls:
             name: calls.unary(self._proved(f"/{NAME}/{name}", handler))
             for name, handler in proved.items()
         }
+        handlers["ReloadConfig"] = calls.unary(self._reload_config)
         handlers["GetConfig"] = calls.unary(self._get_config)
         return handlers
 
@@ -97,9 +99,28 @@ class OperatorCalls:
         kind = operator_pb2.AcceptClockResponse
         return encode(wire.operator_answer(kind, answer, self._service.store_id))
 
+    async def _reload_config(self, body: bytes, caller: Caller, context: Context) -> bytes:
+        command = wire.read_reload_config(parse(config_pb2.ReloadConfigRequest, body))
+        unproved: CallRefused | None = None
+        if is_proof_given(context):
+            try:
+                caller = await self._prover.prove(f"/{NAME}/ReloadConfig", body, caller, context)
+            except CallRefused as refused:
+                unproved = refused  # what only tightens is for anyone, a bad proof or none
+        try:
+            answer = await self._service.reloads.reload(command, caller)
+        except CallRefused as refused:
+            if unproved is None or refused.reason != "OPERATOR_PROOF_REQUIRED":
+                raise
+            message = f"{unproved.message}; {refused.message}"
+            raise CallRefused(
+                unproved.code, unproved.reason, message, refused.field_faults
+            ) from unproved
+        return encode(wire.reload_answer(answer, self._service.store_id))
+
     async def _get_config(self, _body: bytes, _caller: Caller, _context: Context) -> bytes:
         message = wire.config_answer(
-            toml=self._config_toml,
+            toml=self._service.reloads.toml,
             config_hash=self._service.config_hash,
             store_id=self._service.store_id,
         )

@@ -43,15 +43,13 @@ class ServerOptions:
     """Everything a server is told; seconds are real time.
 
     `tls` serves TLS on every TCP address; Unix sockets stay plain. `loopback_role` is what plain
-    callers of this machine are believed to be. `config_toml` is what GetConfig answers.
-    `heartbeat_seconds` is the `max_silence` a status stream promises; a reader treats three of them
-    without a frame as a stop (S14). `status_interval_seconds` is the shortest time between two
-    UPDATE frames, but for a stop.
+    callers of this machine are believed to be. `heartbeat_seconds` is the `max_silence` a status
+    stream promises; a reader treats three of them without a frame as a stop (S14).
+    `status_interval_seconds` is the shortest time between two UPDATE frames, but for a stop.
     """
 
     tls: TlsFiles | None = None
     loopback_role: Role = Role.BOT
-    config_toml: str = ""
     heartbeat_seconds: float = 1.0
     status_interval_seconds: float = 0.05
     status_streams_max: int = 2_048

@@ -43,15 +43,13 @@ class SafetyCalls:
     """SafetyService over one service."""
 
     def __init__(self, *, service: Service, calls: Calls, prover: Prover, feed: StatusFeed) -> None:
-        """The store and configuration of `service` are fixed from here on."""
+        """The store of `service` is fixed from here on."""
         self._service = service
         self._calls = calls
         self._prover = prover
         self._feed = feed
         self._store_id = service.store_id
-        self._writer = wire.DecisionWriter(
-            store_id=service.store_id, config_hash=service.config_hash
-        )
+        self._writer = wire.DecisionWriter(store_id=service.store_id)
 
     def handlers(self) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
         """Return the handler of each call, by the contract's name."""

@@ -148,9 +148,7 @@ class Server:
         safety_calls = SafetyCalls(
             service=self._service, calls=self._calls, prover=prover, feed=self._feed
         )
-        operator_calls = OperatorCalls(
-            service=self._service, prover=prover, config_toml=self._options.config_toml
-        )
+        operator_calls = OperatorCalls(service=self._service, prover=prover)
         tables: dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]] = {
             safety.NAME: safety_calls.handlers(),
             operator.NAME: operator_calls.handlers(self._calls),

@@ -5,10 +5,12 @@
 
 from sidecar.service.callers import Caller, Role
 from sidecar.service.facts import HealthPart, ServiceStatus, Settings, StartReport, StoreStatus
+from sidecar.service.reload import ConfigurationSource
 from sidecar.service.service import Service
 
 __all__ = [
     "Caller",
+    "ConfigurationSource",
     "HealthPart",
     "Role",
     "Service",

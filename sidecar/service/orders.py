@@ -35,11 +35,14 @@ class Orders:
     def __init__(
         self, *, writer: Writer, starts: Starts, store: Store, approvals_need_power: bool
     ) -> None:
-        """`approvals_need_power`: an approval waits for the disk (`durability = "power"`)."""
+        """`approvals_need_power`: an approval waits for the disk (`durability = "power"`).
+
+        It may change while running; who waits already waits on.
+        """
         self._writer = writer
         self._starts = starts
         self._store = store
-        self._approvals_need_power = approvals_need_power
+        self.approvals_need_power = approvals_need_power
 
     async def check(self, order: CheckOrder, actor: Actor) -> OrderDecision:
         """Judge one order."""
@@ -118,7 +121,7 @@ class Orders:
         writer, store = self._writer, self._store
         if writer.conditions.store_problem is not None:
             return False
-        if self._approvals_need_power and has_approval:
+        if self.approvals_need_power and has_approval:
             return False
         sequence = writer.must_be_durable_sequence
         if sequence and sequence > store.durable_sequence:
@@ -132,7 +135,7 @@ class Orders:
         approved = [d for d in decisions if d.is_approved and d.sequence]
         durable = [d.sequence for d in approved if d.durable]
         sequence = writer.must_be_durable_sequence
-        if self._approvals_need_power and durable:
+        if self.approvals_need_power and durable:
             sequence = max(sequence, *durable)
         if sequence > store.durable_sequence and not writer.problem:
             try:

@@ -51,6 +51,7 @@ from sidecar.core.commands import (
 from sidecar.core.denial import CallRefused
 from sidecar.core.thresholds import Thresholds
 from sidecar.core.turn import Outcome
+from sidecar.service.batches import apply_reports
 from sidecar.service.callers import (
     START_ACTOR,
     Actor,
@@ -66,6 +67,7 @@ from sidecar.service.opening import Opened, open_state
 from sidecar.service.orders import Orders
 from sidecar.service.records import encode_snapshot
 from sidecar.service.refusals import not_durable
+from sidecar.service.reload import ConfigurationSource, Reloads
 from sidecar.service.start_up import assume_flat, put_in_force, take_initial_equity
 from sidecar.service.starts import Starts
 from sidecar.service.status import clock_problem, health_parts, store_status
@@ -94,15 +96,17 @@ class Service:
         thresholds: Thresholds,
         config_hash: str,
         settings: Settings,
+        source: ConfigurationSource | None = None,
         real_time_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         """Read back what the store remembers; nothing is written before `start`.
 
-        `real_time_ns` is real time under a driven clock too. ValueError for an unknown zone.
+        `source` is where thresholds and settings came from, to be read again. `real_time_ns` is
+        real time under a driven clock too. ValueError for an unknown zone.
         """
         self.store_id = store.store_id
         self.instance_id = secrets.token_hex(8)
-        self.config_hash = config_hash
+        self._config_hash = config_hash
         self._store = store
         self._clock = clock
         self._thresholds = thresholds
@@ -142,6 +146,14 @@ class Service:
             disk_free_min_bytes=settings.disk_free_min_bytes,
             kill=self._kill_in_memory,
         )
+        self.reloads = Reloads(
+            writer=self._writer,
+            starts=self._starts,
+            orders=self._orders,
+            watch=self._watch,
+            changes=self._changes,
+            source=source,
+        )
 
     # The life of the service.
 
@@ -152,7 +164,7 @@ class Service:
         self._watch.look_at_disk()
         if opened.damage:
             writer.mark_damaged(opened.damage)
-        put_in_force(writer, opened, self._thresholds, self.config_hash)
+        put_in_force(writer, opened, self._thresholds, self._config_hash)
         is_ignored = take_initial_equity(writer, self._settings.initial_equity, notes)
         if self._settings.is_assumed_flat:
             assume_flat(writer)
@@ -230,20 +242,8 @@ class Service:
         """Apply several reports in one turn, each on its own, with one sync for all."""
         require_bot(caller, "ReportTrades")
         await self._starts.wait()
-        writer, actor = self._writer, caller.actor
-        writer.catch_up()
-        answers: list[TradeAnswer | CallRefused] = []
-        for report in reports:
-            if isinstance(report, CallRefused):
-                answers.append(report)
-                continue
-            try:
-                outcome = writer.decide_unwritten(report, actor)
-                answers.append(outcome.refused or outcome.answer)
-            except CallRefused as refused:
-                answers.append(refused)
-        writer.flush()
-        await self._make_durable(writer.state.last_sequence)
+        answers = apply_reports(self._writer, reports, caller.actor)
+        await self._make_durable(self._writer.state.last_sequence)
         return answers
 
     async def report_api_error(self, report: ReportApiError, caller: Caller) -> ApiErrorAnswer:
@@ -364,6 +364,7 @@ class Service:
             store=self._store_status(),
             kill_file=self._watch.kill_file_look,
             clock=clock_problem(self._clock, writer.state.clock_jump_ns),
+            configuration=self.reloads.problem,
             is_draining=self._is_draining,
         )
 
@@ -381,6 +382,11 @@ class Service:
     def stop_epoch(self) -> int:
         """The epoch below which no approval may be sent (S4.6)."""
         return self._writer.state.stop_epoch
+
+    @property
+    def config_hash(self) -> str:
+        """The configuration in force, as decisions and records name it."""
+        return self._writer.state.config_hash
 
     @property
     def revision(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Final
 
-from sidecar.core import engine
+from sidecar.core import configuration, engine
 from sidecar.core.commands import ReportAccount
 from sidecar.core.thresholds import Thresholds
 from sidecar.service.callers import START_ACTOR
@@ -21,7 +21,7 @@ def put_in_force(writer: Writer, opened: Opened, thresholds: Thresholds, config_
     writer.write(
         "Configure",
         START_ACTOR,
-        lambda: engine.configure(state, thresholds, config_hash, conditions),
+        lambda: configuration.configure(state, thresholds, config_hash, conditions),
     )
     writer.write(
         "Start",

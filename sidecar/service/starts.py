@@ -20,8 +20,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sidecar.clock import JUMP_NS_MAX, Clock
-from sidecar.core import engine
+from sidecar.core import configuration, engine
 from sidecar.core.answers import AnchorMove, StartAnswer
+from sidecar.core.calendar import Calendar
 from sidecar.core.commands import (
     AcceptClock,
     AcceptRecovery,
@@ -29,13 +30,14 @@ from sidecar.core.commands import (
     StartingCommand,
     TriggerKill,
 )
-from sidecar.core.events import Event
+from sidecar.core.events import ConfigurationApplied, Event
 from sidecar.service.callers import SIDECAR, Actor
 from sidecar.service.kill_file import KillFile
 from sidecar.service.refusals import cannot_start, clock_is_driven, kill_file_present
 from sidecar.service.writer import Writer
 from sidecar.store.errors import StoreError
 
+RELOAD_KIND: Final = "ReloadConfig"
 FALLBACK_REASON: Final = "a start could not be made durable, so everything is stopped again"
 
 Spawn = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
@@ -51,6 +53,7 @@ class _Pending:
     moves: tuple[AnchorMove, ...]
     is_applied: bool
     falls_back: bool
+    then: Callable[[], None] | None = None
     answer: StartAnswer | None = None
 
 
@@ -92,19 +95,49 @@ class Starts:
         events, moves = engine.prepare(writer.state, command, writer.conditions)
         if not events:
             return await self._answer_unchanged()
-        writer.append(sequence, time, type(command).__name__, actor, events)
+        pending = _Pending(
+            sequence=sequence,
+            time=time,
+            events=events,
+            moves=moves,
+            is_applied=False,
+            falls_back=False,
+        )
+        return await self._append(pending, type(command).__name__, actor)
+
+    async def loosen(
+        self,
+        event: ConfigurationApplied,
+        calendar: Calendar,
+        actor: Actor,
+        then: Callable[[], None],
+    ) -> StartAnswer:
+        """Put another configuration in force; `then` follows at once, whoever asked for it.
+
+        `calendar` is of its zone.
+        """
+        await self.wait()
+        writer = self._writer
+        self._refuse_unless_writable()
+        sequence, time = writer.open_turn()
+        pending = _Pending(
+            sequence=sequence,
+            time=time,
+            events=configuration.prepare(writer.state, event, calendar),
+            moves=(),
+            is_applied=False,
+            falls_back=False,
+            then=then,
+        )
+        return await self._append(pending, RELOAD_KIND, actor)
+
+    async def _append(self, pending: _Pending, kind: str, actor: Actor) -> StartAnswer:
+        """Write what is decided and not applied, and complete it."""
+        writer = self._writer
+        writer.append(pending.sequence, pending.time, kind, actor, pending.events)
         if writer.problem:
             raise cannot_start(writer.problem)
-        return await self._complete(
-            _Pending(
-                sequence=sequence,
-                time=time,
-                events=events,
-                moves=moves,
-                is_applied=False,
-                falls_back=False,
-            )
-        )
+        return await self._complete(pending)
 
     async def release(self, command: ReleaseOrder, actor: Actor) -> StartAnswer:
         """End a reservation by hand (S7.5)."""
@@ -186,6 +219,8 @@ class Starts:
         self._writer.apply(pending.sequence, pending.time, pending.events)
         pending.is_applied = True
         pending.falls_back = True
+        if pending.then is not None:
+            pending.then()
         answer = engine.start_answer(state, changed=True, moves=pending.moves)
         pending.answer = replace(answer, sequence=pending.sequence)
 

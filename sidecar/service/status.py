@@ -50,6 +50,7 @@ def health_parts(
     store: StoreStatus,
     kill_file: KillFileLook,
     clock: str,
+    configuration: str,
     is_draining: bool,
 ) -> tuple[HealthPart, ...]:
     """Return every part with its cause. A killed sidecar is healthy, a poisoned one is not."""
@@ -61,6 +62,7 @@ def health_parts(
         _part("disk_space", low, is_needed=False),
         _part("kill_file", kill_file.problem and kill_file.sentence, is_needed=False),
         _part("clock", clock, is_needed=False),
+        _part("configuration", configuration, is_needed=False),
     )
 
 

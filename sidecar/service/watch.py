@@ -51,7 +51,7 @@ class Watch:
         self._store = store
         self._kill_file = kill_file
         self._changes = changes
-        self._disk_free_min_bytes = disk_free_min_bytes
+        self.disk_free_min_bytes = disk_free_min_bytes
         self._kill = kill
         self._beats_count = 0
         self.kill_file_look = KillFileLook(is_present=False, path="")
@@ -78,7 +78,7 @@ class Watch:
         """Note how much room is left (STORE_LOW, S4.2)."""
         self.free_bytes = self._store.free_bytes()
         conditions = self._writer.conditions
-        is_store_low = is_low(self.free_bytes, self._disk_free_min_bytes)
+        is_store_low = is_low(self.free_bytes, self.disk_free_min_bytes)
         if is_store_low is not conditions.store_low:
             conditions.store_low = is_store_low
             self._changes.bump()

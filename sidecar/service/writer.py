@@ -22,7 +22,7 @@ from sidecar.core.answers import AccountAnswer, ApiErrorAnswer, StartAnswer, Tra
 from sidecar.core.calendar import Calendar
 from sidecar.core.commands import CheckOrder, Tick
 from sidecar.core.denial import CallRefused, ErrorCode
-from sidecar.core.events import BreakerOpened, Event
+from sidecar.core.events import BreakerOpened, ConfigurationApplied, Event
 from sidecar.core.judgement import Conditions
 from sidecar.core.state import State
 from sidecar.core.turn import Outcome
@@ -87,6 +87,11 @@ class Writer:
         """Decide about a batch that stands or falls together, as one record."""
         self.catch_up()
         return self._write_turn("CheckOrders", actor, engine.execute_all_or_none, orders)
+
+    def decide_by(self, judge: Decide, command: object, kind: str, actor: Actor) -> Outcome:
+        """As `decide`, by another judge of the core than `engine.execute`."""
+        self.catch_up()
+        return self._write_turn(kind, actor, judge, command)
 
     def catch_up(self) -> None:
         """Read `now`, journal a clock jump and do what fell due: the next command meets today.
@@ -216,9 +221,15 @@ class Writer:
             kind=kind,
             actor=actor,
             events=events,
-            config_hash=self.state.config_hash,
+            config_hash=_hash_after(events) or self.state.config_hash,
         )
         self._unwritten.append((sequence, record))
+
+
+def _hash_after(events: Sequence[Event]) -> str:
+    """Return the configuration that a record puts in force, applied by now or not."""
+    first = events[0] if events else None
+    return first.config_hash if isinstance(first, ConfigurationApplied) else ""
 
 
 def _broken_text(kind: str, error: Exception) -> str:

@@ -12,11 +12,11 @@ from sidecar.wire.account_reports import read_report_account
 from sidecar.wire.answers import (
     account_answer,
     api_error_answer,
-    config_answer,
     kill_answer,
     trade_answer,
     trades_answer,
 )
+from sidecar.wire.configuration import config_answer, read_reload_config, reload_answer
 from sidecar.wire.decisions import DecisionWriter
 from sidecar.wire.errors import FaultsBound, call_error, stream_error
 from sidecar.wire.operations import (
@@ -72,6 +72,7 @@ __all__ = [
     "read_order",
     "read_orders",
     "read_release_order",
+    "read_reload_config",
     "read_report_account",
     "read_report_api_error",
     "read_report_trade",
@@ -82,6 +83,7 @@ __all__ = [
     "read_stream_order",
     "read_subscriber",
     "read_trigger_kill",
+    "reload_answer",
     "share_frame",
     "status_field",
     "status_message",

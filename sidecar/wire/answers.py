@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from haltline.v1 import account_pb2, config_pb2, kill_switch_pb2, reports_pb2
+from haltline.v1 import account_pb2, kill_switch_pb2, reports_pb2
 
 from sidecar.core.answers import (
     AccountAnswer,
@@ -108,8 +108,3 @@ def activation_message(activation: Activation) -> kill_switch_pb2.KillActivation
         requested_action=ACTION_NUMBERS[activation.requested_action],
         scope_known=activation.scope_known,
     )
-
-
-def config_answer(*, toml: str, config_hash: str, store_id: str) -> config_pb2.GetConfigResponse:
-    """Return the configuration in force."""
-    return config_pb2.GetConfigResponse(toml=toml, config_hash=config_hash, store_id=store_id)

@@ -1,8 +1,9 @@
 """Writes decisions on orders: the path every order takes, so it is short.
 
 Rules:
-1. Store and configuration are the same in every answer, so their bytes are made once and appended:
-   protobuf reads concatenated messages as one, and theirs are the last fields.
+1. Store and configuration are the same in nearly every answer, so their bytes are made once and
+   appended: protobuf reads concatenated messages as one, and theirs are the last fields. An answer
+   that waited while another configuration came into force names the one it was judged by.
 2. A batch is put together from the bytes of its decisions: none is written twice.
 3. A decision that was not journalled (dry run, or from memory) has no sequence and is not durable.
 """
@@ -42,20 +43,23 @@ _NO_RESULT: Final = CallRefused(
 )
 
 
-class DecisionWriter:
-    """Writes the decisions of one store under one configuration."""
+_TAILS_REMEMBERED_MAX: Final = 8
 
-    def __init__(self, *, store_id: str, config_hash: str) -> None:
-        """Prepare the bytes that every decision ends with."""
+
+class DecisionWriter:
+    """Writes the decisions of one store."""
+
+    def __init__(self, *, store_id: str) -> None:
+        """Prepare what every decision begins and ends with."""
+        self._store_id = store_id
         self._id_prefix = f"{store_id[:8]}-"
-        self._tail = order_pb2.CheckOrderResponse(
-            store_id=store_id, config_hash=config_hash
-        ).SerializeToString()
+        self._tails: dict[str, bytes] = {}
         self._batch_tail = order_pb2.CheckOrdersResponse(store_id=store_id).SerializeToString()
 
     def encode(self, decision: OrderDecision) -> bytes:
         """Return the bytes of a CheckOrderResponse."""
-        return self._message(decision).SerializeToString() + self._tail
+        tail = self._tails.get(decision.config_hash) or self._add_tail(decision.config_hash)
+        return self._message(decision).SerializeToString() + tail
 
     def encode_in_stream(self, request_id: int, decision: OrderDecision) -> bytes:
         """Return the bytes of a CheckOrderStreamResponse that carries the decision."""
@@ -77,6 +81,15 @@ class DecisionWriter:
             pieces += (_ITEM_TAG, varint(len(head) + len(payload)), head, payload)
         pieces.append(self._batch_tail)
         return b"".join(pieces)
+
+    def _add_tail(self, config_hash: str) -> bytes:
+        """Return the bytes that decisions under this configuration end with, and keep them."""
+        if len(self._tails) >= _TAILS_REMEMBERED_MAX:
+            self._tails.clear()
+        tail = self._tails[config_hash] = order_pb2.CheckOrderResponse(
+            store_id=self._store_id, config_hash=config_hash
+        ).SerializeToString()
+        return tail
 
     def _message(self, decision: OrderDecision) -> order_pb2.CheckOrderResponse:
         message = order_pb2.CheckOrderResponse()

@@ -23,6 +23,7 @@ def plan_in(directory: Path) -> Plan:
     return Plan(
         name="composed",
         directory=directory,
+        configuration_file=None,
         configuration=Configuration(),
         addresses=(f"unix:{directory}/haltline.sock",),
         http_address="127.0.0.1:0",

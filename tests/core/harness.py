@@ -14,7 +14,7 @@ from typing import Any, Final, TypedDict, Unpack
 
 import orjson
 
-from sidecar.core import derive, engine, invariants
+from sidecar.core import configuration, derive, engine, invariants
 from sidecar.core.answers import (
     AccountAnswer,
     AnchorMove,
@@ -50,7 +50,7 @@ from sidecar.core.commands import (
     TriggerKill,
 )
 from sidecar.core.denial import CallRefused
-from sidecar.core.events import Event, decode_event, encode_event
+from sidecar.core.events import ConfigurationApplied, Event, decode_event, encode_event
 from sidecar.core.judgement import Conditions
 from sidecar.core.state import Book, OrderRecord, State, from_plain, to_plain
 from sidecar.core.thresholds import (
@@ -178,7 +178,23 @@ class Desk:
         """Put thresholds in force."""
         config_hash = sha256(repr(thresholds).encode()).hexdigest()
         self.turn(
-            lambda state, conditions: engine.configure(state, thresholds, config_hash, conditions)
+            lambda state, conditions: configuration.configure(
+                state, thresholds, config_hash, conditions
+            )
+        )
+
+    def loosen(self, event: ConfigurationApplied, calendar: Calendar) -> None:
+        """Put thresholds in force as a start does: journalled, then effective, then followed."""
+        self.tick()
+        self._begin()
+        self._journal(configuration.prepare(self.state, event, calendar))
+        engine.replay(self.state, self.sequence, self.now, self.events)
+        self.conditions.calendar = calendar
+        thresholds, config_hash = event.thresholds, event.config_hash
+        self.turn(
+            lambda state, conditions: configuration.configure(
+                state, thresholds, config_hash, conditions
+            )
         )
 
     def record_events(self, *events: Event) -> None:

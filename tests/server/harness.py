@@ -32,7 +32,7 @@ from sidecar.auth import Secrets
 from sidecar.clock import Clock, DrivenClock, WallClock
 from sidecar.core.thresholds import Thresholds
 from sidecar.server import Server, ServerOptions
-from sidecar.service import Service, Settings
+from sidecar.service import ConfigurationSource, Service, Settings
 from sidecar.service.nonces import remember_nonce
 from sidecar.store.memory_store import MemoryStore
 
@@ -105,6 +105,7 @@ async def sidecar_on(  # the parts of a sidecar, each with its default
     options: ServerOptions | None = None,
     secrets: Secrets | None = None,
     thresholds: Thresholds | None = None,
+    source: ConfigurationSource | None = None,
     has_equity: bool = True,
 ) -> AsyncIterator[Sidecar]:
     """Start a sidecar on `addresses` (one loopback port unless given), and stop it at the end."""
@@ -122,6 +123,7 @@ async def sidecar_on(  # the parts of a sidecar, each with its default
             is_assumed_flat=True,
             can_prove_operators=True,
         ),
+        source=source,
     )
     await service.start()
     server = Server(

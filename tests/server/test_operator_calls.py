@@ -11,7 +11,8 @@ import pytest
 from haltline.v1 import account_pb2, config_pb2, operator_pb2, order_pb2, short_status_pb2
 
 from sidecar.auth import Secrets
-from sidecar.server import ServerOptions
+from sidecar.config import Configuration, print_effective
+from sidecar.service import ConfigurationSource
 from tests.server.harness import (
     Sidecar,
     a_kill,
@@ -194,10 +195,10 @@ async def test_a_fact_with_a_wrong_proof_is_refused(sidecar: Sidecar) -> None:
 
 async def test_anyone_reads_the_configuration(tmp_path: Path) -> None:
     """GetConfig needs no proof: what is in force is no secret (contract.md)."""
-    options = ServerOptions(config_toml="[account]\n")
-    async with sidecar_on(tmp_path, options=options) as sidecar:
+    source = ConfigurationSource(configuration=Configuration())
+    async with sidecar_on(tmp_path, source=source) as sidecar:
         answer = await sidecar.operator().GetConfig(config_pb2.GetConfigRequest())
-        assert (answer.toml, answer.config_hash) == ("[account]\n", "c0ffee")
+        assert (answer.toml, answer.config_hash) == (print_effective(Configuration()), "c0ffee")
 
 
 async def test_no_log_shows_a_secret_or_a_signature(

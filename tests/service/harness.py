@@ -27,7 +27,7 @@ from sidecar.core.commands import (
 )
 from sidecar.core.state import State, to_plain
 from sidecar.core.thresholds import Thresholds
-from sidecar.service import Caller, Role, Service, Settings
+from sidecar.service import Caller, ConfigurationSource, Role, Service, Settings
 from sidecar.service.records import Record, decode_record
 from sidecar.store.memory_store import MemoryStore
 from sidecar.store.store import Store
@@ -47,6 +47,7 @@ def make_service(
     clock: Clock | None = None,
     thresholds: Thresholds | None = None,
     config_hash: str = "hash-1",
+    source: ConfigurationSource | None = None,
     **settings: Any,  # noqa: ANN401 - the fields of Settings, by name
 ) -> Service:
     """Return a service that looks for its KILL file in `directory`."""
@@ -57,6 +58,7 @@ def make_service(
         thresholds=thresholds or Thresholds(),
         config_hash=config_hash,
         settings=Settings(kill_file_directory=str(directory), **given),
+        source=source,
     )
 
 

@@ -80,6 +80,7 @@ EVENTS: Final = (
     *("verdict APPROVED", "verdict DENIED", "verdict replayed", "verdict renewed", "dry run"),
     *("approved from memory", "batch all or none stood", "batch all or none fell"),
     *("batch independent", "reconfigured", "multiplier corrected", "clock jump noted"),
+    *("reloaded with proof", "zone changed"),
     *("clock accepted forward", "clock accepted back", "assumed flat", "id forgotten"),
     *("a day of 23 h", "a day of 24 h", "a day of 25 h", "a week began"),
     *("restart from journal", "restart from snapshot"),

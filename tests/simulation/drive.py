@@ -18,10 +18,11 @@ from sidecar.clock import ZoneCalendar
 from sidecar.core import commands, engine, facts, position_limits, reservations
 from sidecar.core.answers import RecoveryState
 from sidecar.core.denial import CallRefused
-from sidecar.core.events import WarningChanged
+from sidecar.core.events import ConfigurationApplied, WarningChanged
 from sidecar.core.judgement import Conditions
 from sidecar.core.state import to_plain
 from sidecar.core.thresholds import Thresholds
+from sidecar.core.tightening import find_changes
 from tests.core.harness import NOON
 from tests.simulation import model_account
 from tests.simulation.compare import canonical, compare_answers, compare_views, first_difference
@@ -119,6 +120,8 @@ class Pair:
         except CallRefused as refused:
             core = refused
         published += self._warnings_of(desk.all_events(sequence - 1))
+        for follower in range(sequence + 1, desk.sequence + 1):
+            memory.times[follower] = now
         model = self.model.step(command, now, sequence=sequence, below=below)
         if desk.sequence < sequence:
             self.model.memory.times.pop(sequence, None)
@@ -144,7 +147,7 @@ class Pair:
         if isinstance(command, CheckTogether):
             return desk.check_batch(command.orders)
         if isinstance(command, Reconfigure):
-            return desk.configure(command.thresholds)
+            return self._reconfigure(command.thresholds)
         if isinstance(command, NoteClockJump):
             jump = command.jump_ns
             return desk.turn(
@@ -156,6 +159,22 @@ class Pair:
         if isinstance(command, commands.AcceptClock):
             desk.now = command.wall
         return answer
+
+    def _reconfigure(self, thresholds: Thresholds) -> None:
+        """Put other rules in force as the service does: what does not only tighten as a start."""
+        desk, events = self.desk, self.coverage.events
+        changes = find_changes(desk.state.thresholds, thresholds)
+        if not any(change.needs_proof for change in changes):
+            events["reloaded freely"] += 1
+            desk.configure(thresholds)
+            return
+        events["reloaded with proof"] += 1
+        zone = thresholds.account.zone
+        if zone != self.calendar.zone:
+            events["zone changed"] += 1
+        self.calendar = ZoneCalendar(zone)
+        event = ConfigurationApplied(thresholds=thresholds, config_hash=repr(thresholds))
+        desk.loosen(event, self.calendar)
 
     def restart(self, *, from_snapshot: bool) -> None:
         """Go on with the state a start would find, which is the state that was (S3)."""

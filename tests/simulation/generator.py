@@ -33,6 +33,7 @@ STRATEGIES: Final = ("alpha", "beta")
 SYMBOLS: Final = ("X", "Y", "Z")
 PRICES: Final = ("8", "9", "10", "10", "10", "11", "12", "12.5", "14", "20", "5")
 QUANTITIES: Final = ("0.5", "1", "2", "5", "10", "10", "15", "20", "30", "31", "60")
+MOVED_TO: Final = ("UTC", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe")
 STEPS_NS: Final = (
     *(0,) * 12,
     *(SECOND // 4, SECOND, SECOND, 2 * SECOND, 5 * SECOND, 10 * SECOND, 20 * SECOND),
@@ -117,8 +118,10 @@ class Generator:
 
     def _reconfigure(self) -> Reconfigure:
         """Draw other rules; windows keep their length, for what left them is not remembered."""
-        before = self._memory().thresholds
-        other = draw_thresholds(self.chance, before.account.zone)
+        zone = self._memory().thresholds.account.zone
+        if self.chance.random() < 0.3:
+            zone = self.chance.choice(MOVED_TO)
+        other = draw_thresholds(self.chance, zone)
         breaker = replace(other.circuit_breaker, warning_ratio=Decimal("0.8"))
         return Reconfigure(replace(other, circuit_breaker=breaker))
 

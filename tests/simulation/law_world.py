@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import orjson
 
-from sidecar.core import derive, engine, views
+from sidecar.core import configuration, derive, engine, views
 from sidecar.core.answers import OpenOrder, OrderDecision, PositionView, StatusView
 from sidecar.core.calendar import UtcCalendar
 from sidecar.core.commands import (
@@ -114,10 +114,15 @@ class World:
     conditions: Conditions = field(default_factory=Conditions)
 
     def __post_init__(self) -> None:
-        config_hash = sha256(repr(self.thresholds).encode()).hexdigest()
+        self.configure(self.thresholds)
+
+    def configure(self, thresholds: Thresholds) -> None:
+        """Put thresholds in force, at the start or while running."""
+        self.thresholds = thresholds
+        config_hash = sha256(repr(thresholds).encode()).hexdigest()
         self._turn(
-            lambda state, conditions: engine.configure(
-                state, self.thresholds, config_hash, conditions
+            lambda state, conditions: configuration.configure(
+                state, thresholds, config_hash, conditions
             )
         )
 

@@ -92,14 +92,18 @@ def configure(memory: Memory, thresholds: Thresholds) -> None:
     """Put other thresholds in force.
 
     A corrected multiplier weighs positions and reservations anew; it says nothing about what the
-    account is worth, and the round trips it touches begin at the mark.
+    account is worth, and the round trips it touches begin at the mark. Another zone gives the day
+    that goes on another name.
     """
     worth = equity(memory)
     symbols = {book[1] for book in memory.trips} | set(memory.marks)
     before = {symbol: multiplier(memory, symbol) for symbol in symbols}
+    has_moved = memory.thresholds.account.zone != thresholds.account.zone
     memory.thresholds = thresholds
     if worth is not None:
         memory.cash = worth - marked_value(memory)
+    if has_moved:
+        _rename_period(memory)
     for book in memory.trips:
         weight = multiplier(memory, book[1])
         if weight != before[book[1]]:
@@ -109,13 +113,29 @@ def configure(memory: Memory, thresholds: Thresholds) -> None:
             memory.trips[book] = Trip(cash=-held * price * weight)
 
 
+def _rename_period(memory: Memory) -> None:
+    """Call day and week as the zone does; neither begins, no anchor is below the value of now."""
+    day, week = model_account.period_of(memory, memory.now)
+    value = model_account.unit_value(memory)
+    for name, before, after in (("DAILY", memory.day, day), ("WEEKLY", memory.week, week)):
+        if before != after and value is not None and value > 0:
+            memory.anchors[name] = max(memory.anchors[name], value)
+    _call_today(memory, day)
+    memory.day, memory.week = day, week
+
+
+def _call_today(memory: Memory, day: str) -> None:
+    """Let what was approved today count today, under another name."""
+    memory.daily_notional = [
+        (day, *spent[1:]) for spent in memory.daily_notional if spent[0] == memory.day
+    ]
+
+
 def accept_clock(memory: Memory, wall: int) -> None:
     """Take the wall clock's word: every age, window, anchor and latch stays as it was (S2.2)."""
     shift = wall - memory.now
     day, week = model_account.period_of(memory, wall)
-    memory.daily_notional = [
-        (day, *spent[1:]) for spent in memory.daily_notional if spent[0] == memory.day
-    ]
+    _call_today(memory, day)
     memory.now, memory.day, memory.week, memory.clock_jump = wall, day, week, 0
     memory.times = {sequence: at + shift for sequence, at in memory.times.items()}
     for order in memory.orders:

@@ -149,6 +149,16 @@ def accept_clock(
     return _call("AcceptClock", request, operator_pb2.AcceptClockResponse)
 
 
+def reload_config(
+    *, dry_run: bool, reloaded_by: str, reason: str
+) -> OperatorCall[config_pb2.ReloadConfigResponse]:
+    """Have the sidecar read its configuration file again."""
+    request = config_pb2.ReloadConfigRequest(
+        dry_run=dry_run, reloaded_by=reloaded_by, reason=reason
+    )
+    return _call("ReloadConfig", request, config_pb2.ReloadConfigResponse)
+
+
 def get_config() -> OperatorCall[config_pb2.GetConfigResponse]:
     """Read the configuration in force; needs no proof."""
     return _call("GetConfig", config_pb2.GetConfigRequest(), config_pb2.GetConfigResponse)

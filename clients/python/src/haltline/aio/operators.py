@@ -171,6 +171,19 @@ class Operator:
             requests.accept_clock(accepted_by=accepted_by, reason=reason)
         )
 
+    async def reload_config(
+        self,
+        *,
+        reloaded_by: str,
+        reason: str,
+        dry_run: bool = False,
+    ) -> config_pb2.ReloadConfigResponse:
+        """Have the file read again; with `dry_run` say what would change, and change nothing."""
+        call = requests.reload_config(dry_run=dry_run, reloaded_by=reloaded_by, reason=reason)
+        if dry_run:
+            return await self._send(call, ())
+        return await self._prove_and_send(call)
+
     async def get_config(self) -> config_pb2.GetConfigResponse:
         """Read the configuration in force."""
         return await self._send(requests.get_config(), ())

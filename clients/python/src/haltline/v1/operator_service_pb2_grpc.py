@@ -52,6 +52,11 @@ class OperatorServiceStub(object):
                 request_serializer=haltline_dot_v1_dot_operator__pb2.AcceptClockRequest.SerializeToString,
                 response_deserializer=haltline_dot_v1_dot_operator__pb2.AcceptClockResponse.FromString,
                 )
+        self.ReloadConfig = channel.unary_unary(
+                '/haltline.v1.OperatorService/ReloadConfig',
+                request_serializer=haltline_dot_v1_dot_config__pb2.ReloadConfigRequest.SerializeToString,
+                response_deserializer=haltline_dot_v1_dot_config__pb2.ReloadConfigResponse.FromString,
+                )
         self.GetConfig = channel.unary_unary(
                 '/haltline.v1.OperatorService/GetConfig',
                 request_serializer=haltline_dot_v1_dot_config__pb2.GetConfigRequest.SerializeToString,
@@ -119,6 +124,16 @@ class OperatorServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReloadConfig(self, request, context):
+        """Anyone has the configuration file read again. What only tightens comes into force at once;
+        anything else needs operator proof, and without it nothing of the file does (UNAUTHENTICATED,
+        naming the keys). A faulty file is FAILED_PRECONDITION naming every fault, and what was in force
+        stays; so is a key that needs a restart. A retry is safe.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetConfig(self, request, context):
         """Anyone reads the configuration in force. Needs no proof; any retry is safe.
         """
@@ -163,6 +178,11 @@ def add_OperatorServiceServicer_to_server(servicer, server):
                     servicer.AcceptClock,
                     request_deserializer=haltline_dot_v1_dot_operator__pb2.AcceptClockRequest.FromString,
                     response_serializer=haltline_dot_v1_dot_operator__pb2.AcceptClockResponse.SerializeToString,
+            ),
+            'ReloadConfig': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReloadConfig,
+                    request_deserializer=haltline_dot_v1_dot_config__pb2.ReloadConfigRequest.FromString,
+                    response_serializer=haltline_dot_v1_dot_config__pb2.ReloadConfigResponse.SerializeToString,
             ),
             'GetConfig': grpc.unary_unary_rpc_method_handler(
                     servicer.GetConfig,
@@ -297,6 +317,23 @@ class OperatorService(object):
         return grpc.experimental.unary_unary(request, target, '/haltline.v1.OperatorService/AcceptClock',
             haltline_dot_v1_dot_operator__pb2.AcceptClockRequest.SerializeToString,
             haltline_dot_v1_dot_operator__pb2.AcceptClockResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def ReloadConfig(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/haltline.v1.OperatorService/ReloadConfig',
+            haltline_dot_v1_dot_config__pb2.ReloadConfigRequest.SerializeToString,
+            haltline_dot_v1_dot_config__pb2.ReloadConfigResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 

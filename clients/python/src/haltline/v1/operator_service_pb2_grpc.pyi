@@ -3,9 +3,9 @@
 isort:skip_file
 What an operator calls: start again, ease, release, accept, read the configuration.
 
-Starting is hard: every call but GetConfig needs operator proof, as operator.proto says. Without
-a secret or certificate configured every such call is PERMISSION_DENIED until the sidecar is
-restarted with one; latches are kept.
+Starting is hard: every call but GetConfig, and a ReloadConfig that only tightens, needs operator
+proof, as operator.proto says. Without a secret or certificate configured every such call is
+PERMISSION_DENIED until the sidecar is restarted with one; latches are kept.
 """
 
 import abc
@@ -82,6 +82,16 @@ class OperatorServiceStub:
     ]
     """An operator takes the wall clock as it is after a jump. A retry is safe."""
 
+    ReloadConfig: grpc.UnaryUnaryMultiCallable[
+        haltline.v1.config_pb2.ReloadConfigRequest,
+        haltline.v1.config_pb2.ReloadConfigResponse,
+    ]
+    """Anyone has the configuration file read again. What only tightens comes into force at once;
+    anything else needs operator proof, and without it nothing of the file does (UNAUTHENTICATED,
+    naming the keys). A faulty file is FAILED_PRECONDITION naming every fault, and what was in force
+    stays; so is a key that needs a restart. A retry is safe.
+    """
+
     GetConfig: grpc.UnaryUnaryMultiCallable[
         haltline.v1.config_pb2.GetConfigRequest,
         haltline.v1.config_pb2.GetConfigResponse,
@@ -145,6 +155,16 @@ class OperatorServiceAsyncStub:
         haltline.v1.operator_pb2.AcceptClockResponse,
     ]
     """An operator takes the wall clock as it is after a jump. A retry is safe."""
+
+    ReloadConfig: grpc.aio.UnaryUnaryMultiCallable[
+        haltline.v1.config_pb2.ReloadConfigRequest,
+        haltline.v1.config_pb2.ReloadConfigResponse,
+    ]
+    """Anyone has the configuration file read again. What only tightens comes into force at once;
+    anything else needs operator proof, and without it nothing of the file does (UNAUTHENTICATED,
+    naming the keys). A faulty file is FAILED_PRECONDITION naming every fault, and what was in force
+    stays; so is a key that needs a restart. A retry is safe.
+    """
 
     GetConfig: grpc.aio.UnaryUnaryMultiCallable[
         haltline.v1.config_pb2.GetConfigRequest,
@@ -223,6 +243,18 @@ class OperatorServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[haltline.v1.operator_pb2.AcceptClockResponse, collections.abc.Awaitable[haltline.v1.operator_pb2.AcceptClockResponse]]:
         """An operator takes the wall clock as it is after a jump. A retry is safe."""
+
+    @abc.abstractmethod
+    def ReloadConfig(
+        self,
+        request: haltline.v1.config_pb2.ReloadConfigRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[haltline.v1.config_pb2.ReloadConfigResponse, collections.abc.Awaitable[haltline.v1.config_pb2.ReloadConfigResponse]]:
+        """Anyone has the configuration file read again. What only tightens comes into force at once;
+        anything else needs operator proof, and without it nothing of the file does (UNAUTHENTICATED,
+        naming the keys). A faulty file is FAILED_PRECONDITION naming every fault, and what was in force
+        stays; so is a key that needs a restart. A retry is safe.
+        """
 
     @abc.abstractmethod
     def GetConfig(

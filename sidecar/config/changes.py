@@ -1,0 +1,82 @@
+"""Which way each key of the file moves when it is read again (S1.1).
+
+Rules:
+- What the core decides by is compared by the core (`core.tightening`); every other key has a row
+  here, and one without fails the tests.
+- What cannot change while the sidecar runs is RESTART: nothing of such a file comes into force.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from pydantic import BaseModel
+
+from sidecar.config.effective import to_thresholds
+from sidecar.config.sections import Configuration, Durability
+from sidecar.core.tightening import (
+    Direction,
+    Row,
+    RuleChange,
+    find_changes,
+    longer,
+    shown,
+)
+
+
+def _same(before: object, after: object) -> Direction:
+    del before, after
+    return Direction.SAME
+
+
+def _restart(before: object, after: object) -> Direction:
+    del before, after
+    return Direction.RESTART
+
+
+def _more_durable(before: Durability, after: Durability) -> Direction:
+    del before
+    return Direction.TIGHTENS if after is Durability.POWER else Direction.LOOSENS
+
+
+OTHER_KEYS: Final[dict[str, Row]] = {
+    "account.equity": Row(_same, "it counts once, while the store has never known one"),
+    "approvals.durability": Row(_more_durable, "an approval survives the loss of power"),
+    "store.disk_free_min_bytes": Row(longer, "what raises exposure is denied with more room left"),
+    "server.listen": Row(_restart, "addresses are bound at the start"),
+    "server.loopback_role": Row(_restart, "open connections keep the role they came with"),
+    "server.tls.certificate_file": Row(_restart, "the names of the files are read at the start"),
+    "server.tls.key_file": Row(_restart, "the names of the files are read at the start"),
+    "server.tls.client_authority_file": Row(
+        _restart, "the names of the files are read at the start"
+    ),
+}
+"""Every key that is not the core's, in the order of the file."""
+
+
+def find_file_changes(before: Configuration, after: Configuration) -> tuple[RuleChange, ...]:
+    """Return every key in which two files differ, the core's first."""
+    of_core = find_changes(to_thresholds(before), to_thresholds(after))
+    return (*of_core, *_others(before, after))
+
+
+def _others(before: Configuration, after: Configuration) -> Iterator[RuleChange]:
+    for key, row in OTHER_KEYS.items():
+        old, new = _value_of(before, key), _value_of(after, key)
+        if old == new:
+            continue
+        yield RuleChange(
+            key=key,
+            direction=row.compare(old, new),
+            before=shown(key, old),
+            after=shown(key, new),
+            why=row.why,
+        )
+
+
+def _value_of(configuration: Configuration, key: str) -> object:
+    """Return the value of a key, None where its section is not there."""
+    value: object = configuration
+    for part in key.split("."):
+        if isinstance(value, BaseModel):
+            value = getattr(value, part)
+    return value
