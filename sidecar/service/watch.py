@@ -83,7 +83,7 @@ class Watch:
             conditions.store_low = is_store_low
             self._changes.bump()
         conditions.free_bytes = self.free_bytes
-        conditions.free_bytes_min = self._disk_free_min_bytes
+        conditions.free_bytes_min = self.disk_free_min_bytes
 
     def _look_for_kill_file(self) -> None:
         before, look = self.kill_file_look, self._kill_file.look()
