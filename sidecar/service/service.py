@@ -137,16 +137,22 @@ class Service:
             store=store,
             approvals_need_power=settings.approvals_need_power,
         )
-        self._watch = Watch(
+        self._watch = self._build_watch()
+        self.reloads = self._build_reloads(source)
+
+    def _build_watch(self) -> Watch:
+        return Watch(
             writer=self._writer,
             starts=self._starts,
-            store=store,
+            store=self._store,
             kill_file=self._kill_file,
             changes=self._changes,
-            disk_free_min_bytes=settings.disk_free_min_bytes,
+            disk_free_min_bytes=self._settings.disk_free_min_bytes,
             kill=self._kill_in_memory,
         )
-        self.reloads = Reloads(
+
+    def _build_reloads(self, source: ConfigurationSource | None) -> Reloads:
+        return Reloads(
             writer=self._writer,
             starts=self._starts,
             orders=self._orders,
