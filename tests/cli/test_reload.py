@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -102,13 +103,18 @@ def test_a_signal_loosens_nothing_and_takes_no_faulty_file(
         file.write_text(text, "utf-8")
         hang_up(configured)
         # What health says of the file is a change like any other.
-        wait_until(lambda seen=seen: revision(configured) > seen)
+        wait_until(partial(is_newer, configured, seen))
         assert shown(configured)["config_hash"] == before
     assert configured.stop() == 0
     assert configured.logs[-1].count("SIGHUP changed nothing") == 2
     for key in ("position_limits.per_symbol_ratio", "position_limits.max_position:"):
         assert key in configured.logs[-1]
     assert len(applied(journal(configured))) == 1
+
+
+def is_newer(sidecar: RunningSidecar, seen: int) -> bool:
+    """Say whether anything changed since."""
+    return revision(sidecar) > seen
 
 
 def revision(sidecar: RunningSidecar) -> int:

@@ -17,7 +17,7 @@ from unittest.mock import patch
 import pytest
 
 from sidecar.core import tightening
-from sidecar.core.thresholds import Thresholds, WhenOpen, find_faults
+from sidecar.core.thresholds import DEFAULT_SYMBOL_RULES, Thresholds, WhenOpen, find_faults
 from sidecar.core.tightening import RULES, Row, find_changes
 from tests.simulation.law_histories import SYMBOLS, draw_rules, living
 from tests.simulation.law_world import SECOND, World, worlds
@@ -89,7 +89,7 @@ def drawn_change(chance: Random, before: Thresholds, only: str = "") -> Threshol
         other = draw_rules(chance)
         name = chance.choice(SYMBOLS)
         own = replace(
-            other.symbols.get(name, tightening.DEFAULT_SYMBOL_RULES),
+            other.symbols.get(name, DEFAULT_SYMBOL_RULES),
             multiplier=after.symbols[name].multiplier,
             quantity_step=after.symbols[name].quantity_step,
         )
