@@ -6,7 +6,8 @@ Rules:
 2. What only tightens is free: effective at once, then durable, then answered; where the disk
    refuses it holds all the same. Anything else is a start: proof, durable first, then effective.
 3. A signal proves nothing, so it can only tighten.
-4. One reload at a time, and each is judged against what is in force when its turn comes.
+4. One reload at a time, and each is judged against what is in force when its turn comes. Reading
+   and comparing is done beside the loop: a file of megabytes delays no order and no kill.
 5. What is given out says by which configuration it was judged: approvals stay as they are.
 """
 
@@ -33,6 +34,7 @@ from sidecar.core.answers import ReloadAnswer
 from sidecar.core.commands import ReloadConfig
 from sidecar.core.denial import CallRefused
 from sidecar.core.events import ConfigurationApplied
+from sidecar.core.thresholds import Thresholds
 from sidecar.core.tightening import Direction, RuleChange
 from sidecar.core.turn import short_status
 from sidecar.service.callers import SIDECAR, SIGNAL_ACTOR, Actor, Caller
@@ -64,6 +66,18 @@ class ConfigurationSource:
 
     configuration: Configuration
     read: Callable[[], Configuration] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Proposed:
+    """What a file says, and all that follows from it and from what was `in_force`."""
+
+    in_force: Configuration
+    configuration: Configuration
+    thresholds: Thresholds
+    config_hash: str
+    toml: str
+    changes: tuple[RuleChange, ...]
 
 
 class Reloads:
@@ -128,9 +142,13 @@ class Reloads:
     ) -> ReloadAnswer:
         proposed = await self._read_file(is_dry_run=command.is_dry_run)
         await self._starts.wait()
-        changes = find_file_changes(self._in_force, proposed)
+        while proposed.in_force is not self._in_force:
+            # A loosening whose caller went away became effective meanwhile.
+            proposed = await self._read_file(is_dry_run=command.is_dry_run)
+            await self._starts.wait()
+        changes = proposed.changes
         if command.is_dry_run:
-            return self._answer(proposed, changes)
+            return self._answer(proposed)
         if any(change.direction is Direction.RESTART for change in changes):
             raise restart_required(changes)
         loosening = tuple(change for change in changes if change.needs_proof)
@@ -140,25 +158,25 @@ class Reloads:
             raise loosening_needs_words(command.reloaded_by, command.reason)
         if not changes:
             self._note_problem("")
-            return self._answer(proposed, changes)
+            return self._answer(proposed)
         event = ConfigurationApplied(
-            thresholds=to_thresholds(proposed),
-            config_hash=config_hash(to_thresholds(proposed)),
+            thresholds=proposed.thresholds,
+            config_hash=proposed.config_hash,
             previous_hash=self._writer.state.config_hash,
             changed=tuple(change.key for change in changes),
             applied_by=command.reloaded_by,
             reason=command.reason,
         )
         if loosening:
-            return await self._loosen(proposed, changes, event, actor)
-        return await self._tighten(proposed, changes, event, actor)
+            return await self._loosen(proposed, event, actor)
+        return await self._tighten(proposed, event, actor)
 
-    async def _read_file(self, *, is_dry_run: bool) -> Configuration:
+    async def _read_file(self, *, is_dry_run: bool) -> _Proposed:
         """Return what the file says, read beside the loop."""
         if self._read is None:
             raise no_configuration_file()
         try:
-            return await asyncio.to_thread(self._read)
+            return await asyncio.to_thread(_propose, self._read, self._in_force)
         except (ConfigurationError, RecursionError) as error:
             refused = configuration_faulty(error)
             if not is_dry_run:
@@ -167,8 +185,7 @@ class Reloads:
 
     async def _tighten(
         self,
-        proposed: Configuration,
-        changes: tuple[RuleChange, ...],
+        proposed: _Proposed,
         event: ConfigurationApplied,
         actor: Actor,
     ) -> ReloadAnswer:
@@ -177,16 +194,15 @@ class Reloads:
         sequence = writer.state.last_sequence
         self._take_over(proposed)
         is_durable = await self._is_durable(writer.state.last_sequence)
-        return self._answer(proposed, changes, event, sequence=sequence, is_durable=is_durable)
+        return self._answer(proposed, event, sequence=sequence, is_durable=is_durable)
 
     async def _loosen(
         self,
-        proposed: Configuration,
-        changes: tuple[RuleChange, ...],
+        proposed: _Proposed,
         event: ConfigurationApplied,
         actor: Actor,
     ) -> ReloadAnswer:
-        calendar = ZoneCalendar(proposed.account.zone)
+        calendar = ZoneCalendar(proposed.thresholds.account.zone)
 
         def take_over() -> None:
             self._writer.conditions.calendar = calendar
@@ -197,7 +213,7 @@ class Reloads:
         # A threshold of the same file that was reached already tripped in a record of its own.
         is_durable = await self._is_durable(self._writer.must_be_durable_sequence)
         sequence = started.sequence
-        return self._answer(proposed, changes, event, sequence=sequence, is_durable=is_durable)
+        return self._answer(proposed, event, sequence=sequence, is_durable=is_durable)
 
     def _follow(self, event: ConfigurationApplied) -> None:
         """Apply what follows from a configuration that has just become effective.
@@ -217,12 +233,12 @@ class Reloads:
             # The writer denies every order by now; the reason is in the status.
             LOG.warning("after a reload: %s", refused.message)
 
-    def _take_over(self, proposed: Configuration) -> None:
+    def _take_over(self, proposed: _Proposed) -> None:
         """Let everything beside the core follow, in the turn in which the core did."""
-        self._in_force = proposed
-        self.toml = print_effective(proposed)
-        self._orders.approvals_need_power = proposed.approvals.durability is Durability.POWER
-        self._watch.disk_free_min_bytes = proposed.store.disk_free_min_bytes
+        self._in_force, self.toml = proposed.configuration, proposed.toml
+        approvals, store = self._in_force.approvals, self._in_force.store
+        self._orders.approvals_need_power = approvals.durability is Durability.POWER
+        self._watch.disk_free_min_bytes = store.disk_free_min_bytes
         self._watch.look_at_disk()
         self._note_problem("")
         # A silence that is too long by the new rules has fallen due by now.
@@ -240,8 +256,7 @@ class Reloads:
 
     def _answer(
         self,
-        proposed: Configuration,
-        changes: tuple[RuleChange, ...],
+        proposed: _Proposed,
         event: ConfigurationApplied | None = None,
         *,
         sequence: int = 0,
@@ -250,11 +265,11 @@ class Reloads:
         state = self._writer.state
         return ReloadAnswer(
             changed=event is not None,
-            changes=changes,
-            needs_proof=any(change.needs_proof for change in changes),
-            needs_restart=any(change.direction is Direction.RESTART for change in changes),
+            changes=proposed.changes,
+            needs_proof=any(change.needs_proof for change in proposed.changes),
+            needs_restart=any(change.direction is Direction.RESTART for change in proposed.changes),
             previous_hash=event.previous_hash if event is not None else state.config_hash,
-            config_hash=config_hash(to_thresholds(proposed)),
+            config_hash=proposed.config_hash,
             sequence=sequence if is_durable else 0,
             status=short_status(state),
             durable=is_durable,
@@ -268,3 +283,17 @@ class Reloads:
         if problem != self.problem:
             self.problem = problem
             self._changes.bump()
+
+
+def _propose(read: Callable[[], Configuration], in_force: Configuration) -> _Proposed:
+    """Read the file and work out what it means; touches nothing, so that a thread may do it."""
+    configuration = read()
+    thresholds = to_thresholds(configuration)
+    return _Proposed(
+        in_force=in_force,
+        configuration=configuration,
+        thresholds=thresholds,
+        config_hash=config_hash(thresholds),
+        toml=print_effective(configuration),
+        changes=find_file_changes(in_force, configuration),
+    )

@@ -17,6 +17,7 @@ from google.protobuf.duration_pb2 import Duration
 from haltline.v1 import (
     account_pb2,
     circuit_breaker_pb2,
+    config_pb2,
     errors_pb2,
     kill_switch_pb2,
     operator_pb2,
@@ -46,6 +47,7 @@ OPERATOR_ANSWERS = {
     "ReleaseOrder": operator_pb2.ReleaseOrderResponse,
     "AcceptRecovery": operator_pb2.AcceptRecoveryResponse,
     "AcceptClock": operator_pb2.AcceptClockResponse,
+    "ReloadConfig": config_pb2.ReloadConfigResponse,
 }
 
 

@@ -65,6 +65,11 @@ CALLS: list[tuple[str, Any, Any]] = [
         lambda operator: operator.accept_clock(accepted_by="alice", reason="leap"),
         operator_pb2.AcceptClockRequest(accepted_by="alice", reason="leap"),
     ),
+    (
+        "ReloadConfig",
+        lambda operator: operator.reload_config(reloaded_by="alice", reason="calm"),
+        config_pb2.ReloadConfigRequest(reloaded_by="alice", reason="calm"),
+    ),
 ]
 
 
@@ -154,6 +159,16 @@ def test_the_configuration_needs_no_proof(make_operator: Any, sidecar: ScriptedS
     sidecar.on["GetConfig"] = lambda _request: config_pb2.GetConfigResponse(toml="[account]")
     assert make_operator().get_config().toml == "[account]"
     ((_, _, metadata),) = sidecar.requests
+    assert not any(key.startswith("x-haltline") for key in metadata)
+
+
+def test_a_dry_run_of_a_reload_needs_no_proof(make_operator: Any, sidecar: ScriptedSidecar) -> None:
+    """It changes nothing, so it is for everybody (contract: ReloadConfig)."""
+    sidecar.on["ReloadConfig"] = lambda _request: config_pb2.ReloadConfigResponse(needs_proof=True)
+    answer = make_operator().reload_config(reloaded_by="", reason="", dry_run=True)
+    assert answer.needs_proof
+    ((_, request, metadata),) = sidecar.requests
+    assert request == config_pb2.ReloadConfigRequest(dry_run=True)
     assert not any(key.startswith("x-haltline") for key in metadata)
 
 

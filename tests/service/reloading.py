@@ -46,9 +46,11 @@ class File:
     """A configuration file in memory."""
 
     text: str = BEFORE
+    reads_count: int = 0
 
     def read(self) -> Configuration:
         """Return what it says now."""
+        self.reads_count += 1
         return parse(self.text)
 
 

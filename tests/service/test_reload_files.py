@@ -239,6 +239,30 @@ async def test_a_caller_that_goes_away_leaves_a_whole_reload(tmp_path: Path) -> 
         assert (await service.reloads.reload(NOW, BOT)).changed
 
 
+async def test_a_file_is_judged_by_what_is_in_force_when_its_turn_comes(tmp_path: Path) -> None:
+    """Not by what was when it was read: tighter than then may be looser than now (S1.1)."""
+    store, file = MemoryStore(), File()
+    async with reloading(store, tmp_path, file) as service:
+        store.hold_syncs()
+        file.text = MIXED
+        task = asyncio.create_task(service.reloads.reload(BY_ALICE, OPERATOR))
+        await until(lambda: kinds_of(store)[-1] == "ReloadConfig")
+        task.cancel()
+        await asyncio.wait((task,))
+        file.text = BEFORE.replace("= 5", "= 4")
+        second = asyncio.create_task(service.reloads.reload(NOW, BOT))
+        reads = file.reads_count
+        await until(lambda: file.reads_count > reads)
+        await turns()
+        store.release_syncs()
+        with pytest.raises(CallRefused) as caught:
+            await second
+        assert [fault.field for fault in caught.value.field_faults] == [
+            "circuit_breaker.api_errors"
+        ]
+        assert service.config_hash == hash_of(MIXED)
+
+
 async def test_the_journal_alone_gives_the_state_after_reloads(tmp_path: Path) -> None:
     """Tighter, looser, another zone, with orders between: replay and snapshot agree (S3)."""
     store, file, clock = MemoryStore(), File(), ManualClock()
