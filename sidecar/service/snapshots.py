@@ -1,0 +1,225 @@
+"""Snapshots while the sidecar runs, so that a kill -9 after weeks is recovered in seconds (S12.5).
+
+Rules:
+1. The loop is never held: a process of its own makes the file (`snapshot_worker.py`), fed in short
+   turns of the loop with the records since the snapshot before.
+2. One at a time, and the next not before as many records again, also where one failed: a snapshot
+   that cannot be kept costs time at the next start and nothing else.
+3. The file counts when its records are power-durable and it is whole; the store sees to that.
+4. Where the replay differs from the living state, the books in memory cannot be believed: every
+   order is denied until a restart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+from typing import IO, Final
+
+import orjson
+
+from sidecar.service.callers import START_ACTOR
+from sidecar.service.records import encode_snapshot
+from sidecar.service.snapshot_worker import (
+    EXIT_DIFFERS,
+    EXIT_SYNC,
+    FRAME,
+    Job,
+    fingerprint,
+)
+from sidecar.service.starts import Starts
+from sidecar.service.writer import Writer
+from sidecar.store.errors import StoreError, StoreSnapshotError
+from sidecar.store.snapshot import SNAPSHOT_BESIDE_NAME
+from sidecar.store.store import Store
+
+LOG: Final = logging.getLogger(__name__)
+
+REMEMBERED_SHARE: Final = 10
+"""With many orders a snapshot costs more, so it waits for one record in ten of them."""
+BYTES_BETWEEN_MAX: Final = 64 * 1024 * 1024
+SECONDS_MAX: Final = 900.0
+"""A worker that takes longer is ended: it hangs, or the machine has no room for it."""
+RECORDS_OF_A_TURN: Final = 100
+_RUN_WORKER: Final = "from sidecar.service import snapshot_worker as worker; exit(worker.main())"
+
+
+class Snapshots:
+    """Decides when the next snapshot is due, and has it made."""
+
+    def __init__(
+        self,
+        *,
+        writer: Writer,
+        starts: Starts,
+        store: Store,
+        free_bytes_min: int,
+        records_between: int,
+        unkept_count: int,
+    ) -> None:
+        """`free_bytes_min` stay free on the disk; a store without a directory has none made.
+
+        `unkept_count` of its records stand behind the newest snapshot already.
+        """
+        self._writer = writer
+        self._starts = starts
+        self._store = store
+        self._free_bytes_min = free_bytes_min
+        self._records_between = records_between
+        self._task: asyncio.Task[None] | None = None
+        self._counted_from = writer.state.last_sequence - unkept_count
+        self._bytes_from = writer.written_bytes
+        self.sequence = 0
+        """Of the newest snapshot this process kept."""
+        self.problem = ""
+        """Why the last one was not kept; empty while all is well."""
+
+    async def write_here(self, kind: str, notes: list[str]) -> None:
+        """Keep the state as of now, in this process: while nobody is served; failing costs time."""
+        writer = self._writer
+        writer.mark(kind, START_ACTOR)
+        sequence = self._counted_from = writer.state.last_sequence
+        try:
+            await self._store.write_snapshot(sequence, encode_snapshot(writer.state))
+        except StoreError as error:
+            LOG.warning("no snapshot: %s", error)
+            notes.append(f"no snapshot was kept, the next start replays the journal: {error}")
+            writer.refresh_conditions()
+            return
+        self.sequence = sequence
+
+    def look(self) -> None:
+        """Begin a snapshot where one is due; costs nothing where none is."""
+        if self._task is not None or not self._is_due():
+            return
+        if self._starts.is_pending or self._writer.problem:
+            return
+        job = self._begin()
+        if job is not None:
+            self._task = asyncio.get_running_loop().create_task(self._make(job))
+
+    async def stop(self) -> None:
+        """End what is under way; its file never counted."""
+        task = self._task
+        if task is not None:
+            task.cancel()
+            await asyncio.wait((task,))
+
+    def _is_due(self) -> bool:
+        writer = self._writer
+        state = writer.state
+        records_count = max(self._records_between, len(state.orders) // REMEMBERED_SHARE)
+        return (
+            state.last_sequence - self._counted_from >= records_count
+            or writer.written_bytes - self._bytes_from >= BYTES_BETWEEN_MAX
+        )
+
+    def _begin(self) -> Job | None:
+        """Put a mark into the journal and take down what is true at it, in one turn of the loop."""
+        directory, writer = self._store.snapshot_directory, self._writer
+        if directory is None:
+            return None
+        writer.mark("Snapshot", START_ACTOR)
+        if writer.problem:
+            return None
+        sequence = self._counted_from = writer.state.last_sequence
+        self._bytes_from = writer.written_bytes
+        return Job(
+            directory=str(directory),
+            beside=str(directory / SNAPSHOT_BESIDE_NAME),
+            sequence=sequence,
+            head=self._store.snapshot_head(),
+            witness=fingerprint(writer.state),
+            free_bytes_min=self._free_bytes_min,
+            parent_pid=os.getpid(),
+        )
+
+    async def _make(self, job: Job) -> None:
+        """Have the worker do the job, and let the store keep what it made."""
+        self.problem = ""
+        try:
+            async with asyncio.timeout(SECONDS_MAX):
+                await self._keep(job, *await self._work(job))
+        except (OSError, StoreError, TimeoutError, ValueError) as error:
+            self.problem = f"{type(error).__name__}: {error}"
+        finally:
+            self._task = None
+        if self.problem:
+            LOG.warning("no snapshot at record %d: %s", job.sequence, self.problem)
+            self._writer.refresh_conditions()
+
+    async def _work(self, job: Job) -> tuple[int, str]:
+        """Return the worker's exit code and last line; it is gone afterwards, whatever happened."""
+        process = _start(job)
+        try:
+            told = _pipe(process.stdout)
+            first = await asyncio.to_thread(told.readline)
+            if first:
+                await self._feed(_pipe(process.stdin), int(first), job.sequence)
+            last = await asyncio.to_thread(told.readline)
+            return await asyncio.to_thread(process.wait), last.decode().strip()
+        finally:
+            process.kill()
+            await asyncio.to_thread(process.wait)
+            _pipe(process.stdout).close()
+
+    async def _feed(self, stream: IO[bytes], base: int, until: int) -> None:
+        """Send the records after `base`, a few in each turn of the loop."""
+        records = islice(self._store.read(base + 1), until - base)
+        try:
+            while frames := _frames(islice(records, RECORDS_OF_A_TURN)):
+                await asyncio.to_thread(stream.write, frames)
+            await asyncio.to_thread(stream.close)
+        except BrokenPipeError:
+            LOG.debug("the worker ended before it had all records; it says why")
+
+    async def _keep(self, job: Job, code: int, text: str) -> None:
+        if code == EXIT_DIFFERS:
+            self.problem = text
+            self._writer.mark_damaged(
+                f"the books in memory differ from the replay of the journal at record "
+                f"{job.sequence} ({text}); every order is denied until a restart replays it"
+            )
+        elif code == EXIT_SYNC:
+            self._store.poison(f"snapshot sync failed: {text}")
+            self.problem = text
+        elif code:
+            raise StoreSnapshotError(text or f"the worker ended with {code}")
+        else:
+            await self._store.adopt_snapshot(job.sequence, Path(job.beside))
+            self.sequence = job.sequence
+            LOG.info("snapshot at record %d: %s bytes", job.sequence, text)
+
+
+def _start(job: Job) -> subprocess.Popen[bytes]:
+    """Start the worker; the sidecar's memory is not copied, its descriptors are not handed on."""
+    kept = {name: text for name, text in os.environ.items() if not name.startswith("KILL_SWITCH")}
+    return subprocess.Popen(  # noqa: S603 - our own module, arguments of our own
+        [sys.executable, "-P", "-c", _RUN_WORKER, _told(job)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        bufsize=0,
+        env={**kept, "PYTHONPATH": os.pathsep.join(sys.path)},
+        start_new_session=True,
+    )
+
+
+def _told(job: Job) -> str:
+    return orjson.dumps(asdict(job)).decode()
+
+
+def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
+    if stream is None:
+        raise ValueError("the worker was started without pipes")
+    return stream
+
+
+def _frames(records: Iterable[tuple[int, bytes]]) -> bytes:
+    return b"".join(FRAME.pack(at, len(record)) + record for at, record in records)
