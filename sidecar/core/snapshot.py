@@ -76,10 +76,10 @@ def from_parts(parts: Iterable[Part]) -> State:
     ValueError, LookupError, TypeError or ArithmeticError where the parts are not those of a state.
     """
     reading, found = Reading(), iter(parts)
-    name, plain = next(found, ("nothing", None))
+    name, *plain = next(found, ["nothing"])
     if name != _REST:
         raise ValueError(f"begins with {name!r}, not with {_REST!r}")
-    state: State = codec.decode(State, plain)
+    state: State = codec.decode(State, plain[0])
     for name, *plain in found:
         if name == _SUMS:
             rebuild(state)

@@ -209,7 +209,7 @@ class Service:
             await asyncio.wait(self._tasks)
         writer = self._writer
         is_small = len(writer.state.orders) <= ORDERS_COUNT_FOR_SNAPSHOT_AT_STOP_MAX
-        if self._is_well and is_small and writer.state.last_sequence > self._snapshots.sequence:
+        if self._is_well and is_small and self._snapshots.unkept_count:
             await self._snapshots.write_here("Stop", [])
         self._store.close(clean=self._is_well)
         return self._is_well

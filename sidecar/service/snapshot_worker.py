@@ -47,7 +47,6 @@ EXIT_FAILED: Final = 1
 EXIT_DIFFERS: Final = 3
 EXIT_SYNC: Final = 4
 
-_NICE: Final = 10
 _PARENT_DEATH_SIGNAL: Final = 1
 _OUT_OF_MEMORY_SCORE: Final = "1000"
 
@@ -62,6 +61,7 @@ class Job:
     head: dict[str, Any]
     witness: str
     free_bytes_min: int
+    niceness: int
     parent_pid: int
 
 
@@ -124,9 +124,9 @@ def make(job: Job, records: BinaryIO, told: BinaryIO) -> int:
     return write_beside(Path(job.beside), job.head, snapshot_lines(state), job.free_bytes_min)
 
 
-def _step_back(parent_pid: int) -> None:
-    """Give way to the sidecar in everything, and end with it."""
-    os.nice(_NICE)
+def _step_back(niceness: int, parent_pid: int) -> None:
+    """Give way to the sidecar, and end with it."""
+    os.nice(niceness)
     Path("/proc/self/oom_score_adj").write_text(_OUT_OF_MEMORY_SCORE, encoding="ascii")
     ctypes.CDLL(None, use_errno=True).prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
     if os.getppid() != parent_pid:
@@ -137,7 +137,7 @@ def _step_back(parent_pid: int) -> None:
 def main() -> int:
     """Do the job of the command line; say how it ended."""
     job = Job(**orjson.loads(sys.argv[1]))
-    _step_back(job.parent_pid)
+    _step_back(job.niceness, job.parent_pid)
     told = sys.stdout.buffer
     try:
         size = make(job, sys.stdin.buffer, told)

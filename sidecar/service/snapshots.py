@@ -48,6 +48,9 @@ BYTES_BETWEEN_MAX: Final = 64 * 1024 * 1024
 SECONDS_MAX: Final = 900.0
 """A worker that takes longer is ended: it hangs, or the machine has no room for it."""
 RECORDS_OF_A_TURN: Final = 100
+NICENESS: Final = 10
+BEHIND_TIMES: Final = 3
+"""So many times the records of one snapshot behind, the worker gives way to nobody any more."""
 _RUN_WORKER: Final = "from sidecar.service import snapshot_worker as worker; exit(worker.main())"
 
 
@@ -74,12 +77,15 @@ class Snapshots:
         self._free_bytes_min = free_bytes_min
         self._records_between = records_between
         self._task: asyncio.Task[None] | None = None
-        self._counted_from = writer.state.last_sequence - unkept_count
+        self._counted_from = self._kept_sequence = writer.state.last_sequence - unkept_count
         self._bytes_from = writer.written_bytes
-        self.sequence = 0
-        """Of the newest snapshot this process kept."""
         self.problem = ""
         """Why the last one was not kept; empty while all is well."""
+
+    @property
+    def unkept_count(self) -> int:
+        """How many records stand behind the newest snapshot: what a start would replay."""
+        return self._writer.state.last_sequence - self._kept_sequence
 
     async def write_here(self, kind: str, notes: list[str]) -> None:
         """Keep the state as of now, in this process: while nobody is served; failing costs time."""
@@ -93,7 +99,7 @@ class Snapshots:
             notes.append(f"no snapshot was kept, the next start replays the journal: {error}")
             writer.refresh_conditions()
             return
-        self.sequence = sequence
+        self._kept_sequence = sequence
 
     def look(self) -> None:
         """Begin a snapshot where one is due; costs nothing where none is."""
@@ -115,11 +121,13 @@ class Snapshots:
     def _is_due(self) -> bool:
         writer = self._writer
         state = writer.state
-        records_count = max(self._records_between, len(state.orders) // REMEMBERED_SHARE)
         return (
-            state.last_sequence - self._counted_from >= records_count
+            state.last_sequence - self._counted_from >= self._records_wanted()
             or writer.written_bytes - self._bytes_from >= BYTES_BETWEEN_MAX
         )
+
+    def _records_wanted(self) -> int:
+        return max(self._records_between, len(self._writer.state.orders) // REMEMBERED_SHARE)
 
     def _begin(self) -> Job | None:
         """Put a mark into the journal and take down what is true at it, in one turn of the loop."""
@@ -130,6 +138,7 @@ class Snapshots:
         if writer.problem:
             return None
         sequence = self._counted_from = writer.state.last_sequence
+        is_behind = sequence - self._kept_sequence > BEHIND_TIMES * self._records_wanted()
         self._bytes_from = writer.written_bytes
         return Job(
             directory=str(directory),
@@ -138,6 +147,7 @@ class Snapshots:
             head=self._store.snapshot_head(),
             witness=fingerprint(writer.state),
             free_bytes_min=self._free_bytes_min,
+            niceness=0 if is_behind else NICENESS,
             parent_pid=os.getpid(),
         )
 
@@ -168,6 +178,7 @@ class Snapshots:
         finally:
             process.kill()
             await asyncio.to_thread(process.wait)
+            _pipe(process.stdin).close()
             _pipe(process.stdout).close()
 
     async def _feed(self, stream: IO[bytes], base: int, until: int) -> None:
@@ -194,7 +205,7 @@ class Snapshots:
             raise StoreSnapshotError(text or f"the worker ended with {code}")
         else:
             await self._store.adopt_snapshot(job.sequence, Path(job.beside))
-            self.sequence = job.sequence
+            self._kept_sequence = job.sequence
             LOG.info("snapshot at record %d: %s bytes", job.sequence, text)
 
 

@@ -376,15 +376,15 @@ def read_checked(
     while found.last_sequence < last:
         rows_count = min(READ_ROWS_COUNT, last - found.last_sequence)
         rows, fault = read_rows(connection, found.last_sequence + 1, rows_count)
-        for row in rows:
-            found = follow(found, row)
-            if found.damage is not None:
-                raise StoreDamagedError(
-                    sequence=found.damage.sequence,
-                    what=found.damage.what,
-                    way_out=found.damage.way_out,
-                )
-            yield row[0], row[2]
+        before, found = found.last_sequence, follow(found, rows)
+        for sequence, _, record in rows[: found.last_sequence - before]:
+            yield sequence, record
+        if found.damage is not None:
+            raise StoreDamagedError(
+                sequence=found.damage.sequence,
+                what=found.damage.what,
+                way_out=found.damage.way_out,
+            )
         if fault:
             raise StoreDamagedError(
                 sequence=found.last_sequence + 1, what=fault, way_out=WAY_OUT_DAMAGED
