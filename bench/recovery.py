@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -30,11 +31,11 @@ from rich.console import Console
 
 from bench import servers
 from bench.figures import Figure, conditions, judged, run_part, show
-from bench.load import CALL_SECONDS_MAX, OPTIONS
+from bench.load import CALL_SECONDS_MAX, OPTIONS, Call
 from bench.noop_server import CHECK_ORDERS, REPORT_TRADES
 from bench.plans import ORDERS_IN_A_BATCH
+from sidecar.store.snapshot import list_snapshot_files
 
-EVENTS = 100_000
 EVENTS_OF_THE_GOAL = 1_000_000
 SECONDS_MAX = 10.0
 STARTS = 3
@@ -46,6 +47,7 @@ _KINDS = (
     reports_pb2.TRADE_REPORT_KIND_CANCELED,
 )
 _DENIED_EACH = 5
+_RECOVERED = re.compile(r"recovered (\d+) records")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,8 @@ class Start:
     seconds: float
     processor_seconds: float
     resident_bytes: int
-    ready: str
+    records: int
+    replayed: int
 
 
 def recovery_figures(*, events: int, starts: int = STARTS) -> list[Figure]:
@@ -104,24 +107,30 @@ def _figures(
         Figure(
             what="    memory of the sidecar at that line",
             figure=f"{taken[-1].resident_bytes / _MEGA:,.0f} MB",
-            ratio=taken[-1].ready.partition("recovered")[2].split(",")[0].strip(),
+            ratio=f"{taken[0].records:,} records, {taken[0].replayed:,} behind the snapshot",
         ),
     ]
 
 
 def _start(directory: Path) -> Start:
     """Start the sidecar and kill it again."""
+    snapshots = list_snapshot_files(directory / "data")
     begun = time.perf_counter()
     with servers.sidecar(directory) as running:
         seconds = time.perf_counter() - begun
         used, resident = running.processor_seconds, running.resident_bytes
         os.kill(running.pid, signal.SIGKILL)
-        return Start(seconds, used, resident, running.ready)
+    found = _RECOVERED.search(running.ready)
+    if found is None:
+        raise RuntimeError(f"nothing was recovered: {running.ready}")
+    records = int(found[1])
+    replayed = records - (snapshots[0][0] if snapshots else 0)
+    return Start(seconds, used, resident, records, replayed)
 
 
 def _files(directory: Path) -> dict[str, int]:
     """Return the files that a start reads, with their sizes."""
-    snapshots = sorted(directory.glob("snapshot-*.bin"))[-1:]
+    snapshots = [path for _, path in list_snapshot_files(directory)[:1]]
     paths = [directory / "journal.db", directory / "journal.db-wal", *snapshots]
     return {path.name: path.stat().st_size for path in paths}
 
@@ -136,7 +145,8 @@ def _read_raw(directory: Path) -> float:
 async def _fill(address: str, events: int) -> None:
     """Have the sidecar journal `events` records and more: a batch of orders, then their reports."""
     async with grpc.aio.insecure_channel(address, options=OPTIONS) as channel:
-        check, report = channel.unary_unary(CHECK_ORDERS), channel.unary_unary(REPORT_TRADES)
+        check: Call = channel.unary_unary(CHECK_ORDERS)
+        report: Call = channel.unary_unary(REPORT_TRADES)
         for first in range(0, events, EVENTS_OF_A_BATCH):
             orders = list(_orders(first))
             asked = order_pb2.CheckOrdersRequest(

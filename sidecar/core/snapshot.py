@@ -80,21 +80,21 @@ def from_parts(parts: Iterable[Part]) -> State:
     if name != _REST:
         raise ValueError(f"begins with {name!r}, not with {_REST!r}")
     state: State = codec.decode(State, plain[0])
-    for name, *plain in found:
+    for name, *more in found:
         if name == _SUMS:
             rebuild(state)
-            texts, clusters = plain
+            texts, clusters = more
             _restore(state, texts, clusters)
             if next(found, None) is not None:
                 raise ValueError("goes on behind its end")
             return state
         if name in _TABLES:
-            keys, columns = plain
+            keys, columns = more
             rows = decode_rows(_TABLES[name], columns, len(keys), reading)
             shared = map(reading.of(str).__getitem__, keys)
             getattr(state, name).update(zip(shared, rows, strict=True))
         elif name in _QUEUES:
-            count, columns = plain
+            count, columns = more
             getattr(state, name).extend(decode_rows(Timed, columns, count, reading))
         else:
             raise ValueError(f"has a part {name!r}, which this version does not know")

@@ -155,12 +155,7 @@ class Service:
         )
 
         self._snapshots = Snapshots(
-            writer=self._writer,
-            starts=self._starts,
-            store=store,
-            free_bytes_min=settings.disk_free_min_bytes,
-            records_between=settings.snapshot_records_between,
-            unkept_count=self._opened.replayed_count,
+            self._writer, self._starts, store, settings, self._opened.replayed_count
         )
 
     # The life of the service.

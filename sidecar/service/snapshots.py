@@ -26,6 +26,7 @@ from typing import IO, Final
 import orjson
 
 from sidecar.service.callers import START_ACTOR
+from sidecar.service.facts import Settings
 from sidecar.service.records import encode_snapshot
 from sidecar.service.snapshot_worker import (
     EXIT_DIFFERS,
@@ -58,24 +59,17 @@ class Snapshots:
     """Decides when the next snapshot is due, and has it made."""
 
     def __init__(
-        self,
-        *,
-        writer: Writer,
-        starts: Starts,
-        store: Store,
-        free_bytes_min: int,
-        records_between: int,
-        unkept_count: int,
+        self, writer: Writer, starts: Starts, store: Store, settings: Settings, unkept_count: int
     ) -> None:
-        """`free_bytes_min` stay free on the disk; a store without a directory has none made.
+        """`unkept_count` records stand behind the newest snapshot already.
 
-        `unkept_count` of its records stand behind the newest snapshot already.
+        A store without a directory has none made while it serves.
         """
         self._writer = writer
         self._starts = starts
         self._store = store
-        self._free_bytes_min = free_bytes_min
-        self._records_between = records_between
+        self._free_bytes_min = settings.disk_free_min_bytes
+        self._records_between = settings.snapshot_records_between
         self._task: asyncio.Task[None] | None = None
         self._counted_from = self._kept_sequence = writer.state.last_sequence - unkept_count
         self._bytes_from = writer.written_bytes
@@ -167,7 +161,7 @@ class Snapshots:
 
     async def _work(self, job: Job) -> tuple[int, str]:
         """Return the worker's exit code and last line; it is gone afterwards, whatever happened."""
-        process = _start(job)
+        process = await asyncio.to_thread(_start, job)
         try:
             told = _pipe(process.stdout)
             first = await asyncio.to_thread(told.readline)

@@ -13,6 +13,7 @@ from dataclasses import replace
 from decimal import Decimal
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,7 +52,10 @@ from tests.service.test_on_disk import open_store
 BETWEEN = 40
 
 
-async def started(directory: Path, **settings: object) -> tuple[Service, SqliteStore]:
+async def started(
+    directory: Path,
+    **settings: Any,  # noqa: ANN401 - the fields of Settings, by name
+) -> tuple[Service, SqliteStore]:
     """Return a service over the store on disk that wants a snapshot every forty records."""
     store = open_store(directory)
     given = {"snapshot_records_between": BETWEEN, **settings}
@@ -78,6 +82,11 @@ def kept(directory: Path) -> list[int]:
     return sorted(sequence for sequence, _ in list_snapshot_files(directory))
 
 
+async def newer_than(sequence: int, directory: Path) -> None:
+    """Return once a snapshot of a later record counts."""
+    await until(lambda: kept(directory)[-1:] > [sequence])
+
+
 def copied(directory: Path, tmp_path: Path) -> Path:
     """Return what a kill -9 at this instant leaves."""
     return Path(shutil.copytree(directory, tmp_path / "killed"))
@@ -92,7 +101,7 @@ async def test_a_kill_after_weeks_replays_only_what_came_after_the_newest_snapsh
     for turn in range(3):
         before = store.last_sequence
         await trade(service, turn * BETWEEN)
-        await until(lambda before=before: kept(directory)[-1:] > [before])
+        await newer_than(before, directory)
     assert kinds_of(store).count("Snapshot") == 3
     await until(lambda: len(kept(directory)) == 2)
     killed = open_store(copied(directory, tmp_path))
@@ -138,8 +147,9 @@ async def test_a_torn_snapshot_gives_way_to_the_one_before(tmp_path: Path) -> No
     directory = tmp_path / "data"
     service, store = await started(directory)
     for turn in range(2):
+        before = store.last_sequence
         await trade(service, turn * BETWEEN)
-        await until(lambda wanted=turn + 1: len(kept(directory)) == wanted)
+        await newer_than(before, directory)
     assert await service.stop()
     earlier, newest = kept(directory)
     path = dict(list_snapshot_files(directory))[newest]
@@ -223,7 +233,12 @@ async def test_a_stop_does_not_wait_for_the_worker(
     monkeypatch.setattr(snapshots, "_RUN_WORKER", hangs)
     begun: list[subprocess.Popen[bytes]] = []
     start = snapshots._start  # noqa: SLF001 - to see the process
-    monkeypatch.setattr(snapshots, "_start", lambda job: begun.append(start(job)) or begun[-1])
+
+    def seen(job: Job) -> subprocess.Popen[bytes]:
+        begun.append(start(job))
+        return begun[-1]
+
+    monkeypatch.setattr(snapshots, "_start", seen)
     service, store = await started(tmp_path)
     await trade(service, 0)
     await until(lambda: begun)
