@@ -79,7 +79,7 @@ LOG: Final = logging.getLogger(__name__)
 
 BEAT_SECONDS: Final = 0.1
 """How often the KILL file is looked for and what falls due is done (S10.4)."""
-REPLAYED_COUNT_FOR_SNAPSHOT: Final = 100_000
+REPLAYED_COUNT_FOR_SNAPSHOT: Final = 500_000
 """A start that replayed more keeps the state before it serves; else `Snapshots` does afterwards."""
 ORDERS_COUNT_FOR_SNAPSHOT_AT_STOP_MAX: Final = 100_000
 """A stop takes no longer than a supervisor waits; beyond this the newest snapshot must do."""
@@ -369,6 +369,7 @@ class Service:
             kill_file=self._watch.kill_file_look,
             clock=clock_problem(self._clock, writer.state.clock_jump_ns),
             configuration=self.reloads.problem,
+            snapshot=self._snapshots.problem,
             is_draining=self._is_draining,
         )
 

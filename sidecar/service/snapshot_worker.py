@@ -42,6 +42,8 @@ from sidecar.store.snapshot import snapshots_in, write_beside
 
 FRAME: Final = struct.Struct(">QI")
 """Sequence and length; the record follows."""
+MARK_SEQUENCE: Final = 0
+"""Of the frame that holds the mark."""
 
 EXIT_FAILED: Final = 1
 EXIT_DIFFERS: Final = 3
@@ -53,16 +55,22 @@ _OUT_OF_MEMORY_SCORE: Final = "1000"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What is to be made; handed over as JSON, and nothing of it is a secret."""
+    """Where the snapshot is made; handed over as JSON, and nothing of it is a secret."""
 
     directory: str
     beside: str
-    sequence: int
-    head: dict[str, Any]
-    witness: str
     free_bytes_min: int
     niceness: int
     parent_pid: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """Of which record it is: sent behind that record, when the worker has caught up."""
+
+    sequence: int
+    head: dict[str, Any]
+    witness: str
 
 
 class DiffersError(Exception):
@@ -75,10 +83,8 @@ def fingerprint(state: State) -> str:
 
 
 def begin_from(job: Job) -> State:
-    """Return the state of the newest snapshot before the asked record that can be read."""
+    """Return the state of the newest snapshot that can be read."""
     for sequence, payload in snapshots_in(Path(job.directory), []):
-        if sequence > job.sequence:
-            continue
         try:
             state = decode_snapshot(payload)
         except RecordError:
@@ -88,25 +94,27 @@ def begin_from(job: Job) -> State:
     return State()
 
 
-def fold(state: State, frames: Iterator[tuple[int, bytes]], until: int) -> None:
-    """Replay records into the state up to the record `until`.
+def fold(state: State, frames: Iterator[tuple[int, bytes]]) -> Mark:
+    """Replay records into the state up to the mark behind them.
 
     DiffersError where one that was decided cannot be replayed: the next start could not either.
     """
-    sequence = state.last_sequence
     for sequence, payload in frames:
+        if sequence == MARK_SEQUENCE:
+            mark = Mark(**orjson.loads(payload))
+            if mark.sequence != state.last_sequence:
+                break
+            return mark
         try:
             record = decode_record(payload)
             engine.replay(state, sequence, record.time, record.events)
         except (RecordError, *UNREADABLE) as error:
             raise DiffersError(f"record {sequence} cannot be replayed: {error!r}") from error
-        if sequence == until:
-            return
-    raise StoreSnapshotError(f"the records end at {sequence}, before {until}")
+    raise StoreSnapshotError(f"the records end at {state.last_sequence}, before their mark")
 
 
 def read_frames(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """Yield the records that the sidecar sends."""
+    """Yield the records that the sidecar sends, and the mark behind them."""
     while len(head := stream.read(FRAME.size)) == FRAME.size:
         sequence, length = FRAME.unpack(head)
         yield sequence, stream.read(length)
@@ -117,11 +125,11 @@ def make(job: Job, records: BinaryIO, told: BinaryIO) -> int:
     state = begin_from(job)
     told.write(f"{state.last_sequence}\n".encode())
     told.flush()
-    fold(state, read_frames(records), job.sequence)
+    mark = fold(state, read_frames(records))
     found = fingerprint(state)
-    if found != job.witness:
-        raise DiffersError(f"the replay's witness is {found}, that in memory {job.witness}")
-    return write_beside(Path(job.beside), job.head, snapshot_lines(state), job.free_bytes_min)
+    if found != mark.witness:
+        raise DiffersError(f"the replay's witness is {found}, that in memory {mark.witness}")
+    return write_beside(Path(job.beside), mark.head, snapshot_lines(state), job.free_bytes_min)
 
 
 def _step_back(niceness: int, parent_pid: int) -> None:

@@ -32,7 +32,9 @@ from sidecar.service.snapshot_worker import (
     EXIT_DIFFERS,
     EXIT_SYNC,
     FRAME,
+    MARK_SEQUENCE,
     Job,
+    Mark,
     fingerprint,
 )
 from sidecar.service.starts import Starts
@@ -49,6 +51,8 @@ BYTES_BETWEEN_MAX: Final = 64 * 1024 * 1024
 SECONDS_MAX: Final = 900.0
 """A worker that takes longer is ended: it hangs, or the machine has no room for it."""
 RECORDS_OF_A_TURN: Final = 100
+CHASES_COUNT_MAX: Final = 20
+CAUGHT_UP_COUNT: Final = 1_000
 NICENESS: Final = 10
 BEHIND_TIMES: Final = 3
 """So many times the records of one snapshot behind, the worker gives way to nobody any more."""
@@ -97,13 +101,21 @@ class Snapshots:
 
     def look(self) -> None:
         """Begin a snapshot where one is due; costs nothing where none is."""
-        if self._task is not None or not self._is_due():
+        directory = self._store.snapshot_directory
+        if self._task is not None or directory is None or not self._is_due():
             return
-        if self._starts.is_pending or self._writer.problem:
+        if self._writer.problem:
             return
-        job = self._begin()
-        if job is not None:
-            self._task = asyncio.get_running_loop().create_task(self._make(job))
+        is_behind = self.unkept_count > BEHIND_TIMES * self._records_wanted()
+        self._count_from_here()
+        job = Job(
+            directory=str(directory),
+            beside=str(directory / SNAPSHOT_BESIDE_NAME),
+            free_bytes_min=self._free_bytes_min,
+            niceness=0 if is_behind else NICENESS,
+            parent_pid=os.getpid(),
+        )
+        self._task = asyncio.get_running_loop().create_task(self._make(job))
 
     async def stop(self) -> None:
         """End what is under way; its file never counted."""
@@ -123,84 +135,104 @@ class Snapshots:
     def _records_wanted(self) -> int:
         return max(self._records_between, len(self._writer.state.orders) // REMEMBERED_SHARE)
 
-    def _begin(self) -> Job | None:
-        """Put a mark into the journal and take down what is true at it, in one turn of the loop."""
-        directory, writer = self._store.snapshot_directory, self._writer
-        if directory is None:
-            return None
-        writer.mark("Snapshot", START_ACTOR)
-        if writer.problem:
-            return None
-        sequence = self._counted_from = writer.state.last_sequence
-        is_behind = sequence - self._kept_sequence > BEHIND_TIMES * self._records_wanted()
-        self._bytes_from = writer.written_bytes
-        return Job(
-            directory=str(directory),
-            beside=str(directory / SNAPSHOT_BESIDE_NAME),
-            sequence=sequence,
-            head=self._store.snapshot_head(),
-            witness=fingerprint(writer.state),
-            free_bytes_min=self._free_bytes_min,
-            niceness=0 if is_behind else NICENESS,
-            parent_pid=os.getpid(),
-        )
+    def _count_from_here(self) -> None:
+        self._counted_from = self._writer.state.last_sequence
+        self._bytes_from = self._writer.written_bytes
 
     async def _make(self, job: Job) -> None:
         """Have the worker do the job, and let the store keep what it made."""
         self.problem = ""
         try:
             async with asyncio.timeout(SECONDS_MAX):
-                await self._keep(job, *await self._work(job))
+                await self._work(job)
         except (OSError, StoreError, TimeoutError, ValueError) as error:
             self.problem = f"{type(error).__name__}: {error}"
         finally:
             self._task = None
         if self.problem:
-            LOG.warning("no snapshot at record %d: %s", job.sequence, self.problem)
+            sequence = self._writer.state.last_sequence
+            LOG.warning("no snapshot at record %d: %s", sequence, self.problem)
+            self.problem = f"none at record {sequence}: {self.problem} (a start takes longer)"
             self._writer.refresh_conditions()
 
-    async def _work(self, job: Job) -> tuple[int, str]:
-        """Return the worker's exit code and last line; it is gone afterwards, whatever happened."""
+    async def _work(self, job: Job) -> None:
+        """Run the worker to its end; it is gone afterwards, whatever happened."""
         process = await asyncio.to_thread(_start, job)
+        mark: Mark | None = None
         try:
             told = _pipe(process.stdout)
             first = await asyncio.to_thread(told.readline)
             if first:
-                await self._feed(_pipe(process.stdin), int(first), job.sequence)
+                mark = await self._feed(_pipe(process.stdin), int(first))
             last = await asyncio.to_thread(told.readline)
-            return await asyncio.to_thread(process.wait), last.decode().strip()
+            code = await asyncio.to_thread(process.wait)
         finally:
             process.kill()
             await asyncio.to_thread(process.wait)
             _pipe(process.stdin).close()
             _pipe(process.stdout).close()
+        await self._conclude(job, mark, code, last.decode().strip())
 
-    async def _feed(self, stream: IO[bytes], base: int, until: int) -> None:
-        """Send the records after `base`, a few in each turn of the loop."""
-        records = islice(self._store.read(base + 1), until - base)
+    async def _feed(self, stream: IO[bytes], base: int) -> Mark | None:
+        """Send the records after `base` until the worker has caught up, then the mark.
+
+        Whatever is journalled while the worker folds is sent too: what is left for the next start
+        to replay is only what comes while the file is written.
+        """
         try:
-            while frames := _frames(islice(records, RECORDS_OF_A_TURN)):
-                await asyncio.to_thread(stream.write, frames)
+            for _ in range(CHASES_COUNT_MAX):
+                until = self._store.last_sequence
+                await self._send(stream, base, until)
+                base = until
+                if self._store.last_sequence - base <= CAUGHT_UP_COUNT:
+                    break
+            await self._starts.wait()
+            mark = self._mark()
+            await self._send(stream, base, mark.sequence)
+            told = orjson.dumps(mark)
+            last = FRAME.pack(MARK_SEQUENCE, len(told)) + told
+            await asyncio.to_thread(_write, stream, last)
             await asyncio.to_thread(stream.close)
         except BrokenPipeError:
-            LOG.debug("the worker ended before it had all records; it says why")
+            # The worker ended before it had all records; its last line says why.
+            return None
+        return mark
 
-    async def _keep(self, job: Job, code: int, text: str) -> None:
+    async def _send(self, stream: IO[bytes], base: int, until: int) -> None:
+        """Send records a few in each turn of the loop."""
+        records = islice(self._store.read(base + 1), until - base)
+        while frames := _frames(islice(records, RECORDS_OF_A_TURN)):
+            await asyncio.to_thread(_write, stream, frames)
+
+    def _mark(self) -> Mark:
+        """Put a mark into the journal and take down what is true at it, in one turn of the loop."""
+        writer = self._writer
+        writer.mark("Snapshot", START_ACTOR)
+        if writer.problem:
+            raise StoreSnapshotError(f"nothing is written any more: {writer.problem}")
+        self._count_from_here()
+        return Mark(
+            sequence=writer.state.last_sequence,
+            head=self._store.snapshot_head(),
+            witness=fingerprint(writer.state),
+        )
+
+    async def _conclude(self, job: Job, mark: Mark | None, code: int, text: str) -> None:
         if code == EXIT_DIFFERS:
             self.problem = text
             self._writer.mark_damaged(
-                f"the books in memory differ from the replay of the journal at record "
-                f"{job.sequence} ({text}); every order is denied until a restart replays it"
+                f"the books in memory differ from the replay of the journal ({text}); every order "
+                "is denied until a restart replays it"
             )
         elif code == EXIT_SYNC:
             self._store.poison(f"snapshot sync failed: {text}")
             self.problem = text
-        elif code:
+        elif code or mark is None:
             raise StoreSnapshotError(text or f"the worker ended with {code}")
         else:
-            await self._store.adopt_snapshot(job.sequence, Path(job.beside))
-            self._kept_sequence = job.sequence
-            LOG.info("snapshot at record %d: %s bytes", job.sequence, text)
+            await self._store.adopt_snapshot(mark.sequence, Path(job.beside))
+            self._kept_sequence = mark.sequence
+            LOG.info("snapshot at record %d: %s bytes", mark.sequence, text)
 
 
 def _start(job: Job) -> subprocess.Popen[bytes]:
@@ -224,6 +256,12 @@ def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
     if stream is None:
         raise ValueError("the worker was started without pipes")
     return stream
+
+
+def _write(stream: IO[bytes], data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[stream.write(view) :]
 
 
 def _frames(records: Iterable[tuple[int, bytes]]) -> bytes:

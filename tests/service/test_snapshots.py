@@ -15,19 +15,23 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
+from sidecar.core import engine
 from sidecar.core.commands import ReportKind
 from sidecar.core.denial import DenialCode
 from sidecar.core.snapshot import to_parts
 from sidecar.core.state import State
 from sidecar.service import Service, snapshots
 from sidecar.service.opening import open_state
-from sidecar.service.records import decode_snapshot
+from sidecar.service.records import decode_record, decode_snapshot
 from sidecar.service.snapshot_worker import (
     FRAME,
+    MARK_SEQUENCE,
     DiffersError,
     Job,
+    Mark,
     begin_from,
     fingerprint,
     fold,
@@ -35,7 +39,7 @@ from sidecar.service.snapshot_worker import (
     read_frames,
 )
 from sidecar.store.errors import StoreSnapshotError
-from sidecar.store.snapshot import list_snapshot_files, read_head
+from sidecar.store.snapshot import keep, list_snapshot_files, read_head, snapshots_in
 from sidecar.store.sqlite_store import SqliteStore
 from tests.service.harness import (
     BOT,
@@ -44,7 +48,6 @@ from tests.service.harness import (
     an_order,
     kinds_of,
     make_service,
-    replayed,
     until,
 )
 from tests.service.test_on_disk import open_store
@@ -115,7 +118,9 @@ async def test_a_kill_after_weeks_replays_only_what_came_after_the_newest_snapsh
 def full_replay(store: SqliteStore) -> State:
     """Return the state that the journal alone gives."""
     state = State()
-    fold(state, iter(list(store.read(1))), store.last_sequence)
+    for sequence, payload in store.read(1):
+        record = decode_record(payload)
+        engine.replay(state, sequence, record.time, record.events)
     return state
 
 
@@ -172,13 +177,17 @@ async def test_a_worker_that_is_killed_costs_nothing_and_is_not_started_again_at
         await trade(service, 0)
         await until(lambda: "no snapshot at record" in caplog.text)
     assert "the worker ended with -9" in caplog.text
+    (part,) = [part for part in service.health() if part.name == "snapshot"]
+    assert "the worker ended with -9" in part.cause
+    assert service.is_ready, "it costs time at the next start, and nothing else"
     await trade(service, 100, 2)
-    assert kinds_of(store).count("Snapshot") == 1
+    assert caplog.text.count("no snapshot at record") == 1
     assert kept(tmp_path) == []
     assert store.poisoned is None
     monkeypatch.undo()
     await trade(service, 200)
     await until(lambda: kept(tmp_path))
+    assert all(part.is_well for part in service.health())
     assert await service.stop()
 
 
@@ -301,51 +310,71 @@ def is_alive(pid: int) -> bool:
 # The worker's own parts.
 
 
-def frames_of(records: list[tuple[int, bytes]]) -> BytesIO:
-    """Return records as they are sent to the worker."""
-    return BytesIO(b"".join(FRAME.pack(at, len(record)) + record for at, record in records))
+def frames_of(records: list[tuple[int, bytes]], *marks: Mark) -> BytesIO:
+    """Return records as they are sent to the worker, with the mark behind them."""
+    frames = [*records, *((MARK_SEQUENCE, orjson.dumps(mark)) for mark in marks)]
+    return BytesIO(b"".join(FRAME.pack(at, len(data)) + data for at, data in frames))
+
+
+def job_in(directory: Path) -> Job:
+    """Return the job of a worker that has `directory` to itself."""
+    directory.mkdir(exist_ok=True)
+    return Job(
+        directory=str(directory),
+        beside=str(directory / "beside"),
+        free_bytes_min=0,
+        niceness=0,
+        parent_pid=os.getpid(),
+    )
 
 
 async def test_what_the_worker_writes_is_the_replay(tmp_path: Path) -> None:
     """From nothing, and from a snapshot: the same state, and the same witness (S12.5)."""
     service, store = await started(tmp_path / "data", snapshot_records_between=10**9)
     await trade(service, 0)
-    records = list(store.read(1))
-    whole = full_replay(store)
-    for base in (0, 11):
-        directory = tmp_path / str(base)
-        directory.mkdir()
-        job = Job(
-            directory=str(directory),
-            beside=str(directory / "beside"),
-            sequence=records[-1][0],
-            head=store.snapshot_head(),
-            witness=fingerprint(whole),
-            free_bytes_min=0,
-            niceness=0,
-            parent_pid=os.getpid(),
-        )
+    job = job_in(tmp_path / "work")
+    for turn in range(2):
+        await trade(service, turn * BETWEEN)
+        base = begin_from(job).last_sequence
+        assert bool(base) is bool(turn)
+        whole, records = full_replay(store), list(store.read(base + 1))
+        sequence, head = store.last_sequence, store.snapshot_head()
+        mark = Mark(sequence=sequence, head=head, witness=fingerprint(whole))
         told = BytesIO()
-        size = make(job, frames_of(records), told)
-        assert told.getvalue() == b"0\n"
+        size = make(job, frames_of(records, mark), told)
+        assert told.getvalue() == b"%d\n" % base
         assert os.stat(job.beside).st_size == size  # noqa: PTH116 - one look at a small file
-        await store.adopt_snapshot(job.sequence, Path(job.beside))
-        found = store.latest_snapshot()
-        assert found is not None
-        assert list(to_parts(decode_snapshot(found[1]))) == list(to_parts(whole))
-        assert begin_from(replace(job, directory=str(tmp_path / "data"))).last_sequence
-    assert replayed(store)
+        keep(Path(job.directory), sequence, Path(job.beside))
+        (_, payload), *_ = snapshots_in(Path(job.directory), [])
+        assert list(to_parts(decode_snapshot(payload))) == list(to_parts(whole))
+        assert begin_from(job).last_sequence == sequence
     await service.stop()
+
+
+def test_a_state_with_another_witness_makes_no_snapshot(tmp_path: Path) -> None:
+    """What lives differs from the replay: nothing is written (S12.5)."""
+    job = job_in(tmp_path)
+    mark = Mark(sequence=0, head={"sequence": 0}, witness="other")
+    with pytest.raises(DiffersError, match="that in memory other"):
+        make(job, frames_of([], mark), BytesIO())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_record_that_cannot_be_replayed_is_a_difference() -> None:
     """The next start could not replay it either: better said now than then (S12.4)."""
     with pytest.raises(DiffersError, match="record 1 cannot be replayed"):
-        fold(State(), iter([(1, b"{}")]), 1)
+        fold(State(), iter([(1, b"{}")]))
 
 
-def test_records_that_end_too_soon_make_no_snapshot() -> None:
+@pytest.mark.parametrize("frames", [b"", FRAME.pack(1, 10)[:-1]])
+def test_records_that_end_too_soon_make_no_snapshot(frames: bytes) -> None:
     """The sidecar went away, or stopped: nothing is written."""
-    frames = BytesIO(FRAME.pack(1, 10)[:-1])
-    with pytest.raises(StoreSnapshotError, match="the records end at 0, before 5"):
-        fold(State(), read_frames(frames), 5)
+    with pytest.raises(StoreSnapshotError, match="the records end at 0, before their mark"):
+        fold(State(), read_frames(BytesIO(frames)))
+
+
+def test_a_mark_of_another_record_makes_no_snapshot() -> None:
+    """A snapshot under the wrong number would be the state of another moment."""
+    mark = Mark(sequence=7, head={}, witness="")
+    with pytest.raises(StoreSnapshotError, match="the records end at 0"):
+        fold(State(), read_frames(frames_of([], mark)))
