@@ -115,8 +115,7 @@ class Service:
         self._changes = Changes()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._beating: asyncio.Task[None] | None = None
-        self._is_draining = False
-        self._is_stopped = False
+        self._is_draining = self._is_stopped = False
         self._kill_file = KillFile(settings.kill_file_directory)
         self._opened: Opened = open_state(store)
         clock.start(self._opened.state.now)
@@ -136,15 +135,7 @@ class Service:
             store=store,
             approvals_need_power=settings.approvals_need_power,
         )
-        self._watch = Watch(
-            writer=self._writer,
-            starts=self._starts,
-            store=store,
-            kill_file=self._kill_file,
-            changes=self._changes,
-            disk_free_min_bytes=settings.disk_free_min_bytes,
-            kill=self._kill_in_memory,
-        )
+        self._watch = self._make_watch(settings)
         self.reloads = Reloads(
             writer=self._writer,
             starts=self._starts,
@@ -153,9 +144,19 @@ class Service:
             changes=self._changes,
             source=source,
         )
-
         self._snapshots = Snapshots(
             self._writer, self._starts, store, settings, self._opened.replayed_count
+        )
+
+    def _make_watch(self, settings: Settings) -> Watch:
+        return Watch(
+            writer=self._writer,
+            starts=self._starts,
+            store=self._store,
+            kill_file=self._kill_file,
+            changes=self._changes,
+            disk_free_min_bytes=settings.disk_free_min_bytes,
+            kill=self._kill_in_memory,
         )
 
     # The life of the service.

@@ -72,7 +72,6 @@ class Snapshots:
         self._writer = writer
         self._starts = starts
         self._store = store
-        self._free_bytes_min = settings.disk_free_min_bytes
         self._records_between = settings.snapshot_records_between
         self._task: asyncio.Task[None] | None = None
         self._counted_from = self._kept_sequence = writer.state.last_sequence - unkept_count
@@ -111,7 +110,7 @@ class Snapshots:
         job = Job(
             directory=str(directory),
             beside=str(directory / SNAPSHOT_BESIDE_NAME),
-            free_bytes_min=self._free_bytes_min,
+            free_bytes_min=self._writer.conditions.free_bytes_min or 0,
             niceness=0 if is_behind else NICENESS,
             parent_pid=os.getpid(),
         )
