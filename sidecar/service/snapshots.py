@@ -149,6 +149,7 @@ class Snapshots:
         finally:
             self._task = None
         if self.problem:
+            _remove(Path(job.beside))
             sequence = self._writer.state.last_sequence
             LOG.warning("no snapshot at record %d: %s", sequence, self.problem)
             self.problem = f"none at record {sequence}: {self.problem} (a start takes longer)"
@@ -232,6 +233,14 @@ class Snapshots:
             await self._store.adopt_snapshot(mark.sequence, Path(job.beside))
             self._kept_sequence = mark.sequence
             LOG.info("snapshot at record %d: %s bytes", mark.sequence, text)
+
+
+def _remove(beside: Path) -> None:
+    """Give back the room of a file that never counted."""
+    try:
+        beside.unlink(missing_ok=True)
+    except OSError as error:
+        LOG.warning("%s: %s", beside, error)
 
 
 def _start(job: Job) -> subprocess.Popen[bytes]:

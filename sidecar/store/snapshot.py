@@ -68,6 +68,10 @@ def write_beside(path: Path, head: Head, parts: Iterable[bytes], free_bytes_min:
             size += len(data)
             unsynced += len(data)
         os.fsync(descriptor)
+    except BaseException:
+        # Half a file is of no use to anybody, and the journal may need its room.
+        path.unlink(missing_ok=True)
+        raise
     finally:
         os.close(descriptor)
     return size

@@ -39,7 +39,13 @@ from sidecar.service.snapshot_worker import (
     read_frames,
 )
 from sidecar.store.errors import StoreSnapshotError
-from sidecar.store.snapshot import keep, list_snapshot_files, read_head, snapshots_in
+from sidecar.store.snapshot import (
+    SNAPSHOT_BESIDE_NAME,
+    keep,
+    list_snapshot_files,
+    read_head,
+    snapshots_in,
+)
 from sidecar.store.sqlite_store import SqliteStore
 from tests.service.harness import (
     BOT,
@@ -83,6 +89,11 @@ async def trade(service: Service, first: int, count: int = BETWEEN // 2) -> None
 def kept(directory: Path) -> list[int]:
     """Return the records of the snapshots that count, oldest first."""
     return sorted(sequence for sequence, _ in list_snapshot_files(directory))
+
+
+def names_in(directory: Path) -> set[str]:
+    """Return what lies in a directory."""
+    return {path.name for path in directory.iterdir()}
 
 
 async def newer_than(sequence: int, directory: Path) -> None:
@@ -171,7 +182,9 @@ async def test_a_worker_that_is_killed_costs_nothing_and_is_not_started_again_at
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The snapshot is dropped with a note; the next is tried after as many records again."""
-    monkeypatch.setattr(snapshots, "_RUN_WORKER", "import os; os.kill(os.getpid(), 9)")
+    half = tmp_path / SNAPSHOT_BESIDE_NAME
+    dies = f"open({str(half)!r}, 'w').write('half'); import os; os.kill(os.getpid(), 9)"
+    monkeypatch.setattr(snapshots, "_RUN_WORKER", dies)
     service, store = await started(tmp_path)
     with caplog.at_level(logging.WARNING):
         await trade(service, 0)
@@ -182,6 +195,7 @@ async def test_a_worker_that_is_killed_costs_nothing_and_is_not_started_again_at
     assert service.is_ready, "it costs time at the next start, and nothing else"
     await trade(service, 100, 2)
     assert caplog.text.count("no snapshot at record") == 1
+    assert SNAPSHOT_BESIDE_NAME not in names_in(tmp_path)
     assert kept(tmp_path) == []
     assert store.poisoned is None
     monkeypatch.undo()

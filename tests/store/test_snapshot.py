@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import sys
@@ -123,6 +124,25 @@ def test_the_last_room_is_the_journals(tmp_path: Path) -> None:
     beside = tmp_path / SNAPSHOT_BESIDE_NAME
     with pytest.raises(StoreSnapshotError, match=r"are kept for the journal \(free some disk"):
         write_beside(beside, make_head(1, CHAIN_HASH), [b"x"], free_bytes_min=1 << 60)
+
+
+def test_a_full_disk_gets_its_room_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What could not be written whole is removed at once: the journal needs the room (S12.3)."""
+    write = os.write
+    taken = 0
+
+    def full(descriptor: int, data: bytes) -> int:
+        nonlocal taken
+        if taken >= 600:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        taken += len(data)
+        return write(descriptor, data)
+
+    monkeypatch.setattr(os, "write", full)
+    beside = tmp_path / SNAPSHOT_BESIDE_NAME
+    with pytest.raises(StoreSnapshotError, match="No space left"):
+        write_beside(beside, make_head(1, CHAIN_HASH), [b"x" * 100] * 10)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_nobody_is_followed_to_another_place(tmp_path: Path) -> None:
