@@ -66,7 +66,7 @@ def recovery_figures(*, events: int, starts: int = STARTS) -> list[Figure]:
     with tempfile.TemporaryDirectory(prefix="haltline-bench-") as name:
         directory = Path(name)
         with servers.sidecar(directory) as running:
-            asyncio.run(_fill(running.address, events))
+            asyncio.run(fill(running.address, events))
             os.kill(running.pid, signal.SIGKILL)
         taken, raw = [], []
         for _ in range(starts):
@@ -142,13 +142,16 @@ def _read_raw(directory: Path) -> float:
     return time.perf_counter() - begun
 
 
-async def _fill(address: str, events: int) -> None:
-    """Have the sidecar journal `events` records and more: a batch of orders, then their reports."""
+async def fill(address: str, events: int, *, first: int = 0) -> None:
+    """Have the sidecar journal `events` records and more: a batch of orders, then their reports.
+
+    Orders are numbered from `first`.
+    """
     async with grpc.aio.insecure_channel(address, options=OPTIONS) as channel:
         check: Call = channel.unary_unary(CHECK_ORDERS)
         report: Call = channel.unary_unary(REPORT_TRADES)
-        for first in range(0, events, EVENTS_OF_A_BATCH):
-            orders = list(_orders(first))
+        for number in range(first, first + events, EVENTS_OF_A_BATCH):
+            orders = list(_orders(number))
             asked = order_pb2.CheckOrdersRequest(
                 orders=orders, mode=order_pb2.BATCH_MODE_INDEPENDENT
             )
