@@ -51,9 +51,9 @@ BYTES_BETWEEN_MAX: Final = 64 * 1024 * 1024
 SECONDS_MAX: Final = 900.0
 """A worker that takes longer is ended: it hangs, or the machine has no room for it."""
 RECORDS_OF_A_TURN: Final = 100
-CHASES_COUNT_MAX: Final = 20
 CAUGHT_UP_COUNT: Final = 1_000
-NICENESS: Final = 10
+NICENESS: Final = 3
+"""Enough for the sidecar to go first; with 10 a busy machine left the worker nothing at all."""
 BEHIND_TIMES: Final = 3
 """So many times the records of one snapshot behind, the worker gives way to nobody any more."""
 _RUN_WORKER: Final = "from sidecar.service import snapshot_worker as worker; exit(worker.main())"
@@ -176,16 +176,16 @@ class Snapshots:
     async def _feed(self, stream: IO[bytes], base: int) -> Mark | None:
         """Send the records after `base` until the worker has caught up, then the mark.
 
-        Whatever is journalled while the worker folds is sent too: what is left for the next start
-        to replay is only what comes while the file is written.
+        Whatever is journalled while the worker folds is sent too, as long as it gains on it: what
+        is left for the next start to replay is then only what comes while the file is written.
         """
         try:
-            for _ in range(CHASES_COUNT_MAX):
-                until = self._store.last_sequence
+            is_gaining = True
+            while is_gaining:
+                sent, until = self._store.last_sequence - base, self._store.last_sequence
                 await self._send(stream, base, until)
-                base = until
-                if self._store.last_sequence - base <= CAUGHT_UP_COUNT:
-                    break
+                base, left = until, self._store.last_sequence - until
+                is_gaining = CAUGHT_UP_COUNT < left <= sent // 2
             await self._starts.wait()
             mark = self._mark()
             await self._send(stream, base, mark.sequence)
