@@ -144,12 +144,12 @@ class Snapshots:
         try:
             async with asyncio.timeout(SECONDS_MAX):
                 await self._work(job)
-        except (OSError, StoreError, TimeoutError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it was, it costs time at a start only
             self.problem = f"{type(error).__name__}: {error}"
         finally:
             self._task = None
-        if self.problem:
             _remove(Path(job.beside))
+        if self.problem:
             sequence = self._writer.state.last_sequence
             LOG.warning("no snapshot at record %d: %s", sequence, self.problem)
             self.problem = f"none at record {sequence}: {self.problem} (a start takes longer)"
@@ -251,7 +251,7 @@ def _start(job: Job) -> subprocess.Popen[bytes]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         bufsize=0,
-        env={**kept, "PYTHONPATH": os.pathsep.join(sys.path)},
+        env={**kept, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         start_new_session=True,
     )
 
