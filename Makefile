@@ -22,8 +22,9 @@ SECONDS ?= 60
 SEED ?=
 EVENTS ?= 300000
 MINUTES ?= 60
+JOURNALLED ?= 1000000
 
-.PHONY: help setup demo test test-concurrency sim laws mutants check lint types floors contract proto bench bench-memory bench-peers profile test-client-protobuf fmt lock toolchains clean
+.PHONY: help setup demo test test-concurrency sim laws mutants check lint types floors contract proto bench bench-memory bench-recovery bench-peers profile test-client-protobuf fmt lock toolchains clean
 
 help: ## List these targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-20s %s\n", $$1, $$2}'
@@ -91,12 +92,16 @@ proto: setup ## Generate the code of the contract anew.
 	@ops/generate
 
 bench: setup ## Measure every figure of docs/speed.md beside its goal: make bench EVENTS=300000.
-	@echo "bench: measuring, for about four minutes; keep the machine quiet"
-	@$(BIN)/python -m bench --events $(EVENTS)
+	@echo "bench: measuring, for about six minutes; keep the machine quiet"
+	@$(BIN)/python -m bench --events $(EVENTS) --journalled $(JOURNALLED)
 
 bench-memory: setup ## Fill the remembered ids to their bound, then watch memory under load: make bench-memory MINUTES=60.
 	@echo "bench-memory: filling the state, then $(MINUTES) minutes of paced load"
 	@$(BIN)/python -m bench.memory --minutes $(MINUTES)
+
+bench-recovery: setup ## Kill -9 a sidecar behind JOURNALLED events and time its start: make bench-recovery JOURNALLED=1000000.
+	@echo "bench-recovery: journalling $(JOURNALLED) events, then a kill -9 and three starts"
+	@$(BIN)/python -m bench.recovery --events $(JOURNALLED)
 
 bench-peers: $(BENCH_STAMP) ## Measure one decision of ours and of other libraries, in one run.
 	@$(BENCH)/bin/python -m bench.peers

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from bench import recovery
 from bench.bytes_path import bytes_figures
 from bench.decision import decision_figures
 from bench.figures import Figure, as_markdown, conditions, run_part, show
@@ -68,6 +69,9 @@ def _asked() -> argparse.Namespace:
     parser.add_argument("--readers", type=int, default=1_000, help="status readers")
     parser.add_argument("--ended-ids", type=int, default=100_000, help="remembered ids measured")
     parser.add_argument("--seconds", type=float, default=15.0, help="of load, for growing memory")
+    parser.add_argument(
+        "--journalled", type=int, default=recovery.EVENTS_OF_THE_GOAL, help="events recovered"
+    )
     parser.add_argument("--markdown", type=Path, default=Path("var/speed.md"), help="also here")
     return parser.parse_args()
 
@@ -97,6 +101,7 @@ def _measure(console: Console, asked: argparse.Namespace) -> list[Figure]:
             ),
         ),
         ("memory under load", lambda: growth_figures(seconds=asked.seconds)),
+        ("recovery after kill -9", lambda: recovery.recovery_figures(events=asked.journalled)),
     )
     figures: list[Figure] = []
     for name, take in parts:

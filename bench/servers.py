@@ -25,6 +25,8 @@ class Running:
 
     address: str
     pid: int
+    ready: str = ""
+    """The line with which it said that it serves."""
 
     @property
     def processor_seconds(self) -> float:
@@ -70,7 +72,7 @@ def process(arguments: list[str], address: str) -> Iterator[Running]:
                 errors.seek(0)
                 told = errors.read().strip()[-500:]
                 raise RuntimeError(f"{arguments[0]} did not come up: {line!r} {told}")
-            yield Running(address=address, pid=started.pid)
+            yield Running(address=address, pid=started.pid, ready=line.strip())
 
 
 @contextlib.contextmanager

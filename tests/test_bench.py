@@ -19,6 +19,7 @@ from bench.hot_path import top_places
 from bench.load import on_schedule
 from bench.memory import growth_figures, state_figures
 from bench.peers import OURS, PEERS, measure_all, print_abilities, print_figures
+from bench.recovery import recovery_figures
 from bench.timing import Blocks, Sample, in_turns, p99, ratio, sample_of
 from bench.transport import call_figures, fan_out_figures
 
@@ -146,6 +147,15 @@ def test_memory_has_its_figures() -> None:
     figures = growth_figures(seconds=1.0, per_second=20, ids_first=2_000)
     assert len(figures) == 3
     assert "2,000 remembered ids" in figures[1].what
+
+
+def test_recovery_has_its_figures() -> None:
+    """A journal of real commands, a kill -9, a start; and the same bytes read raw."""
+    figures = recovery_figures(events=600, starts=1)
+    assert len(figures) == 4
+    assert "after 600 journalled events" in figures[0].what
+    assert "x reading the bytes raw" in figures[0].ratio
+    assert "behind the snapshot" in figures[3].ratio
 
 
 def test_the_top_five_are_by_own_time() -> None:

@@ -21,6 +21,7 @@ from typing import Final
 
 from sidecar import __version__
 from sidecar.auth import Secrets
+from sidecar.cli import garbage
 from sidecar.cli.failures import CommandFailed, Exit
 from sidecar.cli.hangups import Hangups
 from sidecar.cli.ready import ready_line, start_notes
@@ -59,18 +60,13 @@ class Plan:
 async def run(plan: Plan) -> int:
     """Serve until SIGTERM or SIGINT; return the exit code. Raises CommandFailed."""
     _judge_addresses(plan)
-    try:
-        store = open_sqlite_store(plan.directory, _open_options(plan))
-    except StoreError as error:
-        raise CommandFailed(Exit.DENIED, str(error), reason="STORE") from error
-    service = Service(
-        store=store,
-        clock=_clock(plan),
-        thresholds=to_thresholds(plan.configuration),
-        config_hash=config_hash(to_thresholds(plan.configuration)),
-        settings=_settings(plan),
-        source=_source(plan),
-    )
+    with garbage.collected_in_small_turns():
+        return await _run(plan)
+
+
+async def _run(plan: Plan) -> int:
+    with garbage.nothing_collected():
+        store, service = _open(plan)
     is_clean = False
     stopping, hangups = asyncio.Event(), Hangups()
     with _signals_set(stopping, hangups):
@@ -88,6 +84,23 @@ async def run(plan: Plan) -> int:
         "the next start asks to reconcile"
     )
     return Exit.DENIED
+
+
+def _open(plan: Plan) -> tuple[Store, Service]:
+    """Open the store and read back what it remembers."""
+    try:
+        store = open_sqlite_store(plan.directory, _open_options(plan))
+    except StoreError as error:
+        raise CommandFailed(Exit.DENIED, str(error), reason="STORE") from error
+    service = Service(
+        store=store,
+        clock=_clock(plan),
+        thresholds=to_thresholds(plan.configuration),
+        config_hash=config_hash(to_thresholds(plan.configuration)),
+        settings=_settings(plan),
+        source=_source(plan),
+    )
+    return store, service
 
 
 def _judge_addresses(plan: Plan) -> None:

@@ -18,9 +18,12 @@ from decimal import Decimal
 from enum import Enum
 from functools import cache
 from operator import attrgetter
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 _Coder: TypeAlias = tuple[Callable[[Any], Any], Callable[[Any], Any]]
+
+PLAIN_KINDS: Final = (int, str, bool, type(None))
+"""Kinds of field that are their own plain form."""
 
 
 def encode(value: Any) -> Any:  # noqa: ANN401 - plain data has no narrower type that mypy can follow
@@ -31,6 +34,16 @@ def encode(value: Any) -> Any:  # noqa: ANN401 - plain data has no narrower type
 def decode(kind: type, plain: Any) -> Any:  # noqa: ANN401 - see encode
     """Return the value of `kind` whose plain form is `plain`."""
     return _coder(kind)[1](plain)
+
+
+def encoder(kind: Any) -> Callable[[Any], Any]:  # noqa: ANN401 - a class or an annotation
+    """Return what turns a value of `kind` into its plain form."""
+    return _coder(kind)[0]
+
+
+def decoder(kind: Any) -> Callable[[Any], Any]:  # noqa: ANN401 - a class or an annotation
+    """Return what makes the value of `kind` of its plain form."""
+    return _coder(kind)[1]
 
 
 def fields(value: Any) -> tuple[Any, ...]:  # noqa: ANN401 - any dataclass value
@@ -73,7 +86,7 @@ def _same(value: Any) -> Any:  # noqa: ANN401 - identity
 def _coder(kind: Hashable) -> _Coder:
     if kind is Decimal:
         return str, Decimal
-    if kind in (int, str, bool, type(None)):
+    if kind in PLAIN_KINDS:
         return _same, _same
     origin = typing.get_origin(kind)
     if origin is not None:

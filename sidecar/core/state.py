@@ -258,7 +258,7 @@ class Recovery:
     denies_reducing: bool = False
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class RememberedReport:
     """A report outside an order: its content and when it came."""
 
@@ -266,7 +266,7 @@ class RememberedReport:
     at: int
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class Timed:
     """A key with the time it was put down."""
 
@@ -274,7 +274,7 @@ class Timed:
     key: str
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class DuplicateMemory:
     """The last order alike, and the last alike under another id."""
 

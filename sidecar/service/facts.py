@@ -84,6 +84,7 @@ class Settings:
 
     `approvals_need_power`: `approvals.durability = "power"`. `kill_file_directory` is where the
     file `KILL` is looked for (S10.4). `initial_equity` counts while the store never knew one.
+    `snapshot_records_between`: the fewest records from one snapshot to the next (S12.5).
     """
 
     kill_file_directory: str
@@ -94,3 +95,4 @@ class Settings:
     approvals_need_power: bool = False
     disk_free_min_bytes: int = 256 * 1024 * 1024
     can_prove_operators: bool = False
+    snapshot_records_between: int = 25_000

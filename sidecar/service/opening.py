@@ -3,7 +3,8 @@
 Rules:
 1. What cannot be read is damage: the state is that of the last record that could, and the
    sidecar starts HALTED with the sequence and the way out.
-2. A snapshot that cannot be read costs time, not truth: the journal is replayed from its start.
+2. A snapshot that cannot be read costs time, not truth: the one before it serves, or the journal
+   is replayed from its start.
 3. Opening changes nothing in the store.
 """
 
@@ -22,6 +23,7 @@ from sidecar.store.errors import StoreDamagedError
 from sidecar.store.recovery import Damage, RecoveryKind, classify
 from sidecar.store.store import Store
 
+_INSTEAD: Final = "the one before it, or the journal, serves instead"
 WAY_OUT_RECONCILE: Final = (
     "send a ReportAccount with complete positions and open orders, or compare with the venue and "
     "run `haltline reset recovery --by NAME --reason TEXT`"
@@ -55,8 +57,8 @@ class JournalReader(Protocol):
     def read(self, from_sequence: int) -> Iterator[tuple[int, bytes]]:
         """Yield the records from `from_sequence` on, as `Store` says."""
 
-    def latest_snapshot(self) -> tuple[int, bytes] | None:
-        """Return the newest snapshot, as `Store` says."""
+    def snapshots(self) -> Iterator[tuple[int, bytes]]:
+        """Yield the snapshots, newest first, as `Store` says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,19 +145,17 @@ def _summary(store: Store, state: State) -> str:
 
 
 def _read_snapshot(store: JournalReader, notes: list[str]) -> State:
-    found = store.latest_snapshot()
-    if found is None:
-        return State()
-    sequence, payload = found
-    try:
-        state = decode_snapshot(payload)
-    except RecordError as error:
-        notes.append(f"snapshot {sequence} {error}; the journal is replayed instead")
-        return State()
-    if state.last_sequence != sequence or sequence > store.last_sequence:
-        notes.append(f"snapshot {sequence} is of another journal; the journal is replayed instead")
-        return State()
-    return state
+    """Return the state of the newest snapshot that can be read, an empty one where none can."""
+    for sequence, payload in store.snapshots():
+        try:
+            state = decode_snapshot(payload)
+        except RecordError as error:
+            notes.append(f"snapshot {sequence} {error}; {_INSTEAD}")
+            continue
+        if state.last_sequence == sequence <= store.last_sequence:
+            return state
+        notes.append(f"snapshot {sequence} is of another journal; {_INSTEAD}")
+    return State()
 
 
 def _replay(store: JournalReader, state: State) -> Damage | None:

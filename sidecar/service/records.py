@@ -8,7 +8,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
@@ -17,17 +17,17 @@ import orjson
 
 from sidecar.core import codec
 from sidecar.core.denial import CallRefused
-from sidecar.core.derive import rebuild
 from sidecar.core.events import Event, decode_event, tagged
-from sidecar.core.state import State, from_plain, to_plain
+from sidecar.core.snapshot import from_parts, to_parts
+from sidecar.core.state import State
 from sidecar.service.callers import Actor
 
 RECORD_VERSION: Final = 1
-SNAPSHOT_VERSION: Final = 1
+SNAPSHOT_VERSION: Final = 2
 
 _ACTORS_REMEMBERED_MAX: Final = 1_024
-_UNREADABLE: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
-"""What decoding raises on bytes that are no record of ours."""
+UNREADABLE: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What decoding or applying raises on bytes that are no record of ours."""
 
 
 class RecordError(Exception):
@@ -90,24 +90,40 @@ def decode_record(payload: bytes) -> Record:
             events=tuple(decode_event(event) for event in plain["events"]),
             config_hash=plain["config_hash"],
         )
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise RecordError(f"is no record this version can read: {error!r}") from error
+
+
+def snapshot_lines(state: State) -> Iterator[bytes]:
+    """Yield the whole state as lines of JSON; it must not change meanwhile."""
+    yield orjson.dumps({"version": SNAPSHOT_VERSION}, option=orjson.OPT_APPEND_NEWLINE)
+    for part in to_parts(state):
+        yield orjson.dumps(part, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def encode_snapshot(state: State) -> bytes:
     """Return the whole state as bytes; grows with everything that is remembered."""
-    return orjson.dumps({"version": SNAPSHOT_VERSION, "state": to_plain(state)})
+    return b"".join(snapshot_lines(state))
 
 
 def decode_snapshot(payload: bytes) -> State:
     """Return the state with its derived fields; RecordError where it cannot be read."""
-    plain = _load(payload, SNAPSHOT_VERSION)
+    lines = _lines(payload)
+    _load(next(lines, b""), SNAPSHOT_VERSION)
     try:
-        state = from_plain(plain["state"])
-        rebuild(state)
-    except (*_UNREADABLE, CallRefused) as error:
+        return from_parts(map(orjson.loads, lines))
+    except (*UNREADABLE, CallRefused) as error:
         raise RecordError(f"is no snapshot this version can read: {error!r}") from error
-    return state
+
+
+def _lines(payload: bytes) -> Iterator[bytes]:
+    """Yield the lines one by one: the payload may be half a gigabyte."""
+    begins = 0
+    while begins < len(payload):
+        ends = payload.find(b"\n", begins)
+        ends = len(payload) if ends < 0 else ends
+        yield payload[begins:ends]
+        begins = ends + 1
 
 
 def _load(payload: bytes, version: int) -> dict[str, Any]:

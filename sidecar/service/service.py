@@ -53,7 +53,6 @@ from sidecar.core.thresholds import Thresholds
 from sidecar.core.turn import Outcome
 from sidecar.service.batches import apply_reports
 from sidecar.service.callers import (
-    START_ACTOR,
     Actor,
     Caller,
     require_bot,
@@ -65,9 +64,9 @@ from sidecar.service.kill_file import KillFile
 from sidecar.service.nonces import remember_nonce
 from sidecar.service.opening import Opened, open_state
 from sidecar.service.orders import Orders
-from sidecar.service.records import encode_snapshot
 from sidecar.service.refusals import not_durable
 from sidecar.service.reload import ConfigurationSource, Reloads
+from sidecar.service.snapshots import Snapshots
 from sidecar.service.start_up import assume_flat, put_in_force, take_initial_equity
 from sidecar.service.starts import Starts
 from sidecar.service.status import clock_problem, health_parts, store_status
@@ -80,9 +79,10 @@ LOG: Final = logging.getLogger(__name__)
 
 BEAT_SECONDS: Final = 0.1
 """How often the KILL file is looked for and what falls due is done (S10.4)."""
-REPLAYED_COUNT_FOR_SNAPSHOT: Final = 5_000
-ORDERS_COUNT_FOR_SNAPSHOT_AT_STOP_MAX: Final = 20_000
-"""A stop takes no longer than a supervisor waits; beyond this the next start keeps the snapshot."""
+REPLAYED_COUNT_FOR_SNAPSHOT: Final = 500_000
+"""A start that replayed more keeps the state before it serves; else `Snapshots` does afterwards."""
+ORDERS_COUNT_FOR_SNAPSHOT_AT_STOP_MAX: Final = 100_000
+"""A stop takes no longer than a supervisor waits; beyond this the newest snapshot must do."""
 
 
 class Service:
@@ -115,9 +115,7 @@ class Service:
         self._changes = Changes()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._beating: asyncio.Task[None] | None = None
-        self._snapshot_sequence = 0
-        self._is_draining = False
-        self._is_stopped = False
+        self._is_draining = self._is_stopped = False
         self._kill_file = KillFile(settings.kill_file_directory)
         self._opened: Opened = open_state(store)
         clock.start(self._opened.state.now)
@@ -139,6 +137,9 @@ class Service:
         )
         self._watch = self._build_watch()
         self.reloads = self._build_reloads(source)
+        self._snapshots = Snapshots(
+            self._writer, self._starts, store, settings, self._opened.replayed_count
+        )
 
     def _build_watch(self) -> Watch:
         return Watch(
@@ -176,7 +177,7 @@ class Service:
             assume_flat(writer)
         self._watch.beat()
         if opened.replayed_count >= REPLAYED_COUNT_FOR_SNAPSHOT:
-            await self._write_snapshot("Snapshot", notes)
+            await self._snapshots.write_here("Snapshot", notes)
         await self._try_sync(writer.state.last_sequence)
         self._beating = asyncio.get_running_loop().create_task(self._keep_beating())
         return StartReport(
@@ -202,12 +203,13 @@ class Service:
         if self._beating is not None:
             self._beating.cancel()
             await asyncio.wait((self._beating,))
+        await self._snapshots.stop()
         while self._tasks:
             await asyncio.wait(self._tasks)
         writer = self._writer
         is_small = len(writer.state.orders) <= ORDERS_COUNT_FOR_SNAPSHOT_AT_STOP_MAX
-        if self._is_well and is_small and writer.state.last_sequence > self._snapshot_sequence:
-            await self._write_snapshot("Stop", [])
+        if self._is_well and is_small and self._snapshots.unkept_count:
+            await self._snapshots.write_here("Stop", [])
         self._store.close(clean=self._is_well)
         return self._is_well
 
@@ -371,6 +373,7 @@ class Service:
             kill_file=self._watch.kill_file_look,
             clock=clock_problem(self._clock, writer.state.clock_jump_ns),
             configuration=self.reloads.problem,
+            snapshot=self._snapshots.problem,
             is_draining=self._is_draining,
         )
 
@@ -467,24 +470,12 @@ class Service:
             LOG.warning("recovery is over, but the store could not note it: %s", error)
             self._writer.refresh_conditions()
 
-    async def _write_snapshot(self, kind: str, notes: list[str]) -> None:
-        """Keep the state as of now, so that the next start is short; failing costs only time."""
-        self._writer.mark(kind, START_ACTOR)
-        sequence = self._writer.state.last_sequence
-        try:
-            await self._store.write_snapshot(sequence, encode_snapshot(self._writer.state))
-        except StoreError as error:
-            LOG.warning("no snapshot: %s", error)
-            notes.append(f"no snapshot was kept, the next start replays the journal: {error}")
-            self._writer.refresh_conditions()
-            return
-        self._snapshot_sequence = sequence
-
     async def _keep_beating(self) -> None:
         while True:
             await asyncio.sleep(BEAT_SECONDS)
             try:
                 self._watch.beat()
+                self._snapshots.look()
             except Exception as error:  # the KILL file must be looked for whatever happened
                 LOG.exception("a beat failed; every order is denied until a restart")
                 self._writer.mark_damaged(f"what time alone does failed: {error!r}")

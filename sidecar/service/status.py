@@ -51,6 +51,7 @@ def health_parts(
     kill_file: KillFileLook,
     clock: str,
     configuration: str,
+    snapshot: str,
     is_draining: bool,
 ) -> tuple[HealthPart, ...]:
     """Return every part with its cause. A killed sidecar is healthy, a poisoned one is not."""
@@ -63,6 +64,7 @@ def health_parts(
         _part("kill_file", kill_file.problem and kill_file.sentence, is_needed=False),
         _part("clock", clock, is_needed=False),
         _part("configuration", configuration, is_needed=False),
+        _part("snapshot", snapshot, is_needed=False),
     )
 
 

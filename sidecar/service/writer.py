@@ -48,6 +48,8 @@ class Writer:
         self.state = state
         self.conditions = Conditions(calendar=calendar)
         self.must_be_durable_sequence = 0
+        self.written_bytes = 0
+        """Of records, by this process."""
         self._store = store
         self._clock = clock
         self._changes = changes
@@ -160,6 +162,8 @@ class Writer:
         except StoreError as error:
             self._lost = self._store.poisoned or f"a record could not be written: {error}"
             self.refresh_conditions()
+        for _, record in records:
+            self.written_bytes += len(record)
 
     async def sync(self, sequence: int) -> None:
         """Return once the records up to `sequence` are power-durable; StoreError where never."""

@@ -15,6 +15,8 @@ import asyncio
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
 
 from sidecar.store.errors import (
     StoreClosedError,
@@ -26,6 +28,7 @@ from sidecar.store.errors import (
 from sidecar.store.group_sync import GroupSync
 from sidecar.store.records import EMPTY_CHAIN_HASH, chain_hash_after, chain_records
 from sidecar.store.recovery import Damage, RecoveryFacts, RecoveryKind, classify
+from sidecar.store.snapshot import make_head, read_snapshot_file
 from sidecar.store.store import NONCES_COUNT_MAX, SNAPSHOTS_KEPT_COUNT, ClockKind, Store
 
 FREE_BYTES_DEFAULT = 1 << 40
@@ -276,13 +279,28 @@ class MemoryStore(Store):
         for content in (self._written, self._power_durable):
             content.snapshots = [*content.snapshots, snapshot][-SNAPSHOTS_KEPT_COUNT:]
 
-    def latest_snapshot(self) -> tuple[int, bytes] | None:
+    @property
+    def snapshot_directory(self) -> Path | None:
+        """As `Store` says: there is none."""
+        return None
+
+    def snapshot_head(self) -> dict[str, Any]:
+        """As `Store` says."""
+        return make_head(self.last_sequence, self.chain_hash)
+
+    async def adopt_snapshot(self, sequence: int, beside: Path) -> None:
+        """As `Store` says."""
+        await self.write_snapshot(sequence, _take_away(sequence, beside))
+
+    def snapshots(self) -> Iterator[tuple[int, bytes]]:
         """As `Store` says."""
         for sequence, payload, checksum in reversed(self._written.snapshots):
             if hashlib.sha256(payload).digest() == checksum:
-                return sequence, payload
-            self.notes.append(f"snapshot {sequence} is damaged; the one before it is used")
-        return None
+                yield sequence, payload
+                continue
+            note = f"snapshot {sequence} is damaged; the one before it is used"
+            if note not in self.notes:
+                self.notes.append(note)
 
     async def remember_nonce(self, nonce: str, *, expires_at_ns: int, now_ns: int) -> bool:
         """As `Store` says."""
@@ -351,6 +369,14 @@ class MemoryStore(Store):
         self._raise_if_closed()
         if self._poisoned is not None:
             raise StorePoisonedError(self._poisoned)
+
+
+def _take_away(sequence: int, beside: Path) -> bytes:
+    payload = read_snapshot_file(beside, sequence)
+    if payload is None:
+        raise StoreSnapshotError(f"snapshot {sequence}: {beside} is not whole")
+    beside.unlink()
+    return payload
 
 
 def _facts_of(content: _Content, *, is_new: bool, boot_id_now: str) -> RecoveryFacts:

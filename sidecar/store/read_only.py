@@ -18,7 +18,7 @@ import apsw
 from sidecar.store.errors import StoreDamagedError, StoreMissingError
 from sidecar.store.lock import Holder, raise_if_held, read_holder
 from sidecar.store.recovery import Damage, read_boot_id
-from sidecar.store.snapshot import latest_snapshot_in
+from sidecar.store.snapshot import snapshots_in
 from sidecar.store.sqlite_database import (
     DATABASE_FILE_NAME,
     check_journal,
@@ -68,9 +68,9 @@ class ReadOnlyStore:
         """Return the value named `key`, or None."""
         return self._meta.get(key)
 
-    def latest_snapshot(self) -> tuple[int, bytes] | None:
-        """Return the newest snapshot whose checksum holds."""
-        return latest_snapshot_in(self._directory, self.notes)
+    def snapshots(self) -> Iterator[tuple[int, bytes]]:
+        """Yield the snapshots whose checksum holds, newest first."""
+        yield from snapshots_in(self._directory, self.notes)
 
     def read(self, from_sequence: int) -> Iterator[tuple[int, bytes]]:
         """Yield the records from `from_sequence` on, up to the damage if there is any."""

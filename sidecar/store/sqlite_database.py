@@ -180,10 +180,9 @@ def scan_chain(connection: apsw.Connection, *, after: int) -> JournalFound:
         found = JournalFound(last_sequence=after, chain_hash=rows[0][1], damage=None)
     while True:
         rows, fault = read_rows(connection, found.last_sequence + 1, READ_ROWS_COUNT)
-        for row in rows:
-            found = follow(found, row)
-            if found.damage is not None:
-                return found
+        found = follow(found, rows)
+        if found.damage is not None:
+            return found
         if fault:
             return _damaged(found, fault)
         if not rows:
@@ -198,21 +197,28 @@ def read_rows(
     try:
         cursor = connection.execute(READ_SQL, (from_sequence, rows_count))
         for sequence, stored_hash, record in cursor:
-            rows.append((int(sequence), bytes(stored_hash), bytes(record)))
-    except (apsw.Error, TypeError) as error:
+            if type(stored_hash) is not bytes or type(record) is not bytes:
+                return rows, f"record {sequence} is no blob"
+            rows.append((sequence, stored_hash, record))
+    except apsw.Error as error:
         return rows, f"{type(error).__name__}: {error}"
     return rows, ""
 
 
-def follow(found: JournalFound, row: JournalRow) -> JournalFound:
-    """Return `found` moved on by `row`, or the damage that `row` shows."""
-    sequence, stored_hash, record = row
-    if sequence != found.last_sequence + 1:
-        return _damaged(found, f"the record is missing, the next one is {sequence}")
-    chain_hash = chain_hash_after(found.chain_hash, sequence, record)
-    if chain_hash != stored_hash:
-        return _damaged(found, "the record does not match its hash")
-    return JournalFound(last_sequence=sequence, chain_hash=chain_hash, damage=None)
+def follow(found: JournalFound, rows: list[JournalRow]) -> JournalFound:
+    """Return `found` moved on by `rows`, or up to the damage that they show."""
+    last_sequence, chain_hash, what = found.last_sequence, found.chain_hash, ""
+    for sequence, stored_hash, record in rows:
+        if sequence != last_sequence + 1:
+            what = f"the record is missing, the next one is {sequence}"
+            break
+        next_hash = chain_hash_after(chain_hash, sequence, record)
+        if next_hash != stored_hash:
+            what = "the record does not match its hash"
+            break
+        last_sequence, chain_hash = sequence, next_hash
+    found = JournalFound(last_sequence=last_sequence, chain_hash=chain_hash, damage=None)
+    return _damaged(found, what) if what else found
 
 
 def _damaged(found: JournalFound, what: str) -> JournalFound:

@@ -17,7 +17,7 @@ import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import apsw
 
@@ -36,7 +36,7 @@ from sidecar.store.recovery import (
     classify,
     read_boot_id,
 )
-from sidecar.store.snapshot import list_snapshot_files, read_snapshot_file, sync_directory
+from sidecar.store.snapshot import list_snapshot_files, read_head, sync_directory
 from sidecar.store.sqlite_database import (
     DATABASE_FILE_NAME,
     FORMAT_VERSION,
@@ -47,6 +47,7 @@ from sidecar.store.sqlite_database import (
     create_database,
     open_connection,
     read_meta,
+    read_rows,
 )
 from sidecar.store.sqlite_store import (
     META_CLEAN_SEQUENCE,
@@ -200,10 +201,9 @@ def _inspect(directory: Path, opening: _Opening, boot_id_now: str) -> None:
         opening.meta = read_meta(opening.connection)
         kept_frames_count, _ = opening.connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)
         snapshots = list_snapshot_files(directory)[:SNAPSHOTS_KEPT_COUNT]
-        whole = [sequence for sequence, path in snapshots if read_snapshot_file(path, sequence)]
         opening.found = check_journal(
             opening.connection,
-            verified_sequence=min(whole, default=0),
+            verified_sequence=_verified_sequence(opening.connection, snapshots),
             acknowledged=_acknowledged(opening, snapshots[0][0] if snapshots else 0, boot_id_now),
         )
     except apsw.Error as error:
@@ -211,6 +211,28 @@ def _inspect(directory: Path, opening: _Opening, boot_id_now: str) -> None:
         opening.found = replace(opening.found, damage=Damage(sequence=1, what=what))
         return
     opening.torn_frames_count = max(0, run_frames_count - max(kept_frames_count, 0))
+
+
+def _verified_sequence(connection: apsw.Connection, snapshots: list[tuple[int, Path]]) -> int:
+    """Return the record from which the chain is computed: the oldest snapshot's that fits it.
+
+    Its head names the chain's hash at that record. Whether the rest of the file is whole is looked
+    at when it is read; what is then replayed instead is proved against the chain row by row.
+    """
+    fitting = []
+    for sequence, path in snapshots:
+        head = read_head(path, sequence)
+        rows, _ = read_rows(connection, sequence, 1)
+        if head is not None and rows and rows[0][:2] == (sequence, _hash_in(head)):
+            fitting.append(sequence)
+    return min(fitting, default=0)
+
+
+def _hash_in(head: dict[str, Any]) -> bytes:
+    try:
+        return bytes.fromhex(head["chain_hash"])
+    except (KeyError, TypeError, ValueError):
+        return b""
 
 
 def _acknowledged(opening: _Opening, snapshot_sequence: int, boot_id_now: str) -> int:

@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import apsw
 
@@ -33,7 +33,13 @@ from sidecar.store.group_sync import GroupSync
 from sidecar.store.lock import DirectoryLock
 from sidecar.store.records import EMPTY_CHAIN_HASH, chain_records
 from sidecar.store.recovery import WAY_OUT_DAMAGED, RecoveryFacts
-from sidecar.store.snapshot import latest_snapshot_in, write_snapshot_file
+from sidecar.store.snapshot import (
+    SNAPSHOT_BESIDE_NAME,
+    keep,
+    make_head,
+    snapshots_in,
+    write_beside,
+)
 from sidecar.store.sqlite_database import (
     READ_ROWS_COUNT,
     JournalFound,
@@ -85,7 +91,7 @@ class SqliteStore(Store):
         self._group = GroupSync(
             sync_once=self._sync_once,
             last_sequence=lambda: self._last_sequence,
-            poison=self._poison,
+            poison=self.poison,
             durable_sequence=self._last_sequence,
         )
         damage = parts.facts.damage
@@ -167,22 +173,53 @@ class SqliteStore(Store):
 
     async def write_snapshot(self, sequence: int, payload: bytes) -> None:
         """As `Store` says."""
+        directory, head = self._parts.directory, self._head_of(sequence)
+        beside = directory / SNAPSHOT_BESIDE_NAME
+        await self._keep_snapshot(sequence, beside, lambda: write_beside(beside, head, [payload]))
+
+    @property
+    def snapshot_directory(self) -> Path | None:
+        """As `Store` says."""
+        return self._parts.directory
+
+    def snapshot_head(self) -> dict[str, Any]:
+        """As `Store` says."""
+        return make_head(self._last_sequence, self._chain_hash)
+
+    async def adopt_snapshot(self, sequence: int, beside: Path) -> None:
+        """As `Store` says."""
+        await self._keep_snapshot(sequence, beside, lambda: None)
+
+    async def _keep_snapshot(
+        self, sequence: int, beside: Path, write: Callable[[], object]
+    ) -> None:
+        """Make the records durable, then `write`, then let the file count; a bad sync poisons."""
         writer = self._writable()
         await self.sync(sequence)
         directory = self._parts.directory
+
+        def write_and_keep() -> None:
+            write()
+            keep(directory, sequence, beside)
+
         loop = asyncio.get_running_loop()
         try:
-            await loop.run_in_executor(
-                writer.executor, write_snapshot_file, directory, sequence, payload
-            )
-        except StoreSnapshotError:
-            raise
+            await loop.run_in_executor(writer.executor, write_and_keep)
         except OSError as error:
             raise self._poisoned_by("snapshot sync", error) from error
 
-    def latest_snapshot(self) -> tuple[int, bytes] | None:
+    def _head_of(self, sequence: int) -> dict[str, Any]:
+        if sequence == self._last_sequence:
+            return self.snapshot_head()
+        self._writable()
+        rows = read_rows(self._connection, sequence, 1)[0] if self._connection else []
+        if not rows or rows[0][0] != sequence:
+            raise StoreSnapshotError(f"snapshot {sequence}: the journal has no such record")
+        return make_head(sequence, rows[0][1])
+
+    def snapshots(self) -> Iterator[tuple[int, bytes]]:
         """As `Store` says."""
-        return latest_snapshot_in(self._parts.directory, self.notes)
+        yield from snapshots_in(self._parts.directory, self.notes)
 
     async def remember_nonce(self, nonce: str, *, expires_at_ns: int, now_ns: int) -> bool:
         """As `Store` says."""
@@ -252,7 +289,7 @@ class SqliteStore(Store):
             writer.finish(items)
             writer.set_durable(self._last_sequence)
         except Exception as error:  # noqa: BLE001 - the directory must be let go of all the same
-            self._poison(_reason("close", error))
+            self.poison(_reason("close", error))
             return
         self._group.finish(self._last_sequence)
 
@@ -285,18 +322,18 @@ class SqliteStore(Store):
             loop = asyncio.get_running_loop()
             await loop.run_in_executor(writer.executor, writer.checkpoint)
         except Exception as error:  # noqa: BLE001 - whatever it was, the pages are in doubt
-            self._poison(_reason("checkpoint", error))
+            self.poison(_reason("checkpoint", error))
         finally:
             self._checkpoint_task = None
 
     def _poisoned_by(self, what: str, error: Exception) -> StorePoisonedError:
         """Poison the store and return the error to raise."""
         reason = _reason(what, error)
-        self._poison(reason)
+        self.poison(reason)
         return StorePoisonedError(self._poisoned or reason)
 
-    def _poison(self, reason: str) -> None:
-        """Stop every later write; the first reason is kept."""
+    def poison(self, reason: str) -> None:
+        """As `Store` says."""
         if self._poisoned is not None:
             return
         self._poisoned = reason
@@ -339,15 +376,15 @@ def read_checked(
     while found.last_sequence < last:
         rows_count = min(READ_ROWS_COUNT, last - found.last_sequence)
         rows, fault = read_rows(connection, found.last_sequence + 1, rows_count)
-        for row in rows:
-            found = follow(found, row)
-            if found.damage is not None:
-                raise StoreDamagedError(
-                    sequence=found.damage.sequence,
-                    what=found.damage.what,
-                    way_out=found.damage.way_out,
-                )
-            yield row[0], row[2]
+        before, found = found.last_sequence, follow(found, rows)
+        for sequence, _, record in rows[: found.last_sequence - before]:
+            yield sequence, record
+        if found.damage is not None:
+            raise StoreDamagedError(
+                sequence=found.damage.sequence,
+                what=found.damage.what,
+                way_out=found.damage.way_out,
+            )
         if fault:
             raise StoreDamagedError(
                 sequence=found.last_sequence + 1, what=fault, way_out=WAY_OUT_DAMAGED

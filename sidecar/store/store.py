@@ -17,7 +17,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 from sidecar.store.recovery import RecoveryFacts
 
@@ -116,9 +117,33 @@ class Store(ABC):
         StorePoisonedError.
         """
 
+    @property
     @abstractmethod
+    def snapshot_directory(self) -> Path | None:
+        """Where the snapshots lie that another process may begin from, None where in memory."""
+
+    @abstractmethod
+    def snapshot_head(self) -> dict[str, Any]:
+        """Return the head of a snapshot as of `last_sequence`, plain values that JSON can hold."""
+
+    @abstractmethod
+    async def adopt_snapshot(self, sequence: int, beside: Path) -> None:
+        """Keep the snapshot that another process wrote whole at `beside`; as `write_snapshot`.
+
+        The file is taken away from there.
+        """
+
+    @abstractmethod
+    def snapshots(self) -> Iterator[tuple[int, bytes]]:
+        """Yield the snapshots whose checksum holds, newest first; a bad one leaves a note."""
+
     def latest_snapshot(self) -> tuple[int, bytes] | None:
-        """Return the newest snapshot whose checksum holds; a bad one is skipped with a note."""
+        """Return the newest snapshot whose checksum holds, None where there is none."""
+        return next(iter(self.snapshots()), None)
+
+    @abstractmethod
+    def poison(self, reason: str) -> None:
+        """Take no further write, for the first reason given: another process met a bad disk."""
 
     @abstractmethod
     async def remember_nonce(self, nonce: str, *, expires_at_ns: int, now_ns: int) -> bool:

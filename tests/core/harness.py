@@ -14,7 +14,7 @@ from typing import Any, Final, TypedDict, Unpack
 
 import orjson
 
-from sidecar.core import configuration, derive, engine, invariants
+from sidecar.core import configuration, engine, invariants
 from sidecar.core.answers import (
     AccountAnswer,
     AnchorMove,
@@ -52,7 +52,8 @@ from sidecar.core.commands import (
 from sidecar.core.denial import CallRefused
 from sidecar.core.events import ConfigurationApplied, Event, decode_event, encode_event
 from sidecar.core.judgement import Conditions
-from sidecar.core.state import Book, OrderRecord, State, from_plain, to_plain
+from sidecar.core.snapshot import from_parts, to_parts
+from sidecar.core.state import Book, OrderRecord, State, to_plain
 from sidecar.core.thresholds import (
     AccountRules,
     ApprovalRules,
@@ -435,16 +436,15 @@ class Desk:
 
     def snapshot(self) -> State:
         """Return the state through the bytes of a snapshot."""
-        copy = from_plain(orjson.loads(orjson.dumps(to_plain(self.state))))
-        derive.rebuild(copy)
-        return copy
+        lines = [orjson.dumps(part) for part in to_parts(self.state)]
+        return from_parts(orjson.loads(line) for line in lines)
 
     def assert_replays(self) -> None:
         """Hold the state to the fold of its journal and to its own snapshot (S3)."""
-        live = to_plain(_settled(self.state, self.sequence, self.now))
+        live = list(to_parts(_settled(self.state, self.sequence, self.now)))
         for other in (self.replayed(), self.snapshot()):
             settled = _settled(other, self.sequence, self.now)
-            assert to_plain(settled) == live
+            assert list(to_parts(settled)) == live
             assert _derived(settled) == _derived(self.state)
 
     def restart(self, *, from_snapshot: bool = False) -> None:

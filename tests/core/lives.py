@@ -6,7 +6,6 @@ Rules:
 - Every command of the core is in the table.
 """
 
-import re
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any, Final, TypeAlias
@@ -23,8 +22,7 @@ from sidecar.core.commands import (
     ScopeKind,
 )
 from sidecar.core.denial import CallRefused
-from sidecar.core.numbers import format_decimal
-from sidecar.core.state import from_plain, to_plain
+from sidecar.core.snapshot import to_parts
 from sidecar.core.thresholds import (
     AccountRules,
     ApprovalRules,
@@ -256,7 +254,6 @@ ACTIONS: Final[dict[str, Callable[[Desk, int, int, int], Any]]] = {
     "accept": _accept,
 }
 _OFTEN: Final = ("order", "order", "order", "report", "report", "report", "ask again", "start")
-_DECIMAL: Final = re.compile(r"Decimal\('([^']+)'\)")
 _numbers = st.integers(0, 41)
 steps = st.tuples(st.sampled_from([*ACTIONS, *_OFTEN]), _numbers, _numbers, _numbers)
 lives = st.lists(steps, min_size=8, max_size=30)
@@ -271,16 +268,11 @@ def act(desk: Desk, step: Step) -> str:
         return f"{refused.code} {refused.reason} {refused.message}"
 
 
-def plainly(text: str) -> str:
-    """Return the text with each decimal in its shortest form: 84840.00 is 84840."""
-    return _DECIMAL.sub(lambda found: format_decimal(Decimal(found[1])), text)
-
-
 def remembered(desk: Desk) -> str:
-    """Return all that is remembered, as text; schedules and sums are rebuilt, not remembered."""
+    """Return all that is remembered and every sum, digit for digit, as text."""
     engine.begin(desk.state, desk.sequence + 1, desk.now)
     desk.state.last_sequence = desk.sequence
-    return plainly(repr(from_plain(to_plain(desk.state))))
+    return repr(list(to_parts(desk.state)))
 
 
 def live(desk: Desk, life: Sequence[Step]) -> list[str]:

@@ -20,7 +20,7 @@ from sidecar.core.thresholds import (
     Thresholds,
 )
 from tests.core.harness import DAY, NOON, SECOND, Desk, codes
-from tests.core.lives import Step, act, live, lives, plainly, remembered
+from tests.core.lives import Step, act, live, lives, remembered
 from tests.core.readings import causes, status
 from tests.core.snapshots import position, snapshot
 
@@ -47,7 +47,7 @@ def test_a_sidecar_that_restarts_decides_as_one_that_does_not(
     for step, how in zip(life, restarts, strict=False):
         if how:
             restarted.restart(from_snapshot=how == 1)
-        assert plainly(act(restarted, step)) == plainly(act(steady, step))
+        assert act(restarted, step) == act(steady, step)
     assert remembered(restarted) == remembered(steady)
 
 

@@ -466,5 +466,19 @@ MUTANTS: Final[tuple[Mutant, ...]] = tuple(
             "if len(plain) > len(coders) + 1:",
             "what a newer sidecar wrote",
         ),
+        # Snapshots.
+        (
+            "snapshot",
+            "setattr(self.owner, self.name, written)",
+            "setattr(self.owner, self.name, self.value)",
+            "the zeros of a sum, and with them the words of a restart",
+        ),
+        ("snapshot", "if written != self.value:", "if not written:", "a sum that is another"),
+        (
+            "columns",
+            "if len(column) not in {1, count}:",
+            "if len(column) < 0:",
+            "a column that ends too soon",
+        ),
     )
 )

@@ -9,6 +9,7 @@ import orjson
 import pytest
 from hypothesis import given, settings
 
+from sidecar.core.derive import rebuild
 from sidecar.core.events import EVENT_TYPES, EquityReported, Event, MarkReported, encode_event
 from sidecar.core.state import State, to_plain
 from sidecar.service.callers import Actor
@@ -117,12 +118,15 @@ def test_a_snapshot_is_the_state() -> None:
     state = State()
     state.book_of("momentum", "ACME").position = Decimal("1.5")
     state.last_sequence = 12
+    rebuild(state)
     found = decode_snapshot(encode_snapshot(state))
     assert to_plain(found) == to_plain(state)
     assert found.symbols["ACME"].net_position == Decimal("1.5")
 
 
-@pytest.mark.parametrize("payload", [b"", b"{}", b'{"version":1}', b'{"version":1,"state":[1]}'])
+@pytest.mark.parametrize(
+    "payload", [b"", b"{}", b'{"version":2}', b'{"version":2}\n["state",[1]]\n']
+)
 def test_what_is_no_snapshot_is_refused(payload: bytes) -> None:
     """The journal is replayed instead (S12.5)."""
     with pytest.raises(RecordError):

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import orjson
 
-from sidecar.core import configuration, derive, engine, views
+from sidecar.core import configuration, engine, views
 from sidecar.core.answers import OpenOrder, OrderDecision, PositionView, StatusView
 from sidecar.core.calendar import UtcCalendar
 from sidecar.core.commands import (
@@ -33,7 +33,8 @@ from sidecar.core.commands import (
 from sidecar.core.denial import CallRefused
 from sidecar.core.events import Event, decode_event, encode_event
 from sidecar.core.judgement import Conditions
-from sidecar.core.state import OrderRecord, State, from_plain, to_plain
+from sidecar.core.snapshot import from_parts, to_parts
+from sidecar.core.state import OrderRecord, State, to_plain
 from sidecar.core.thresholds import Thresholds
 from sidecar.core.turn import Outcome
 
@@ -243,8 +244,8 @@ class World:
     def restored(self) -> "World":
         """Return the sidecar a start from a snapshot would find."""
         other = self.replayed()
-        other.state = from_plain(orjson.loads(orjson.dumps(to_plain(self.state))))
-        derive.rebuild(other.state)
+        lines = [orjson.dumps(part) for part in to_parts(self.state)]
+        other.state = from_parts(orjson.loads(line) for line in lines)
         return other
 
 

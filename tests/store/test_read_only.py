@@ -39,7 +39,7 @@ async def test_a_cleanly_stopped_store_is_read_and_left_alone(tmp_path: Path) ->
     before = state_of(tmp_path / "store")
     with open_read_only(tmp_path / "store") as found:
         assert list(found.read(1)) == RECORDS
-        assert found.latest_snapshot() == (2, b"state")
+        assert next(found.snapshots()) == (2, b"state")
         assert (found.store_id, found.clock_kind) == (store.store_id, "wall")
         assert found.was_clean_stop
         assert found.damage is None
