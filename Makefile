@@ -19,12 +19,13 @@ CONTRACT_IMAGE := proto/released.binpb
 N ?= 100000
 LAWS ?= 5
 SECONDS ?= 60
+CYCLES ?= 200
 SEED ?=
 EVENTS ?= 300000
 MINUTES ?= 60
 JOURNALLED ?= 1000000
 
-.PHONY: help setup demo test test-concurrency sim laws mutants check lint types floors contract proto bench bench-memory bench-recovery bench-peers profile test-client-protobuf fmt lock toolchains clean
+.PHONY: help setup demo test test-concurrency test-crash sim laws mutants check lint types floors contract proto bench bench-memory bench-recovery bench-peers profile test-client-protobuf fmt lock toolchains clean
 
 help: ## List these targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-20s %s\n", $$1, $$2}'
@@ -67,6 +68,10 @@ check: setup toolchains lint types floors contract ## All that CI runs: lint, ty
 test-concurrency: setup ## Play rounds of 64 connections against a real sidecar: make test-concurrency SECONDS=300 SEED=1.
 	@echo "test-concurrency: 64 connections, $(SECONDS) seconds; a difference is printed with its seed"
 	@$(BIN)/python -m tests.concurrency --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+
+test-crash: setup ## Kill a loaded sidecar at random and at every point of its write path: make test-crash CYCLES=200 SEED=1.
+	@echo "test-crash: $(CYCLES) deaths at random, then every named point and every disk error; half an hour"
+	@$(BIN)/python -m tests.crash --cycles $(CYCLES) --points --births $(if $(SEED),--seed $(SEED))
 
 lint: setup ## Hold the Python to ruff: every rule, and its format.
 	@echo "check: ruff"

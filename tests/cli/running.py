@@ -14,6 +14,7 @@ from pathlib import Path
 from sidecar.cli.main import main
 
 ROOT = Path(__file__).parents[2]
+SIDECAR = (sys.executable, "-m", "sidecar")
 SECRET = "correct horse battery staple"
 START_SECONDS_MAX = 30
 STOP_SECONDS_MAX = 10
@@ -65,6 +66,7 @@ class RunningSidecar:
 
     directory: Path
     secret: str = SECRET
+    command: tuple[str, ...] = SIDECAR
     process: subprocess.Popen[str] | None = None
     ready: str = ""
     logs: list[str] = field(default_factory=list)
@@ -76,10 +78,21 @@ class RunningSidecar:
 
     def start(self, *arguments: str) -> str:
         """Start it and return its line `ready ...`."""
+        self.launch(*arguments)
+        assert self.process is not None
+        assert self.process.stdout is not None
+        readable, _, _ = select.select([self.process.stdout], [], [], START_SECONDS_MAX)
+        assert readable, "no line `ready` came in time"
+        self.ready = self.process.stdout.readline()
+        assert self.ready.startswith("ready "), self._end()
+        return self.ready
+
+    def launch(self, *arguments: str) -> None:
+        """Start it and wait for nothing."""
         secrets = {"KILL_SWITCH_SECRET": self.secret} if self.secret else {}
         self.process = subprocess.Popen(
             [
-                sys.executable, "-m", "sidecar", "serve", "--no-http", *self.at,
+                *self.command, "serve", "--no-http", *self.at,
                 "--listen", f"unix:{self.directory}/run/haltline.sock", *arguments,
             ],
             cwd=ROOT,
@@ -88,12 +101,6 @@ class RunningSidecar:
             stderr=subprocess.PIPE,
             text=True,
         )  # fmt: skip
-        assert self.process.stdout is not None
-        readable, _, _ = select.select([self.process.stdout], [], [], START_SECONDS_MAX)
-        assert readable, "no line `ready` came in time"
-        self.ready = self.process.stdout.readline()
-        assert self.ready.startswith("ready "), self._end()
-        return self.ready
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send the signal and return the exit code."""

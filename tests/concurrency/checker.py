@@ -44,7 +44,7 @@ def check_round(played: Round) -> Found:
     replay = Replay(history, RealTime(history))
     differences += replay.run()
     differences += _find_at_the_end(played, replay)
-    return Found(differences=differences, reached=_reached(history))
+    return Found(differences=differences, reached=reached_by(history))
 
 
 def _find_at_the_end(played: Round, replay: Replay) -> list[str]:
@@ -62,7 +62,7 @@ def _find_at_the_end(played: Round, replay: Replay) -> list[str]:
     return differences
 
 
-def _reached(history: History) -> Counter[str]:
+def reached_by(history: History) -> Counter[str]:
     """Count what happened, so that a test can ask whether everything did."""
     reached: Counter[str] = Counter(record.kind for record in history.records)
     heard = {item.sequence for item in history.answered if item.is_own}

@@ -104,6 +104,8 @@ class Connection:
             raise_if_ending()
             call.error = "CANCELLED"
             return
+        if call.answer is not None:  # the frames of a stream that ended before the next one
+            return
         fault = read_rpc_error(error)
         call.error = f"{fault.code} {fault.reason}".strip()
         call.is_refused = fault.is_from_sidecar

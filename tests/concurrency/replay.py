@@ -57,7 +57,12 @@ class Replay:
         return self.differences
 
     def _configure(self, record: Record) -> None:
-        applied = next(e for e in record.events if isinstance(e, events.ConfigurationApplied))
+        applied = next(
+            (e for e in record.events if isinstance(e, events.ConfigurationApplied)), None
+        )
+        if applied is None:  # a restart with the same configuration, on another day
+            pass_time(self.model.memory, record.time)
+            return
         self.model = Model(applied.thresholds, record.time)
 
     def _differ(self, record: Record, what: str, found: object, model: object) -> None:
