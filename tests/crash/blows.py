@@ -31,6 +31,13 @@ async def until(condition: Callable[[], bool], seconds_max: float, what: str) ->
         await asyncio.sleep(LOOK_SECONDS)
 
 
+async def let_pass(seconds: float) -> None:
+    """Return that much later: the instant of a blow is drawn, and nothing announces it."""
+    until_then = time.monotonic() + seconds
+    while time.monotonic() < until_then:  # noqa: ASYNC110 - as said
+        await asyncio.sleep(min(LOOK_SECONDS, seconds))
+
+
 def code_of(sidecar: RunningSidecar) -> int | None:
     """Return the exit code of the process, None while it runs."""
     assert sidecar.process is not None
@@ -74,7 +81,7 @@ class AtRandom(Blow):
         """As said."""
         before = desk.answered_count
         await _wait_for(sidecar, desk, chance.randint(*ANSWERS_BEFORE))
-        await asyncio.sleep(chance.random() * JITTER_SECONDS_MAX)
+        await let_pass(chance.random() * JITTER_SECONDS_MAX)
         assert kill(sidecar) == -signal.SIGKILL, sidecar.logs
         self.hit = f"kill -9 after {desk.answered_count - before} answers"
 
@@ -88,7 +95,7 @@ class AtStart(Blow):
         """Launch it and kill it; it is never ready for anybody."""
         sidecar.launch(*options)
         seconds = chance.random() * START_SECONDS
-        await asyncio.sleep(seconds)
+        await let_pass(seconds)
         assert kill(sidecar) == -signal.SIGKILL, sidecar.logs
         self.hit = f"kill -9 {seconds:.3f} s after its launch"
         return False
@@ -106,7 +113,7 @@ class AtStop(Blow):
         await _wait_for(sidecar, desk, chance.randint(*ANSWERS_BEFORE))
         sidecar.process.send_signal(signal.SIGTERM)
         seconds = chance.random() * STOP_SECONDS
-        await asyncio.sleep(seconds)
+        await let_pass(seconds)
         ended = kill(sidecar)
         assert ended in {0, -signal.SIGKILL}, sidecar.logs
         how = "it had ended" if ended == 0 else "kill -9"

@@ -8,6 +8,7 @@ Rules:
 """
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
@@ -63,6 +64,12 @@ class SteadfastConnection(Connection):
             self._birth = self.desk.births
             await self.reopen()
 
+    async def _have_patience(self) -> None:
+        """Ask nothing for a moment, unless the sidecar is back before."""
+        born, until = self.desk.births, time.monotonic() + PATIENCE_SECONDS
+        while self.desk.births == born and time.monotonic() < until:  # noqa: ASYNC110 - a birth or a bound
+            await asyncio.sleep(LOOK_SECONDS)
+
     def note_failure(self, call: Call, error: BaseException) -> None:
         """As `Connection` does, and keep why."""
         super().note_failure(call, error)
@@ -75,7 +82,7 @@ class SteadfastConnection(Connection):
         answer = await super().ask(rpc, request, calm=calm)
         if self._last_error.startswith("UNAVAILABLE"):
             self.was_refused = self.was_refused and self._last_error != DRAINING
-            await asyncio.sleep(PATIENCE_SECONDS)
+            await self._have_patience()
         return answer
 
     async def ask_on_stream(
@@ -85,14 +92,14 @@ class SteadfastConnection(Connection):
         await self._find_sidecar()
         answers = await super().ask_on_stream(orders)
         if None in answers:
-            await asyncio.sleep(PATIENCE_SECONDS)
+            await self._have_patience()
         return answers
 
     async def read_frames(self, count: int) -> None:
         """Follow the status once the sidecar is there."""
         await self._find_sidecar()
         await super().read_frames(count)
-        await asyncio.sleep(LOOK_SECONDS)
+        await self._have_patience()
 
     def _proof(self, rpc: str, request: Message) -> tuple[tuple[str, str], ...]:
         proof = super()._proof(rpc, request)
