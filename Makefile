@@ -20,12 +20,13 @@ N ?= 100000
 LAWS ?= 5
 SECONDS ?= 60
 CYCLES ?= 200
+CUTS ?= 60
 SEED ?=
 EVENTS ?= 300000
 MINUTES ?= 60
 JOURNALLED ?= 1000000
 
-.PHONY: help setup demo test test-concurrency test-crash sim laws mutants check lint types floors contract proto bench bench-memory bench-recovery bench-peers profile test-client-protobuf fmt lock toolchains clean
+.PHONY: help setup demo test test-concurrency test-power test-crash sim laws mutants check lint types floors contract proto bench bench-memory bench-recovery bench-peers profile test-client-protobuf fmt lock toolchains clean
 
 help: ## List these targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-20s %s\n", $$1, $$2}'
@@ -72,6 +73,10 @@ test-concurrency: setup ## Play rounds of 64 connections against a real sidecar:
 test-crash: setup ## Kill a loaded sidecar at random and at every point of its write path: make test-crash CYCLES=200 SEED=1.
 	@echo "test-crash: $(CYCLES) deaths at random, then every named point and every disk error; half an hour"
 	@$(BIN)/python -m tests.crash --cycles $(CYCLES) --points --births $(if $(SEED),--seed $(SEED))
+
+test-power: setup ## Cut the power of a loaded sidecar's disk, as root on a loop device: make test-power CUTS=60 SEED=1.
+	@echo "test-power: $(CUTS) power cuts; only what was acknowledged before a cut counts"
+	@$(BIN)/python -m tests.crash --cycles 0 --cuts $(CUTS) $(if $(SEED),--seed $(SEED))
 
 lint: setup ## Hold the Python to ruff: every rule, and its format.
 	@echo "check: ruff"

@@ -116,7 +116,7 @@ class Connection:
         fate = "calm" if calm else self._draw_fate()
         timeout = self.chance.choice(SHORT_SECONDS) if fate == "short" else CALL_SECONDS_MAX
         stub = self.operator if rpc in OPERATOR_CALLS else self.safety
-        metadata = self._proof(rpc, request) if rpc in OPERATOR_CALLS else None
+        metadata = self.prove(rpc, request) if rpc in OPERATOR_CALLS else None
         noted = self.note(rpc, request)
         call = getattr(stub, rpc)(request, timeout=timeout, metadata=metadata)
         try:
@@ -135,7 +135,8 @@ class Connection:
             return "calm"
         return self.chance.choice(["short", "short", "cancelled", "cancelled", "dropped"])
 
-    def _proof(self, rpc: str, request: Message) -> tuple[tuple[str, str], ...]:
+    def prove(self, rpc: str, request: Message) -> tuple[tuple[str, str], ...]:
+        """Return the metadata that proves an operator for this request."""
         return proof_metadata(
             self.session.secret,
             audience=self.session.store_id,

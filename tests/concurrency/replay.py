@@ -89,6 +89,10 @@ class Replay:
             self._step(AssumeFlat(), record)
         else:
             pass_time(self.model.memory, record.time)
+            for event in record.events:
+                # The model knows no recovery; one that asks for something is a stop (S12.4).
+                if isinstance(event, events.RecoveryEntered) and event.way_out:
+                    self.model.memory.stop_epoch += 1
 
     def _step(self, command: object, record: Record) -> Answer:
         return self.model.step(command, record.time, sequence=record.sequence)

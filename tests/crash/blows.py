@@ -80,7 +80,7 @@ class AtRandom(Blow):
     async def strike(self, sidecar: RunningSidecar, desk: Desk, chance: Random) -> None:
         """As said."""
         before = desk.answered_count
-        await _wait_for(sidecar, desk, chance.randint(*ANSWERS_BEFORE))
+        await wait_for(sidecar, desk, chance.randint(*ANSWERS_BEFORE))
         await let_pass(chance.random() * JITTER_SECONDS_MAX)
         assert kill(sidecar) == -signal.SIGKILL, sidecar.logs
         self.hit = f"kill -9 after {desk.answered_count - before} answers"
@@ -110,7 +110,7 @@ class AtStop(Blow):
     async def strike(self, sidecar: RunningSidecar, desk: Desk, chance: Random) -> None:
         """As said."""
         assert sidecar.process is not None
-        await _wait_for(sidecar, desk, chance.randint(*ANSWERS_BEFORE))
+        await wait_for(sidecar, desk, chance.randint(*ANSWERS_BEFORE))
         sidecar.process.send_signal(signal.SIGTERM)
         seconds = chance.random() * STOP_SECONDS
         await let_pass(seconds)
@@ -132,7 +132,8 @@ class Cleanly(Blow):
         self.hit = "SIGTERM"
 
 
-async def _wait_for(sidecar: RunningSidecar, desk: Desk, answers: int) -> None:
+async def wait_for(sidecar: RunningSidecar, desk: Desk, answers: int) -> None:
+    """Return after so many more answers to anybody; the process must not end by itself."""
     goal = desk.answered_count + answers
 
     def is_reached() -> bool:

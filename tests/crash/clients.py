@@ -22,9 +22,11 @@ from tests.concurrency.connection import LOOK_SECONDS, Connection, Session
 from tests.concurrency.traders import PRICES, Trader
 from tests.concurrency.traffic import Person, Venue, read_status
 
+STORE_UNAVAILABLE: Final = "STORE_UNAVAILABLE"
 DRAINING: Final = "UNAVAILABLE DRAINING"
 PATIENCE_SECONDS: Final = 0.02
 """How long a client waits before it asks again what nobody answered."""
+NOT_NOW: Final = ("DRAINING", STORE_UNAVAILABLE)
 ENDLESS: Final = 2**31
 TRADERS_COUNT: Final = 10
 
@@ -71,8 +73,13 @@ class SteadfastConnection(Connection):
             await asyncio.sleep(LOOK_SECONDS)
 
     def note_failure(self, call: Call, error: BaseException) -> None:
-        """As `Connection` does, and keep why."""
+        """As `Connection` does, and keep why.
+
+        A refusal because the disk refused leaves open what a later start finds.
+        """
         super().note_failure(call, error)
+        if call.error.endswith(STORE_UNAVAILABLE):
+            call.is_refused, call.answered = False, None
         self._last_error = call.error
 
     async def ask(self, rpc: str, request: Message, *, calm: bool = False) -> Any:  # noqa: ANN401 - each call has its own answer
@@ -81,7 +88,7 @@ class SteadfastConnection(Connection):
         self._last_error = ""
         answer = await super().ask(rpc, request, calm=calm)
         if self._last_error.startswith("UNAVAILABLE"):
-            self.was_refused = self.was_refused and self._last_error != DRAINING
+            self.was_refused = self.was_refused and not self._last_error.endswith(NOT_NOW)
             await self._have_patience()
         return answer
 
@@ -101,8 +108,9 @@ class SteadfastConnection(Connection):
         await super().read_frames(count)
         await self._have_patience()
 
-    def _proof(self, rpc: str, request: Message) -> tuple[tuple[str, str], ...]:
-        proof = super()._proof(rpc, request)
+    def prove(self, rpc: str, request: Message) -> tuple[tuple[str, str], ...]:
+        """As `Connection` does, and keep the proof: it is good for one time."""
+        proof = super().prove(rpc, request)
         self.desk.proofs[request.SerializeToString()] = proof
         return proof
 

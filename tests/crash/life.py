@@ -53,27 +53,34 @@ async def live(
     directory: Path, seed: int, blows: Sequence[Blow], *, command: tuple[str, ...] = SIDECAR
 ) -> Life:
     """Live through the blows, in order, and once more without one; `command` is the sidecar."""
-    return await _Living(directory, seed, command).run(blows)
+    return await Living(directory, seed, command).run(blows)
 
 
-class _Unanswered(Exception):  # noqa: N818 - it is what happened to a question
+class UnansweredError(Exception):
     """The sidecar died before it answered."""
 
 
-class _Living:
-    def __init__(self, directory: Path, seed: int, command: tuple[str, ...]) -> None:
+class Living:
+    """What lives a life."""
+
+    def __init__(
+        self, directory: Path, seed: int, command: tuple[str, ...], *, data: Path | None = None
+    ) -> None:
+        """`data` is the data directory, inside `directory` where none is given."""
         self._chance = Random(f"life {seed}")
         self._configuration = directory / "haltline.toml"
         durability = self._chance.choice(("process", "process", "power"))
+        self.is_durability_power = durability == "power"
         self._configuration.write_text(CONFIGURATION.replace("DURABILITY", durability))
-        self._sidecar = RunningSidecar(directory=directory / "d", command=command)
+        self._sidecar = RunningSidecar(directory=data or directory / "d", command=command)
         target = f"unix:{self._sidecar.directory}/run/haltline.sock"
-        self._desk = Desk(target=target, secret=OperatorSecret(SECRET))
-        self._crowd = Crowd(self._desk, seed)
-        self._journal: list[bytes] = []
-        self.life = Life(seed=seed, calls=self._desk.calls)
+        self.desk = Desk(target=target, secret=OperatorSecret(SECRET))
+        self._crowd = Crowd(self.desk, seed)
+        self.journal: list[bytes] = []
+        self.life = Life(seed=seed, calls=self.desk.calls)
 
     async def run(self, blows: Sequence[Blow]) -> Life:
+        """Live through the blows, in order, and once more without one."""
         started = time.monotonic()
         self._crowd.begin()
         try:
@@ -82,9 +89,9 @@ class _Living:
             await self._cycle(Cleanly())
         finally:
             self._sidecar.close()
-            self._desk.shut()
+            self.desk.shut()
             await self._crowd.end()
-        self.life.records = [decode_record(payload) for payload in self._journal]
+        self.life.records = [decode_record(payload) for payload in self.journal]
         self.life.seconds = time.monotonic() - started
         return self.life
 
@@ -93,14 +100,15 @@ class _Living:
         is_there = await blow.start(self._sidecar, options, self._chance)
         if is_there:
             await self._look(f"{len(self.life.cycles)}", dies_by_itself=blow.dies_by_itself)
-            self._desk.open()
-            await blow.strike(self._sidecar, self._desk, self._chance)
-            self._desk.shut()
+            self.desk.open()
+            await blow.strike(self._sidecar, self.desk, self._chance)
+            self.desk.shut()
         self._crowd.raise_failure()
         self.life.cycles.append(blow.hit)
-        self._read_journal()
+        self.read_journal(blow)
 
-    def _differ(self, what: str) -> None:
+    def differ(self, what: str) -> None:
+        """Note what is wrong, with the cycle it was found in."""
         self.life.differences.append(f"cycle {len(self.life.cycles)}: {what}")
 
     # Looking.
@@ -110,38 +118,40 @@ class _Living:
 
         One that dies while it is asked has answered nothing: the next start is looked at.
         """
-        line = Connection(self._desk, f"look {name}", self._chance, calm=1.0)
+        line = Connection(self.desk, f"look {name}", self._chance, calm=1.0)
         try:
-            await self._look_on(line)
-        except _Unanswered as unanswered:
+            await self.look_on(line)
+        except UnansweredError as unanswered:
             if not dies_by_itself:
-                self._differ(f"it did not answer: {unanswered}")
+                self.differ(f"it did not answer: {unanswered}")
         finally:
             await line.close()
 
-    async def _ask(self, line: Connection, rpc: str, request: Message) -> Any:  # noqa: ANN401 - each call has its own answer
+    async def ask(self, line: Connection, rpc: str, request: Message) -> Any:  # noqa: ANN401 - each call has its own answer
+        """Ask, and return the answer; None where it was refused."""
         answer = await line.ask(rpc, request, calm=True)
         if answer is None and not line.was_refused:
-            raise _Unanswered(f"{rpc} {request}")
+            raise UnansweredError(f"{rpc} {request}")
         return answer
 
-    async def _look_on(self, line: Connection) -> None:
-        answer = await self._ask(line, "GetStatus", status_pb2.GetStatusRequest())
+    async def look_on(self, line: Connection) -> None:
+        """Ask what it remembers, and again what it had acknowledged."""
+        answer = await self.ask(line, "GetStatus", status_pb2.GetStatusRequest())
         status: status_pb2.Status = answer.status
-        self._desk.store_id = self._desk.store_id or status.store_id
-        if status.store_id != self._desk.store_id:
-            self._differ(f"the store is {status.store_id}, it was {self._desk.store_id}")
-        if status.recovery.state not in WELL:
-            self._differ(f"recovery is {status.recovery}")
+        self.desk.store_id = self.desk.store_id or status.store_id
+        if status.store_id != self.desk.store_id:
+            self.differ(f"the store is {status.store_id}, it was {self.desk.store_id}")
+        if status.recovery.state not in WELL and status.recovery.way_out:
+            self.differ(f"recovery is {status.recovery}")
         request = reservations_pb2.ListOrdersRequest(page_size=1_000)
-        await self._ask(line, "ListOrders", request)
-        answered = [call for call in self._desk.calls if call.answer is not None]
+        await self.ask(line, "ListOrders", request)
+        answered = [call for call in self.desk.calls if call.answer is not None]
         for call in self._draw([call for call in answered if call.rpc in REPORTS]):
             await self._report_again(line, call)
         for call in self._draw([call for call in answered if _has_approved(call)]):
-            await self._ask(line, "CheckOrder", call.asked())
+            await self.ask(line, "CheckOrder", call.asked())
             self.life.repeated_count += 1
-        resets = [call for call in answered if call.request in self._desk.proofs]
+        resets = [call for call in answered if call.request in self.desk.proofs]
         for call in self._draw(resets)[:1]:
             await self._prove_again(line, call)
 
@@ -154,10 +164,10 @@ class _Living:
     async def _report_again(self, line: Connection, call: Call) -> None:
         """Repeat an acknowledged report: it must be known (S7.2)."""
         asked = call.asked()
-        answer = await self._ask(line, call.rpc, asked)
+        answer = await self.ask(line, call.rpc, asked)
         self.life.repeated_count += 1
         if answer is None:
-            self._differ(f"{call.rpc} {asked} was acknowledged and is refused now")
+            self.differ(f"{call.rpc} {asked} was acknowledged and is refused now")
             return
         told = [answer]
         if call.rpc == "ReportTrades":
@@ -167,7 +177,7 @@ class _Living:
                 if first.HasField("report")
             ]
         if not all(item.duplicate for item in told):
-            self._differ(f"{call.rpc} {asked} was acknowledged and is no duplicate")
+            self.differ(f"{call.rpc} {asked} was acknowledged and is no duplicate")
 
     async def _prove_again(self, line: Connection, call: Call) -> None:
         """Send an acknowledged start with the proof it had: nobody starts twice on one (S11)."""
@@ -175,34 +185,38 @@ class _Living:
         self.life.repeated_count += 1
         try:
             await stub(
-                call.asked(), timeout=CALL_SECONDS_MAX, metadata=self._desk.proofs[call.request]
+                call.asked(), timeout=CALL_SECONDS_MAX, metadata=self.desk.proofs[call.request]
             )
         except grpc.aio.AioRpcError as error:
             fault = read_rpc_error(error)
             if fault.reason == "OPERATOR_PROOF_REPEATED":
                 return
             if not fault.is_from_sidecar:
-                raise _Unanswered(str(fault)) from error
-            self._differ(f"a used proof of {call.rpc} was met with {fault}")
+                raise UnansweredError(str(fault)) from error
+            self.differ(f"a used proof of {call.rpc} was met with {fault}")
             return
-        self._differ(f"a used proof of {call.rpc} was taken again")
+        self.differ(f"a used proof of {call.rpc} was taken again")
 
     # What stands on the disk.
 
-    def _read_journal(self) -> None:
+    def read_journal(self, blow: Blow) -> None:
+        """Read what the dead left: everything of before, and more."""
+        del blow
+        journal = self.read_records()
+        before = len(self.journal)
+        if journal[:before] != self.journal:
+            self.differ(f"of {before} records {len(journal)} are left, or they changed")
+        self.journal = journal
+
+    def read_records(self) -> list[bytes]:
+        """Return the journal of the directory, which must be whole; empty where none is made."""
         directory = self._sidecar.directory
         if not (directory / "journal.db").exists():
-            if self._journal:
-                self._differ("journal.db is gone")
-            return
+            return []
         with open_read_only(directory) as store:
             if store.damage is not None:
-                self._differ(f"the journal is damaged: {store.damage}")
-            journal = [payload for _, payload in store.read(1)]
-        before = len(self._journal)
-        if journal[:before] != self._journal:
-            self._differ(f"of {before} records {len(journal)} are left, or they changed")
-        self._journal = journal
+                self.differ(f"the journal is damaged: {store.damage}")
+            return [payload for _, payload in store.read(1)]
 
 
 def _has_approved(call: Call) -> bool:
