@@ -72,7 +72,7 @@ test-concurrency: setup ## Play rounds of 64 connections against a real sidecar:
 
 test-crash: setup ## Kill a loaded sidecar at random and at every point of its write path: make test-crash CYCLES=200 SEED=1.
 	@echo "test-crash: $(CYCLES) deaths at random, then every named point and every disk error; half an hour"
-	@$(BIN)/python -m tests.crash --cycles $(CYCLES) --points --births $(if $(SEED),--seed $(SEED))
+	@$(BIN)/python -m tests.crash --cycles $(CYCLES) --points --births --disk $(if $(SEED),--seed $(SEED))
 
 test-power: setup ## Cut the power of a loaded sidecar's disk, as root on a loop device: make test-power CUTS=60 SEED=1.
 	@echo "test-power: $(CUTS) power cuts; only what was acknowledged before a cut counts"

@@ -10,7 +10,8 @@ Rules:
 2. `written` binds on the same boot only: after a loss of power this file's pages may be newer than
    the journal's. `durable` always binds.
 3. No sync of its own: a kill -9 leaves what was written, a power cut may leave an older word.
-4. `poisoned` is set at the first failure and cleared only when recovery was settled.
+4. `poisoned` is set at the first failure and cleared only when recovery was settled. Where it
+   cannot be written, `poison_mark` says it in its stead.
 5. A file whose checksums do not hold counts as missing; a store without one must reconcile.
 6. The part that moves is one small write at a fixed place: it costs about a microsecond a record.
 """
@@ -21,9 +22,10 @@ import hashlib
 import os
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from sidecar.store.poison_mark import is_mark_left, leave_marks, remove_marks
 from sidecar.store.recovery import is_same_boot
 from sidecar.store.store import ClockKind
 
@@ -54,6 +56,8 @@ class Watermark:
 
     def __init__(self, directory: Path, marks: Marks) -> None:
         """Open the file, creating it if need be, and write `marks`, power-durable."""
+        self._directory = directory
+        self._store_id = marks.store_id
         self._written = marks.written_sequence
         self._durable = marks.durable_sequence
         self._is_poisoned = marks.is_poisoned
@@ -75,8 +79,16 @@ class Watermark:
     def set_poisoned(self, *, is_poisoned: bool) -> None:
         """The store was poisoned, or that was settled; power-durable. Raises OSError."""
         self._is_poisoned = is_poisoned
-        self._write()
-        os.fsync(self._descriptor)
+        try:
+            self._write()
+            os.fsync(self._descriptor)
+        except OSError as error:
+            if is_poisoned:
+                for problem in leave_marks(self._directory, self._store_id):
+                    error.add_note(f"nor can it be said beside it: {problem}")
+            raise
+        if not is_poisoned:
+            remove_marks(self._directory, self._store_id)
 
     def close(self) -> None:
         """Close the file; the last marks are written already."""
@@ -125,11 +137,17 @@ def decode(data: bytes) -> Marks | None:
 
 
 def read_marks(directory: Path) -> Marks | None:
-    """Return what the file in `directory` says, or None where it is missing or not whole."""
+    """Return what the file in `directory` says, or None where it is missing or not whole.
+
+    A mark of `poison_mark` counts as the file's own word.
+    """
     try:
-        return decode((directory / WATERMARK_FILE_NAME).read_bytes())
+        marks = decode((directory / WATERMARK_FILE_NAME).read_bytes())
     except FileNotFoundError:
         return None
+    if marks is not None and is_mark_left(directory, marks.store_id):
+        return replace(marks, is_poisoned=True)
+    return marks
 
 
 def acknowledged_by(marks: Marks, boot_id_now: str) -> int:

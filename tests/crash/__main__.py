@@ -3,6 +3,7 @@
 Rules:
 - Cycles are lived in lives of twenty, each on a directory of its own with the next seed.
 - `--points`, `--births`: every named point of the write path, both directions, exhaustively.
+- `--disk`: every case of the table of disk errors.
 - `--cuts`: so many power cuts, as root, on a loop device.
 - What each blow hit is printed; a difference ends the campaign with exit code 1 and its seed.
 """
@@ -28,6 +29,8 @@ from tests.crash.campaign import (
     live_through,
 )
 from tests.crash.check import Judged
+from tests.crash.disk_errors import prepare, try_case
+from tests.crash.disk_table import all_cases
 from tests.crash.life import Life
 from tests.crash.loop_disk import why_no_power_can_be_cut
 from tests.crash.points import POINTS_OF_CREATION, POINTS_OF_LIFE
@@ -97,6 +100,24 @@ def _at_births() -> bool:
     return True
 
 
+def _fail_the_disk() -> bool:
+    """Run the whole table of disk errors and print it as one."""
+    became: Counter[str] = Counter()
+    is_well = True
+    with tempfile.TemporaryDirectory() as prepared:
+        prepare(Path(prepared) / "p")
+        for case in all_cases():
+            with tempfile.TemporaryDirectory() as directory:
+                outcome = try_case(case, Path(prepared) / "p", Path(directory))
+            became[f"{outcome.became}, then {outcome.next_start}"] += 1
+            say(f"  {case.name} | {outcome.became} | {outcome.reason} | {outcome.next_start}")
+            for difference in outcome.differences:
+                is_well = False
+                say(f"  DIFFERENCE {difference}")
+    say(f"disk errors: {dict(became)}")
+    return is_well
+
+
 def _cut_power(seed: int, cuts: int) -> bool:
     why_not = why_no_power_can_be_cut()
     if why_not:
@@ -111,6 +132,7 @@ def main() -> int:
     parser.add_argument("--cycles", type=int, default=LIFE_CYCLES)
     parser.add_argument("--points", action="store_true")
     parser.add_argument("--births", action="store_true")
+    parser.add_argument("--disk", action="store_true")
     parser.add_argument("--cuts", type=int, default=0)
     parser.add_argument("--seed", type=int, default=secrets.randbelow(2**31))
     arguments = parser.parse_args()
@@ -122,6 +144,8 @@ def main() -> int:
         is_well = _at_points(arguments.seed)
     if is_well and arguments.births:
         is_well = _at_births()
+    if is_well and arguments.disk:
+        is_well = _fail_the_disk()
     if is_well:
         say("no difference; reached in all:")
         for name, count in sorted(_TOTAL.items()):

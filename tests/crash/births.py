@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from haltline.v1 import operator_pb2, order_pb2, status_pb2
+from haltline.v1 import order_pb2, status_pb2
 
 from tests.cli.running import RunningSidecar
+from tests.crash.disk_errors import accept_recovery
 from tests.crash.points import AtPoint
-from tests.scenarios.real_sidecar import CALL_SECONDS_MAX, Line, an_order, line_to
+from tests.scenarios.real_sidecar import Line, an_order, line_to
 
 OPTIONS = ("--equity", "100000", "--assume-flat")
 
@@ -57,9 +58,7 @@ def _come_of_age(line: Line, differences: list[str]) -> str:
     answer = line.check(an_order())
     if recovery == "RECONCILE":
         _expect(differences, "verdict before the word", answer.verdict, order_pb2.VERDICT_DENIED)
-        request = operator_pb2.AcceptRecoveryRequest(accepted_by="ann", reason="it was never used")
-        proof = line.proof("AcceptRecovery", request)
-        line.operator.AcceptRecovery(request, metadata=proof, timeout=CALL_SECONDS_MAX)
+        accept_recovery(line)
         answer = line.check(an_order())
     elif recovery == "DAMAGED":
         differences.append(f"damaged: {line.status().recovery}")

@@ -142,8 +142,11 @@ class Crowd:
         """Raise what ended a client; nobody ends before `end`."""
         for task in self._tasks:
             if task.done():
-                task.result()
-                raise AssertionError(f"{task} ended by itself")
+                refused = [call.error for call in self._desk.calls if call.is_refused]
+                error = task.exception()
+                assert error is not None, f"{task} ended by itself"
+                error.add_note(f"the last refusals were {refused[-3:]}")
+                raise error
 
     async def end(self) -> None:
         """Have everybody leave as they are; what they were waiting for stays unknown."""

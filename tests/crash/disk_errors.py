@@ -278,11 +278,16 @@ class _Trial:
         exit_order: dict[str, Any] = {"side": SELL, "quantity": "5"}
         waiting = line.check(an_order(**exit_order))
         outcome.expect("exit before the word", _codes(waiting), ["RECOVERY_RECONCILE_REQUIRED"])
-        request = operator_pb2.AcceptRecoveryRequest(accepted_by="ann", reason="compared")
-        proof = line.proof("AcceptRecovery", request)
-        line.operator.AcceptRecovery(request, metadata=proof, timeout=CALL_SECONDS_MAX)
+        accept_recovery(line)
         codes = _codes(line.check(an_order(**exit_order)))
         outcome.expect("exit after it", codes in ([], ["KILL_SWITCH_HALT"]), expected=True)
+
+
+def accept_recovery(line: Line) -> None:
+    """Say, as an operator, that the books are right."""
+    request = operator_pb2.AcceptRecoveryRequest(accepted_by="ann", reason="compared")
+    proof = line.proof("AcceptRecovery", request)
+    line.operator.AcceptRecovery(request, metadata=proof, timeout=CALL_SECONDS_MAX)
 
 
 def _kill(line: Line, symbol: str) -> kill_switch_pb2.TriggerKillResponse:
