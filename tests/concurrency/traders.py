@@ -55,6 +55,7 @@ class Trader:
         self.chance = connection.chance
         self._symbols = symbols
         self._ids = 0
+        self._report_ids = 0
         self._held: list[Held] = []
         self._done: list[Held] = []
         self._batches: list[order_pb2.CheckOrdersRequest] = []
@@ -214,10 +215,12 @@ class Trader:
     def _draw_report(self, held: Held, kind: str = "") -> reports_pb2.ReportTradeRequest:
         chance, order = self.chance, held.order
         kind = kind or chance.choice(KINDS)
+        # An ended order whose batch is asked again may be held anew: its ids go on.
+        self._report_ids += 1
         if not held.is_approved:
             kind = "CANCELED"  # it may be reserved, and was never sent
         report = reports_pb2.ReportTradeRequest(
-            report_id=f"r{len(held.reports)}",
+            report_id=f"r{self._report_ids}",
             order_id=order.order_id,
             strategy=order.strategy,
             symbol=order.symbol,
