@@ -16,7 +16,7 @@ from tests.crash.loop_disk import loop_disk, needs_power_cuts
 from tests.crash.tracing import entry_command, needs_strace
 from tests.scenarios.real_sidecar import line_to
 
-CASES_COUNT = 5
+CASES_COUNT = 3
 ALWAYS = (
     Case("fdatasync", "journal.db-wal", "EIO", 4, is_once=True),
     Case("pwrite64", None, "EIO", 25),
