@@ -69,7 +69,7 @@ async def _run(plan: Plan) -> int:
         store, service = _open(plan)
     is_clean = False
     stopping, hangups = asyncio.Event(), Hangups()
-    with _signals_set(stopping, hangups):
+    with hangups.listening(), _signals_set(stopping):
         try:
             await _serve(plan, service, store, stopping, hangups)
         except AddressError as error:
@@ -152,20 +152,16 @@ async def _serve(
 
 
 @contextlib.contextmanager
-def _signals_set(stopping: asyncio.Event, hangups: Hangups) -> Iterator[None]:
-    """Have SIGTERM, SIGINT and SIGHUP noted, from before the start: none is ever lost."""
+def _signals_set(stopping: asyncio.Event) -> Iterator[None]:
+    """Have SIGTERM and SIGINT set the event, from before the start: none is ever lost."""
     loop = asyncio.get_running_loop()
-    handlers = {
-        signal.SIGTERM: stopping.set,
-        signal.SIGINT: stopping.set,
-        signal.SIGHUP: hangups.note,
-    }
-    for number, handler in handlers.items():
-        loop.add_signal_handler(number, handler)
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    for number in numbers:
+        loop.add_signal_handler(number, stopping.set)
     try:
         yield
     finally:
-        for number in handlers:
+        for number in numbers:
             loop.remove_signal_handler(number)
 
 

@@ -17,6 +17,7 @@ import uvloop
 from sidecar.auth import Secrets, SecretsError
 from sidecar.cli.compose import Plan, run
 from sidecar.cli.failures import CommandFailed, Exit
+from sidecar.cli.hangups import hold
 from sidecar.cli.logs import begin_logging
 from sidecar.cli.places import (
     DEFAULT_HTTP,
@@ -61,7 +62,10 @@ def serve(  # noqa: PLR0913 - one argument for each option
     assume_flat: bool,
     clock_kind: str,
 ) -> None:
-    """Run a sidecar; prints one line `ready ...`. SIGTERM drains and stops it."""
+    """Run a sidecar; prints one line `ready ...`. SIGTERM drains and stops it, SIGHUP
+    has it read its file again.
+    """
+    hold()
     begin_logging()
     if http_address is not None and no_http:
         raise click.UsageError("--http and --no-http: give one")
