@@ -8,6 +8,7 @@ Rules:
 from collections.abc import Iterator
 from decimal import Decimal
 from enum import StrEnum
+from inspect import cleandoc
 from typing import Final
 
 from pydantic.fields import FieldInfo
@@ -19,6 +20,7 @@ from sidecar.config.sections import (
     StrategySection,
     SymbolSection,
     TlsSection,
+    UnixRolesSection,
 )
 from sidecar.config.values import Key
 from sidecar.core.numbers import format_decimal
@@ -70,13 +72,14 @@ def sections() -> Iterator[tuple[str, type[Section], bool]]:
             yield name, field.annotation, False
             if field.annotation is ServerSection:
                 yield f"{name}.tls", TlsSection, True
+                yield f"{name}.unix_roles", UnixRolesSection, True
 
 
 def print_defaults() -> str:
     """Return a complete commented TOML file that means the defaults."""
     blocks = [_OPENING]
     for heading, section, is_off in sections():
-        lines = [f"# {section.__doc__}", f"{'# ' if is_off else ''}[{heading}]"]
+        lines = [*_comment(section), f"{'# ' if is_off else ''}[{heading}]"]
         for name, field, key in keys_of(section):
             default = _default_text(field)
             written = f"{name} = {default or key.example}"
@@ -85,6 +88,10 @@ def print_defaults() -> str:
             lines.append(f"# {written}" if is_off or not default else written)
         blocks.append("\n".join(lines) + "\n")
     return "\n".join(blocks)
+
+
+def _comment(section: type[Section]) -> list[str]:
+    return [f"# {line}".rstrip() for line in cleandoc(str(section.__doc__)).splitlines()]
 
 
 def print_effective(configuration: Configuration) -> str:
@@ -100,6 +107,8 @@ def print_effective(configuration: Configuration) -> str:
             blocks.append(_effective_section(name, value))
             if isinstance(value, ServerSection) and value.tls is not None:
                 blocks.append(_effective_section(f"{name}.tls", value.tls))
+            if isinstance(value, ServerSection) and value.unix_roles is not None:
+                blocks.append(_effective_section(f"{name}.unix_roles", value.unix_roles))
     return "\n".join(blocks)
 
 
@@ -115,7 +124,7 @@ def print_reference() -> str:
     """Return docs/configuration.md."""
     blocks = [_PAGE_OPENING]
     for heading, section, _ in sections():
-        lines = [f"## [{heading}]", "", str(section.__doc__), ""]
+        lines = [f"## [{heading}]", "", cleandoc(str(section.__doc__)), ""]
         lines.append("| key | unit | default | example | |")
         lines.append("|---|---|---|---|---|")
         for name, field, key in keys_of(section):
