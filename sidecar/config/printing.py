@@ -5,7 +5,7 @@ Rules:
 - A key that is off is printed as a comment, with an example to switch it on.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from enum import StrEnum
 from inspect import cleandoc
@@ -75,17 +75,23 @@ def sections() -> Iterator[tuple[str, type[Section], bool]]:
                 yield f"{name}.unix_roles", UnixRolesSection, True
 
 
-def print_defaults() -> str:
-    """Return a complete commented TOML file that means the defaults."""
+def print_defaults(wired: Mapping[str, str] | None = None) -> str:
+    """Return a complete commented TOML file that means the defaults.
+
+    `wired` puts values, as TOML, in the place of defaults: `server.tls.key_file`, ...
+    """
+    given = dict(wired or {})
     blocks = [_OPENING]
-    for heading, section, is_off in sections():
+    for heading, section, is_off_by_default in sections():
+        is_off = is_off_by_default and not any(key.startswith(f"{heading}.") for key in given)
         lines = [*_comment(section), f"{'# ' if is_off else ''}[{heading}]"]
         for name, field, key in keys_of(section):
             default = _default_text(field)
-            written = f"{name} = {default or key.example}"
+            value = given.get(f"{heading}.{name}")
+            written = f"{name} = {value or default or key.example}"
             lines.append(f"# {key.sentence}")
             lines.append(f"#   {key.unit}; default {default or 'off'}; example {key.example}")
-            lines.append(f"# {written}" if is_off or not default else written)
+            lines.append(f"# {written}" if is_off or not (value or default) else written)
         blocks.append("\n".join(lines) + "\n")
     return "\n".join(blocks)
 
