@@ -9,3 +9,7 @@ __version__ = "0.1.0"
 # no handshake of TLS 1.2 succeeds; TLS 1.3 has ciphers of its own, which nothing here touches.
 # Where gRPC was imported before us, `server.tls` still refuses every call over an older version.
 os.environ["GRPC_SSL_CIPHER_SUITES"] = "ECDHE-PSK-AES128-CBC-SHA"
+
+# gRPC writes a line of its own on stderr for each handshake that fails: whoever may connect could
+# fill the log. Whoever looks for a fault sets the variable, and gets them.
+os.environ.setdefault("GRPC_VERBOSITY", "ERROR")

@@ -27,6 +27,7 @@ from sidecar.core.denial import CallRefused, ErrorCode
 from sidecar.server.addresses import AddressError
 from sidecar.server.certificates import Identity, read_identity
 from sidecar.server.options import TlsFiles
+from sidecar.server.quiet_log import QuietLog
 from sidecar.server.tls_files import BadFiles, Loaded, load, signature_of
 from sidecar.service import HealthPart
 
@@ -63,6 +64,7 @@ class TlsKeeper:
         self._seen = self._judged_signature = signature_of(files)
         self._identities: dict[bytes, _Judged] = {}
         self._number = 0
+        self._log = QuietLog(LOG)
         self.problem = ""
 
     @property
@@ -172,9 +174,9 @@ class TlsKeeper:
             self._identities.clear()
         self._identities[pem] = judged
         if problem:
-            LOG.warning("%s is refused: %s", identity, problem)
+            self._log.warning("%s is refused: %s", identity, problem)
         elif identity.role_problem:
-            LOG.warning("%s is an OBSERVER: %s", identity, identity.role_problem)
+            self._log.warning("%s is an OBSERVER: %s", identity, identity.role_problem)
         return judged
 
     def _now(self) -> dt.datetime:

@@ -19,7 +19,6 @@ import asyncio
 import logging
 import socket
 import stat
-import time
 from collections import Counter
 from dataclasses import dataclass
 from itertools import count
@@ -28,6 +27,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from sidecar.server.addresses import UNIX_PATH_BYTES_MAX, AddressError
+from sidecar.server.quiet_log import QuietLog
 from sidecar.server.unix_roles import PeerCredentials, UnixRoles, credentials_of
 from sidecar.server.unix_socket import SOCKET_MODE
 from sidecar.service import Caller, Role
@@ -42,7 +42,6 @@ _PRIVATE_MODE: Final = 0o700
 _BACKLOG: Final = 128
 _NAME_BYTES_MAX: Final = len("/c9999999999")
 _RETRY_SECONDS: Final = 0.1
-_LOG_SECONDS_MIN: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +66,7 @@ class UnixRelay:
         self._listener: socket.socket | None = None
         self._accepting: asyncio.Task[None] | None = None
         self._connections: set[asyncio.Task[None]] = set()
-        self._logged_at = -_LOG_SECONDS_MIN
+        self._log = QuietLog(LOG)
         self.refused_count = 0
         self.private_path = self._directory / "s"
 
@@ -135,7 +134,7 @@ class UnixRelay:
             try:
                 connection, _ = await loop.sock_accept(listener)
             except OSError as error:  # such as no descriptor left: wait for one
-                self._log("unix:%s accepts nobody for now: %s", self._path, error)
+                self._log.warning("unix:%s accepts nobody for now: %s", self._path, error)
                 await asyncio.sleep(_RETRY_SECONDS)
                 continue
             task = asyncio.create_task(self._serve(connection))
@@ -164,7 +163,7 @@ class UnixRelay:
         if of_user < CONNECTIONS_OF_USER_MAX and self._of_user.total() < CONNECTIONS_MAX:
             return False
         self.refused_count += 1
-        self._log(
+        self._log.warning(
             "unix:%s refuses a connection of user %d, who has %d; %d are open, %d were refused",
             self._path,
             uid,
@@ -203,13 +202,6 @@ class UnixRelay:
         for path in self._directory.iterdir():
             if stat.S_ISSOCK(path.lstat().st_mode):
                 path.unlink()
-
-    def _log(self, text: str, *values: object) -> None:
-        """Warn, but not more often than somebody can read."""
-        now = time.monotonic()
-        if now - self._logged_at >= _LOG_SECONDS_MIN:
-            self._logged_at = now
-            LOG.warning(text, *values)
 
 
 async def _pump_both(outer: socket.socket, inner: socket.socket) -> None:

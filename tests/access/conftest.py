@@ -1,4 +1,4 @@
-"""Files of a server for every test that asks for them."""
+"""Files of a server, and a plain sidecar, for every test that asks for them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.access.authority import Site
+from tests.server.conftest import sidecar
+
+__all__ = ["sidecar", "site"]
 
 
 @pytest.fixture
