@@ -132,14 +132,18 @@ def _make_parents(directory: Path, name: str, written: list[Path]) -> None:
 
 
 def _write(path: Path, file: NewFile, flag: int) -> None:
-    """Write and sync one file; with O_EXCL it must not be there."""
+    """Write and sync one file, or leave none; with O_EXCL it must not be there."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | flag
     descriptor = os.open(path, flags, file.mode)
-    with os.fdopen(descriptor, "wb") as out:
-        os.fchmod(descriptor, file.mode)
-        out.write(file.content)
-        out.flush()
-        os.fsync(descriptor)
+    try:
+        with os.fdopen(descriptor, "wb") as out:
+            os.fchmod(descriptor, file.mode)
+            out.write(file.content)
+            out.flush()
+            os.fsync(descriptor)
+    except BaseException:
+        path.unlink()
+        raise
 
 
 @contextlib.contextmanager
