@@ -19,7 +19,6 @@ from contextvars import copy_context
 from typing import Any, Final
 
 import grpc
-from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped] # ships no types
 
 from sidecar.auth import RememberNonce, Secrets
 from sidecar.core.numbers import exact
@@ -39,6 +38,8 @@ from sidecar.server.neighbour import describe_neighbour
 from sidecar.server.operator import OperatorCalls
 from sidecar.server.options import GRPC_OPTIONS, ServerOptions
 from sidecar.server.proofs import Prover
+from sidecar.server.reflection import NAME as REFLECTION_NAME
+from sidecar.server.reflection import Reflection
 from sidecar.server.safety import SafetyCalls
 from sidecar.server.status_feed import StatusFeed
 from sidecar.server.tls import TlsKeeper
@@ -161,10 +162,11 @@ class Server:
             operator.NAME: operator_calls.handlers(self._calls),
             HEALTH_NAME: self._health.handlers(self._calls),
         }
+        reflected = Reflection(calls=self._calls, service_names=tuple(tables))
+        tables[REFLECTION_NAME] = reflected.handlers()
         server.add_generic_rpc_handlers(
             [grpc.method_handlers_generic_handler(name, table) for name, table in tables.items()]
         )
-        reflection.enable_server_reflection([*tables, reflection.SERVICE_NAME], server)
         return server
 
     def _begin_tls(self) -> None:

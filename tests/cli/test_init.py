@@ -16,7 +16,6 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from sidecar.auth import KILL_VARIABLE, SECRET_LENGTH_ADVISED, Secrets
-from sidecar.cli import credentials_directory
 from sidecar.config import Configuration, load
 from sidecar.server.certificates import read_identity
 from sidecar.service import Role
@@ -137,7 +136,7 @@ def test_the_secret_is_strong_and_in_no_output(directory: Path, tmp_path: Path) 
 
 def _environment(path: Path) -> dict[str, str]:
     lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]
-    return dict(line.split("=", 1) for line in lines)  # type: ignore[misc] # two parts each
+    return dict(line.split("=", 1) for line in lines)
 
 
 def test_the_audit_key_signs_for_its_public_half(directory: Path) -> None:
@@ -208,7 +207,7 @@ def test_a_disk_that_fails_leaves_nothing_half_made(
             raise OSError(28, "No space left on device", "the disk")
         real(descriptor)
 
-    monkeypatch.setattr(credentials_directory.os, "fsync", fail_later)
+    monkeypatch.setattr("sidecar.cli.credentials_directory.os.fsync", fail_later)
     ran = haltline("init", str(tmp_path / "made"))
     assert ran.code == 1
     assert "No space left on device" in ran.err
