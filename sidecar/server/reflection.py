@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import grpc
-from grpc_reflection.v1alpha import (
-    reflection,  # type: ignore[import-untyped] # ships no types
-    reflection_pb2,  # type: ignore[import-untyped] # ships no types
+from grpc_reflection.v1alpha import (  # type: ignore[import-untyped] # ships no types
+    reflection,
+    reflection_pb2,
 )
 
 from sidecar.server.calls import Calls, Context, encode, parse
