@@ -26,6 +26,7 @@ SCHEME: Final = "haltline:"
 URI_OF_ROLE: Final = {role: f"{SCHEME}role:{role.value.lower()}" for role in Role}
 _ROLE_OF_URI: Final = {uri: role for role, uri in URI_OF_ROLE.items()}
 _SUBJECT_LENGTH_MAX: Final = 96
+_UNREADABLE: Final = (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
 _UNPRINTABLE: Final = re.compile(r"[^!-~ ]")
 
 
@@ -45,7 +46,10 @@ class Identity:
 
 def read_identity(pem: bytes) -> Identity:
     """Return who the certificate in `pem` names; ValueError where it cannot be read at all."""
-    certificate = x509.load_pem_x509_certificate(pem)
+    try:
+        certificate = x509.load_pem_x509_certificate(pem)
+    except x509.InvalidVersion as error:
+        raise ValueError(str(error)) from error
     role, problem = read_role(certificate)
     return Identity(
         certificate=certificate,
@@ -67,7 +71,7 @@ def read_role(certificate: x509.Certificate) -> tuple[Role, str]:
         extensions = certificate.extensions
         found = _uris(extensions)
         is_authority = _is_authority(extensions)
-    except ValueError as error:
+    except _UNREADABLE as error:
         return Role.OBSERVER, f"its extensions cannot be read ({error})"
     if is_authority:
         return Role.OBSERVER, "it is the certificate of an authority, which names no caller"

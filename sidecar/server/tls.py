@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import grpc
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
 from sidecar.core.denial import CallRefused, ErrorCode
 from sidecar.server.addresses import AddressError
@@ -33,6 +33,7 @@ from sidecar.service import HealthPart
 
 LOG: Final = logging.getLogger(__name__)
 LOOK_SECONDS: Final = 0.5
+WARNED_BEFORE: Final = dt.timedelta(days=14)
 _IDENTITIES_MAX: Final = 4_096
 _VERSION: Final = "TLSv1.3"
 _SECOND_NS: Final = 1_000_000_000
@@ -61,6 +62,7 @@ class TlsKeeper:
             self._loaded = load(files, self._now())
         except BadFiles as error:
             raise AddressError(f"[server.tls] {error}") from error
+        self._tell("loaded")
         self._seen = self._judged_signature = signature_of(files)
         self._identities: dict[bytes, _Judged] = {}
         self._number = 0
@@ -115,10 +117,11 @@ class TlsKeeper:
             is_good = False
         else:
             self.problem = ""
-            LOG.info("certificates reloaded: %s", loaded)
             is_good = True
         self._loaded = loaded
         self._number += 1
+        if is_good:
+            self._tell("reloaded")
         return is_good
 
     def health(self) -> HealthPart:
@@ -179,6 +182,17 @@ class TlsKeeper:
             self._log.warning("%s is an OBSERVER: %s", identity, identity.role_problem)
         return judged
 
+    def _tell(self, what: str) -> None:
+        """Log what is in force; a certificate that ends soon is a warning."""
+        is_ending = self._loaded.server_not_after - self._now() < WARNED_BEFORE
+        LOG.log(
+            logging.WARNING if is_ending else logging.INFO,
+            "certificates %s: %s%s",
+            what,
+            self._loaded,
+            "; renew it soon" if is_ending else "",
+        )
+
     def _now(self) -> dt.datetime:
         return dt.datetime.fromtimestamp(self._real_time_ns() // _SECOND_NS, dt.UTC)
 
@@ -199,7 +213,7 @@ def _find_problem(identity: Identity, loaded: Loaded, now: dt.datetime) -> str:
             continue
         try:
             certificate.verify_directly_issued_by(authority)
-        except (ValueError, TypeError, InvalidSignature):
+        except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
             continue
         return ""
     return "no authority in [server.tls] client_authority_file has signed it directly"

@@ -14,7 +14,7 @@ import grpc
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
 from sidecar.server import TlsFiles
 
@@ -80,13 +80,22 @@ class Authority:
         names: Sequence[x509.GeneralName] = (),
         common_name: str = "client",
         is_authority: bool = False,
+        raw_names: bytes | None = None,
         **changes: dt.timedelta,
     ) -> Signed:
-        """Return a client's pair whose alternative names are `uris` and `names`."""
+        """Return a client's pair whose alternative names are `uris` and `names`, or raw bytes."""
         key = _new_key()
         found = [*(x509.UniformResourceIdentifier(uri) for uri in uris), *names]
         subject = _name(common_name)
-        pem = self.sign(subject, key, found, usage=usage, is_authority=is_authority, **changes)
+        pem = self.sign(
+            subject,
+            key,
+            found,
+            usage=usage,
+            is_authority=is_authority,
+            raw_names=raw_names,
+            **changes,
+        )
         return Signed(pem, _key_pem(key))
 
     def self_signed(self, *uris: str) -> Signed:
@@ -102,6 +111,7 @@ class Authority:
         *,
         usage: x509.ObjectIdentifier | None = None,
         is_authority: bool = False,
+        raw_names: bytes | None = None,
         begins: dt.timedelta = -HOUR,
         ends: dt.timedelta = HOUR,
     ) -> bytes:
@@ -117,6 +127,9 @@ class Authority:
             .not_valid_after(now + ends)
             .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
         )
+        if raw_names is not None:
+            raw = x509.UnrecognizedExtension(ExtensionOID.SUBJECT_ALTERNATIVE_NAME, raw_names)
+            builder = builder.add_extension(raw, critical=False)
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         if usage is not None:

@@ -120,6 +120,15 @@ def test_a_role_stands_nowhere_else(changes: dict[str, Any]) -> None:
     assert read_identity(Authority().client(**changes).certificate).role is Role.OBSERVER
 
 
+@pytest.mark.parametrize("names", [b"\x30\x02\xa3\x00", b"\x30\x7f", b"garbage", b"", b"\x30\x00"])
+def test_names_that_cannot_be_read_are_no_role(names: bytes) -> None:
+    """Alternative names of a kind nobody reads, or of no kind at all, make an observer (S11)."""
+    signed = Authority().client(raw_names=names)
+    identity = read_identity(signed.certificate)
+    assert identity.role is Role.OBSERVER
+    assert identity.role_problem
+
+
 def test_an_authority_is_no_operator() -> None:
     """A certificate that may sign others names no caller, whatever it says (S11)."""
     identity = read_identity(Authority().client(OPERATOR, is_authority=True).certificate)
