@@ -13,6 +13,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 _DEPTH_MAX: Final = 3
+_BODY_BYTES_MAX: Final = 1024 * 1024  # beyond four of these the transport refuses before we read
 _TEXTS: Final = (
     "",
     "0",
@@ -68,7 +69,7 @@ def hostile(base: Message, random: Random) -> bytes:
         return random.randbytes(random.choice((0, 1, 2, 16, 200, 3_000)))
     body = base.SerializeToString()
     for _ in range(random.randint(1, 4)):
-        body = random.choice(_SPOILERS)(body, random)
+        body = random.choice(_SPOILERS)(body, random)[:_BODY_BYTES_MAX]
     return body
 
 
