@@ -214,12 +214,11 @@ async def abort(context: Context, refused: CallRefused) -> NoReturn:
 
 def certified_caller(peer: str, identity: Identity) -> Caller:
     """Return the caller a certificate names; an operator's is operator proof (S11)."""
-    is_operator = identity.role is Role.OPERATOR
     return Caller(
         role=identity.role,
         peer=f"{unquote(peer)} {identity}",
-        has_operator_proof=is_operator,
-        proof_problem="" if is_operator else f"{MISSING.reason}, nor has its certificate the role",
+        has_operator_proof=identity.role is Role.OPERATOR,
+        proof_problem=f"{MISSING.reason}, nor has its certificate the role",
         role_problem=identity.role_problem,
     )
 

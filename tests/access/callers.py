@@ -11,9 +11,10 @@ from typing import Final
 
 import grpc
 
+from sidecar.config import Configuration, parse
 from sidecar.server import ServerOptions, TlsFiles
 from sidecar.server.unix_roles import UnixRoles
-from sidecar.service import Role
+from sidecar.service import ConfigurationSource, Role
 from tests.access.authority import ROLE, Site
 from tests.server.harness import LOOPBACK, WAIT_SECONDS, Sidecar, sidecar_on
 
@@ -84,11 +85,17 @@ async def arrived(way: Way, directory: Path) -> AsyncIterator[tuple[Sidecar, grp
     )
     path = directory / "s"
     address = f"unix:{path}" if way.is_unix else LOOPBACK
-    async with sidecar_on(directory, address, options=options) as sidecar:
+    async with sidecar_on(directory, address, options=options, source=looser()) as sidecar:
         target = f"unix:{path}.private/s" if way.is_private else sidecar.address
         channel = _connect(site, way, target) if site else grpc.aio.insecure_channel(target)
         async with channel:
             yield sidecar, channel
+
+
+def looser() -> ConfigurationSource:
+    """Return a file that, read again, allows one position more than what is in force."""
+    file = parse("[position_limits]\nmax_positions = 11\n")
+    return ConfigurationSource(configuration=Configuration(), read=lambda: file)
 
 
 def has_certificates(way: Way) -> bool:

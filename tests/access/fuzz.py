@@ -28,6 +28,7 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 from haltline.v1 import order_pb2, status_pb2
 
+from tests.access.callers import looser
 from tests.access.mutations import hostile, noise_metadata
 from tests.access.proofs import Proof
 from tests.access.table import Call, Who, calls
@@ -84,7 +85,7 @@ async def campaign(directory: Path, count: int, seed: int) -> Outcome:
     for number, (inputs, targets, is_killed) in enumerate(rounds):
         place = directory / str(number)
         place.mkdir()
-        async with sidecar_on(place) as sidecar:
+        async with sidecar_on(place, source=looser()) as sidecar:
             if is_killed:
                 await sidecar.safety().TriggerKill(a_kill())
             shots = _shots(sidecar, targets, inputs, random, is_killed=is_killed)

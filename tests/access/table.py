@@ -98,6 +98,10 @@ OPERATOR: Final = {
     ),
     "AcceptRecovery": Row(Who.OPERATOR, operator_pb2.AcceptRecoveryRequest(**_ACCEPTED)),
     "AcceptClock": Row(Who.OPERATOR, operator_pb2.AcceptClockRequest(**_ACCEPTED)),
+    "ReloadConfig": Row(  # of a file that loosens (`callers.looser`): what tightens is free
+        Who.OPERATOR,
+        config_pb2.ReloadConfigRequest(reloaded_by="tester", reason="checked"),
+    ),
     "GetConfig": Row(Who.ANYONE, config_pb2.GetConfigRequest()),
 }
 TABLE: Final[dict[str, dict[str, Row]]] = {

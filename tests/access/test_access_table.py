@@ -117,6 +117,18 @@ async def test_a_call_is_served_to_whom_the_table_says(
     assert not faults, "\n".join(faults)
 
 
+async def test_the_table_would_see_a_role_too_many(tmp_path: Path) -> None:
+    """Were an observer taken for an operator, every call that asks for more would say so."""
+    [way] = [each for each in WAYS if each.name == "mTLS observer"]
+    seen = set()
+    async with arrived(way, tmp_path) as (_, channel):
+        for call in calls():
+            want = expected(call.row.who, Role.OPERATOR, "no proof")
+            if await outcome_of(channel, call, ()) != want:
+                seen.add(call.name)
+    assert seen == {call.name for call in calls() if call.row.who is not Who.ANYONE}
+
+
 def test_every_call_has_its_row() -> None:
     """A call nobody thought about when it was added is found here (issue 4)."""
     missing = [
