@@ -98,6 +98,11 @@ class Authority:
         )
         return Signed(pem, _key_pem(key))
 
+    def below(self) -> tuple[Authority, bytes]:
+        """Return an authority that this one signed, and its certificate."""
+        lower = Authority()
+        return lower, self.sign(lower.subject, lower.key, [], is_authority=True)
+
     def self_signed(self, *uris: str) -> Signed:
         """Return its own certificate, with `uris`, as a client would show it."""
         names = [x509.UniformResourceIdentifier(uri) for uri in uris]

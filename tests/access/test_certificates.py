@@ -64,6 +64,22 @@ async def test_a_bad_certificate_reaches_no_call(
         assert not sidecar.service.status().view.activations
 
 
+async def test_an_authority_in_between_signs_for_nobody_unless_it_is_in_the_file(
+    site: Site,
+) -> None:
+    """A chain that TLS itself takes is refused on its first call: signed directly, or not (S11)."""
+    lower, chain = site.authority.below()
+    leaf = lower.client(OPERATOR)
+    client = Signed(leaf.certificate + chain, leaf.key)
+    async with serving(site) as sidecar, connected(site, sidecar, client) as channel:
+        error = await refusal_of(safety(channel).GetStatus(STATUS, timeout=WAIT_SECONDS))
+        assert call_error_of(error).reason == "CERTIFICATE_REFUSED"
+        (site.directory / "ca.pem").write_bytes(site.authority.pem + chain)
+        assert sidecar.server.tls is not None
+        assert sidecar.server.tls.reload()
+        await safety(channel).GetStatus(STATUS, timeout=WAIT_SECONDS)
+
+
 # What a certificate says.
 
 
