@@ -234,18 +234,22 @@ async def test_what_a_faulty_list_revokes_is_revoked(site: Site) -> None:
         assert call_error_of(error).reason == "CERTIFICATE_REFUSED"
 
 
-def test_half_written_files_are_waited_for(site: Site) -> None:
+def test_half_written_files_are_waited_for(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     """A certificate whose key comes a moment later is not reported as bad in between."""
     keeper = TlsKeeper(site.files, real_time_ns=time.time_ns)
     fresh = site.authority.server()
     site.files.certificate.write_bytes(fresh.certificate)
     keeper.look()
+    assert not keeper.problem
     site.files.private_key.write_bytes(fresh.key)
     keeper.look()
-    assert not keeper.problem
     keeper.look()
-    assert not keeper.problem
     assert keeper.health().is_well
+    assert "not reloaded" not in caplog.text
+    site.files.private_key.write_bytes(b"spoilt")
+    keeper.look()
+    keeper.look()
+    assert "not reloaded" in caplog.text
 
 
 def test_an_expired_server_certificate_shows_in_health(site: Site) -> None:
