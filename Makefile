@@ -26,7 +26,7 @@ EVENTS ?= 300000
 MINUTES ?= 60
 JOURNALLED ?= 1000000
 
-.PHONY: help setup demo test test-concurrency test-power test-crash sim laws mutants check lint types floors contract proto bench bench-memory bench-recovery bench-peers profile test-client-protobuf fmt lock toolchains clean
+.PHONY: help setup demo test test-concurrency test-power test-crash sim laws fuzz mutants check lint types floors contract proto bench bench-memory bench-recovery bench-peers profile test-client-protobuf fmt lock toolchains clean
 
 help: ## List these targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-20s %s\n", $$1, $$2}'
@@ -58,6 +58,10 @@ sim: setup ## Drive N random commands through the core and a model of the page: 
 laws: setup ## Hold the core to its laws on LAWS times as many histories as the tests do: make laws LAWS=10.
 	@echo "laws: $(LAWS) times the histories of make test"
 	@LAWS=$(LAWS) $(BIN)/python -m pytest --timeout 0 tests/simulation/test_law_*.py
+
+fuzz: setup ## Throw N inputs of garbage at a real server: make fuzz N=100000 SEED=1.
+	@echo "fuzz: $(N) inputs of garbage against a real server; a failure names its input"
+	@$(BIN)/python -m tests.access.fuzz $(N) $(SEED)
 
 mutants: setup ## Change single lines of the core in a copy and see every one caught; ten minutes on two cores.
 	@echo "mutants: changing single lines of sidecar/core in copies; a line nobody misses is named"

@@ -21,7 +21,9 @@ from urllib.parse import unquote
 import grpc
 from google.protobuf.message import DecodeError, Message
 
+from sidecar.auth import MISSING
 from sidecar.core.denial import CallRefused, FieldFault, malformed
+from sidecar.server.certificates import Identity
 from sidecar.server.driven_time import TIME_KEY, read_rfc3339
 from sidecar.server.failures import (
     DRAINING,
@@ -33,6 +35,8 @@ from sidecar.server.failures import (
     trailing_metadata,
 )
 from sidecar.server.options import ServerOptions
+from sidecar.server.tls import TlsKeeper
+from sidecar.server.unix_relay import Visitor
 from sidecar.service import Caller, Role, Service
 
 LOG: Final = logging.getLogger(__name__)
@@ -64,11 +68,13 @@ class Calls:
         """Nothing is in flight yet."""
         self._service = service
         self._options = options
-        self._callers: dict[str, Caller] = {}
+        self._callers: dict[tuple[str, str], Caller] = {}
         self._idle: asyncio.Event | None = None
         self.in_flight = 0
         self.is_draining = False
         self.is_clock_driven = False
+        self.tls: TlsKeeper | None = None
+        self.visitor_of: Callable[[str], Visitor | None] | None = None
 
     def unary(
         self, handler: UnaryHandler, *, is_stop: bool = False
@@ -154,22 +160,37 @@ class Calls:
         return True
 
     def caller_of(self, context: Context) -> Caller:
-        """Return who calls, by the address alone: proofs come on top."""
+        """Return who calls, by address, certificate or user: other proofs come on top.
+
+        CallRefused where its certificate is not, or no longer, to be believed.
+        """
         peer = context.peer()
-        caller = self._callers.get(peer)
+        is_unix = peer.startswith("unix:")
+        identity = None
+        if self.tls is not None and not is_unix:
+            identity = self.tls.identify(context.auth_context())
+        key = (peer, "" if identity is None else identity.fingerprint)
+        caller = self._callers.get(key)
         if caller is None:
             if len(self._callers) >= _CALLERS_REMEMBERED_MAX:
                 self._callers.clear()
-            caller = Caller(role=self._role_of(peer), peer=unquote(peer))
-            self._callers[peer] = caller
+            if identity is not None:
+                caller = certified_caller(peer, identity)
+            elif is_unix and self.visitor_of is not None:
+                return visiting_caller(self.visitor_of(peer))
+            else:
+                caller = Caller(role=self._role_of(peer, is_unix=is_unix), peer=unquote(peer))
+            self._callers[key] = caller
         return caller
 
-    def _role_of(self, peer: str) -> Role:
-        if peer.startswith("unix:"):
+    def recheck(self, context: Context) -> None:
+        """Refuse an open stream whose certificate was revoked or ran out since (CallRefused)."""
+        if self.tls is not None and self.tls.asks_for_certificates:
+            self.caller_of(context)
+
+    def _role_of(self, peer: str, *, is_unix: bool) -> Role:
+        if is_unix:
             return Role.BOT
-        tls = self._options.tls
-        if tls is not None and tls.client_ca is not None:
-            return Role.BOT  # its certificate was checked when it connected
         return self._options.loopback_role if _is_loopback(peer) else Role.OBSERVER
 
     def _observe_time(self, context: Context, *, is_stop: bool) -> None:
@@ -189,6 +210,25 @@ async def abort(context: Context, refused: CallRefused) -> NoReturn:
     metadata = trailing_metadata(refused)
     await context.abort(STATUS_CODES[refused.code], shown_message(refused), metadata)
     raise AssertionError("abort raises")
+
+
+def certified_caller(peer: str, identity: Identity) -> Caller:
+    """Return the caller a certificate names; an operator's is operator proof (S11)."""
+    return Caller(
+        role=identity.role,
+        peer=f"{unquote(peer)} {identity}",
+        has_operator_proof=identity.role is Role.OPERATOR,
+        proof_problem=f"{MISSING.reason}, nor has its certificate the role",
+        role_problem=identity.role_problem,
+    )
+
+
+def visiting_caller(visitor: Visitor | None) -> Caller:
+    """Return the caller behind a Unix socket with roles; an OBSERVER where nobody vouches."""
+    if visitor is None:
+        problem = "nobody vouches for its user; connect to the socket that is configured"
+        return Caller(role=Role.OBSERVER, peer="unix: unknown user", role_problem=problem)
+    return visitor.caller
 
 
 def _is_loopback(peer: str) -> bool:

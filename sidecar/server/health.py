@@ -45,9 +45,11 @@ class HealthBoard:
         self._closing = asyncio.Event()
         self._was_ready = True
         self._watches_count = 0
+        self._calls: Calls | None = None
 
     def handlers(self, calls: Calls) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
         """Return the handler of each call."""
+        self._calls = calls
         return {
             "Check": calls.unary(self._check, is_stop=True),  # asked above all while draining
             "Watch": calls.stream(self._watch),
@@ -86,6 +88,8 @@ class HealthBoard:
     async def _tell_changes(self, name: str, context: Context) -> None:
         told = None
         while True:
+            if self._calls is not None:
+                self._calls.recheck(context)
             status = self._status_of(name)
             if status != told:
                 await context.write(encode(health_pb2.HealthCheckResponse(status=status)))

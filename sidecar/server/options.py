@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from sidecar.server.unix_roles import UnixRoles
 from sidecar.service import Role
 
 MESSAGE_BYTES_MAX: Final = 4 * 1024 * 1024
@@ -31,11 +32,15 @@ GRPC_OPTIONS: Final[tuple[tuple[str, int], ...]] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TlsFiles:
-    """PEM files. `client_ca` makes every client show a certificate signed by it."""
+    """PEM files. `client_ca` makes every client show a certificate signed directly by it.
+
+    `revoked` lists fingerprints of certificates that are refused all the same.
+    """
 
     certificate: Path
     private_key: Path
     client_ca: Path | None = None
+    revoked: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,12 +48,14 @@ class ServerOptions:
     """Everything a server is told; seconds are real time.
 
     `tls` serves TLS on every TCP address; Unix sockets stay plain. `loopback_role` is what plain
-    callers of this machine are believed to be. `heartbeat_seconds` is the `max_silence` a status
-    stream promises; a reader treats three of them without a frame as a stop (S14).
+    callers of this machine are believed to be; `unix_roles`, where given, says who is what on Unix
+    sockets, otherwise whoever may open one is a bot. `heartbeat_seconds` is the `max_silence` a
+    status stream promises; a reader treats three of them without a frame as a stop (S14).
     `status_interval_seconds` is the shortest time between two UPDATE frames, but for a stop.
     """
 
     tls: TlsFiles | None = None
+    unix_roles: UnixRoles | None = None
     loopback_role: Role = Role.BOT
     heartbeat_seconds: float = 1.0
     status_interval_seconds: float = 0.05

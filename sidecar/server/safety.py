@@ -85,6 +85,7 @@ class SafetyCalls:
 
     async def _check_order_stream(self, caller: Caller, context: Context) -> None:
         while (body := await context.read()) is not grpc.aio.EOF:
+            self._calls.recheck(context)
             await context.write(await self._stream_answer(body, caller))
 
     async def _stream_answer(self, body: bytes, caller: Caller) -> bytes:
@@ -152,4 +153,9 @@ class SafetyCalls:
 
     async def _stream_status(self, body: bytes, _caller: Caller, context: Context) -> None:
         wire.read_subscriber(parse(status_pb2.StreamStatusRequest, body))
-        await self._feed.follow(context.write)
+
+        async def write(frame: bytes) -> None:
+            self._calls.recheck(context)
+            await context.write(frame)
+
+        await self._feed.follow(write)

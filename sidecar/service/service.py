@@ -88,6 +88,8 @@ ORDERS_COUNT_FOR_SNAPSHOT_AT_STOP_MAX: Final = 100_000
 class Service:
     """Decides, appends, applies, makes durable, answers. One event loop, one owner."""
 
+    _health_elsewhere: tuple[Callable[[], HealthPart], ...] = ()
+
     def __init__(
         self,
         *,
@@ -375,7 +377,11 @@ class Service:
             configuration=self.reloads.problem,
             snapshot=self._snapshots.problem,
             is_draining=self._is_draining,
-        )
+        ) + tuple(part() for part in self._health_elsewhere)
+
+    def add_health_part(self, part: Callable[[], HealthPart]) -> None:
+        """Tell, with our own, of a part of the sidecar that the service does not own."""
+        self._health_elsewhere = (*self._health_elsewhere, part)
 
     @property
     def is_ready(self) -> bool:

@@ -32,6 +32,7 @@ from haltline.operators import Operator
 from haltline.order import Order
 from haltline.outbox import UnreportedFact
 from haltline.settings import GuardSettings
+from haltline.tls import Tls
 from haltline.words import (
     DenialCode,
     DrawdownKind,
@@ -76,6 +77,7 @@ __all__ = [
     "Side",
     "StaleApproval",
     "StoreMismatch",
+    "Tls",
     "TradingMode",
     "UnreportedFact",
     "Verdict",
