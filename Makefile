@@ -26,7 +26,7 @@ EVENTS ?= 300000
 MINUTES ?= 60
 JOURNALLED ?= 1000000
 
-.PHONY: help setup demo test test-concurrency test-power test-crash sim laws fuzz mutants check lint types floors contract proto bench bench-memory bench-recovery bench-peers profile test-client-protobuf fmt lock toolchains clean
+.PHONY: help setup demo test test-concurrency test-power test-crash sim laws fuzz mutants check lint types floors contract proto bench bench-memory bench-recovery bench-peers profile test-client-protobuf fmt lock toolchains clean test-flips
 
 help: ## List these targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-20s %s\n", $$1, $$2}'
@@ -81,6 +81,10 @@ test-crash: setup ## Kill a loaded sidecar at random and at every point of its w
 test-power: setup ## Cut the power of a loaded sidecar's disk, as root on a loop device: make test-power CUTS=60 SEED=1.
 	@echo "test-power: $(CUTS) power cuts; only what was acknowledged before a cut counts"
 	@$(BIN)/python -m tests.crash --cycles 0 --cuts $(CUTS) $(if $(SEED),--seed $(SEED))
+
+test-flips: setup ## Flip every byte of a small journal, and cut it at every byte; five minutes on two cores: SEED=1.
+	@echo "test-flips: every byte of a small data directory flipped and cut; a wrong outcome is printed as its case"
+	@$(BIN)/python -m tests.disk $(if $(SEED),--seed $(SEED))
 
 lint: setup ## Hold the Python to ruff: every rule, and its format.
 	@echo "check: ruff"

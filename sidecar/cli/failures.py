@@ -66,10 +66,11 @@ WAY_OUT_OF_REASON: Final = {
     "OPERATOR_PROOF_STALE": "set the clock of this machine and of the sidecar's right",
     "OPERATOR_PROOF_UNREMEMBERED": "mend the disk, then restart the sidecar",
     "REBASE_NOT_STANDING": "`haltline safety` says which drawdowns stand: name only those",
-    "STORE_DAMAGED": "restore the data directory from a backup, or start on a new --data-dir",
     "CERTIFICATE_REFUSED": "renew it where the authority is (`haltline init DIR --renew NAME`), "
     "or take it off the list of revoked fingerprints",
     "ROLE_NOT_ALLOWED": "use the credentials of a bot or an operator",
+    "STORE_DAMAGED": "stop it and run `haltline store repair`, or restore the data directory from "
+    "a backup",
     "DRAINING": "the sidecar is stopping: ask again once it is back",
     "CONFIGURATION_FAULTY": "mend the file; `haltline config check FILE` names every fault",
     "RESTART_REQUIRED": "take these keys back in the file and reload, or restart the sidecar",

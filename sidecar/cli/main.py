@@ -29,6 +29,7 @@ _MODULE_OF_COMMAND: Final = {
     "check": "check",
     "config": "configuration",
     "init": "init",
+    "store": "store",
 }
 
 

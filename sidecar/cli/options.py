@@ -50,7 +50,11 @@ def common_options(
 
     @click.option("--target", envvar="HALTLINE_TARGET", help="unix:PATH or HOST:PORT.")
     @click.option("--name", default=DEFAULT_NAME, show_default=True, help="The sidecar's name.")
-    @click.option("--data-dir", type=click.Path(path_type=Path), help="Its data directory.")
+    @click.option(
+        "--data-dir",
+        type=click.Path(readable=False, path_type=Path),  # who reads it says what is wrong, better
+        help="Its data directory.",
+    )
     @click.option(
         "--timeout",
         "timeout_seconds",

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from sidecar.core import account, account_effects, circuit_breaker, kill_switch, trades
+from sidecar.core.answers import RecoveryState
 from sidecar.core.commands import ReportApiError
 from sidecar.core.derive import rebuild
 from sidecar.core.events import (
@@ -139,6 +140,7 @@ def _recovery_entered(state: State, event: RecoveryEntered) -> None:
 
 def _recovery_ended(state: State, event: RecoveryEnded) -> None:
     recovery = state.recovery
+    recovery.state = RecoveryState.RECOVERED
     recovery.detail = f"{recovery.detail}; ended by {event.by}: {event.reason}"
     recovery.way_out = ""
     recovery.denies_reducing = False

@@ -58,6 +58,7 @@ class Caller:
 SIDECAR: Final = Actor("SIDECAR", "", "")
 KILL_FILE_ACTOR: Final = Actor("SIDECAR", "data directory", "KILL file")
 SIGNAL_ACTOR: Final = Actor("SIDECAR", "signal", "SIGHUP")
+REPAIR_ACTOR: Final = Actor("OPERATOR", "command line", "store repair")
 START_ACTOR: Final = Actor("OPERATOR", "command line", "serve")
 
 

@@ -172,7 +172,7 @@ class Service:
         notes = list(opened.notes)
         self._watch.look_at_disk()
         if opened.damage:
-            writer.mark_damaged(opened.damage)
+            writer.mark_damaged(opened.damage, opened.way_out)
         put_in_force(writer, opened, self._thresholds, self._config_hash)
         is_ignored = take_initial_equity(writer, self._settings.initial_equity, notes)
         if self._settings.is_assumed_flat:
@@ -369,8 +369,8 @@ class Service:
         """Return every part with its cause; a killed sidecar is well, a poisoned one is not."""
         writer = self._writer
         return health_parts(
-            problem=writer.problem,
             damage=writer.conditions.damage or "",
+            damage_way_out=writer.conditions.damage_way_out,
             store=self._store_status(),
             kill_file=self._watch.kill_file_look,
             clock=clock_problem(self._clock, writer.state.clock_jump_ns),

@@ -33,6 +33,7 @@ from sidecar.store.errors import StoreError, StorePoisonedError
 from sidecar.store.store import Store
 
 BROKEN_REFUSAL: Final = "INVARIANT_BROKEN"
+WAY_OUT_BROKEN: Final = "restart it, which replays the journal; then report the fault with its log"
 
 Decide: TypeAlias = Callable[[State, Any, Conditions], Outcome]
 """Decides about a command on the state and applies what follows, as `engine.execute` does."""
@@ -70,10 +71,11 @@ class Writer:
             self.conditions.store_problem = problem
             self._changes.bump()
 
-    def mark_damaged(self, why: str) -> None:
+    def mark_damaged(self, why: str, way_out: str = WAY_OUT_BROKEN) -> None:
         """Deny every order from here on: the books cannot be believed (S12.4)."""
         if self.conditions.damage is None:
             self.conditions.damage = why
+            self.conditions.damage_way_out = way_out
             self._changes.bump()
 
     def decide(self, command: object, actor: Actor) -> Outcome:

@@ -48,6 +48,7 @@ def test_a_recovery_that_asks_for_something_stops_and_its_end_starts() -> None:
     desk.record_events(RecoveryEnded(by="ann", reason="counted"))
     assert desk.state.stop_epoch == 1
     assert desk.state.recovery.denies_reducing is False
+    assert desk.state.recovery.state is RecoveryState.RECOVERED
     assert desk.state.recovery.detail == "the machine was restarted; ended by ann: counted"
     assert desk.check("BUY", 1, 100).is_approved
     desk.assert_replays()
