@@ -79,7 +79,7 @@ LOG: Final = logging.getLogger(__name__)
 
 BEAT_SECONDS: Final = 0.1
 """How often the KILL file is looked for and what falls due is done (S10.4)."""
-REPLAYED_COUNT_FOR_SNAPSHOT: Final = 500_000
+REPLAYED_COUNT_FOR_SNAPSHOT: Final = 250_000
 """A start that replayed more keeps the state before it serves; else `Snapshots` does afterwards."""
 ORDERS_COUNT_FOR_SNAPSHOT_AT_STOP_MAX: Final = 100_000
 """A stop takes no longer than a supervisor waits; beyond this the newest snapshot must do."""
