@@ -16,13 +16,13 @@ from sidecar.core.account import rebase_moves
 from sidecar.core.account_reports import conflict, handle_account
 from sidecar.core.answers import (
     AnchorMove,
-    ApiErrorAnswer,
     KillAnswer,
     RecoveryState,
     StartAnswer,
     TradeAnswer,
 )
-from sidecar.core.apply import api_error_content, apply_event
+from sidecar.core.api_errors import handle_api_error
+from sidecar.core.apply import apply_event
 from sidecar.core.checks import handle_all_or_none, handle_check
 from sidecar.core.commands import (
     AcceptClock,
@@ -52,11 +52,11 @@ from sidecar.core.denial import (
 )
 from sidecar.core.due import handle_tick
 from sidecar.core.events import (
-    ApiErrorReported,
     ClockAccepted,
     ClockJumped,
     Event,
     KillActivated,
+    KillRepeated,
     PositionsAssumedFlat,
     RecoveryEnded,
     RecoveryEntered,
@@ -64,6 +64,7 @@ from sidecar.core.events import (
     ReservationReleased,
     TradeReported,
 )
+from sidecar.core.folding import fold_kill, take_folds
 from sidecar.core.judgement import Conditions
 from sidecar.core.numbers import ZERO, exact
 from sidecar.core.reservations import group_fill_key
@@ -156,7 +157,7 @@ def execute(state: State, command: object, conditions: Conditions) -> Outcome:
     try:
         return _HANDLERS[type(command)](turn, command)
     except Exception as error:
-        if turn.events:
+        if turn.events or turn.has_folded:
             # After the first event, memory cannot be believed.
             raise BrokenInvariantError(f"{type(command).__name__}: {error!r}") from error
         if isinstance(error, Inexact):
@@ -180,7 +181,17 @@ def next_due(state: State) -> int:
     due = state.account.day_ends_at
     if state.silence_due < due:
         due = state.silence_due
+    if state.folds_waiting is not None and state.folds_waiting.due < due:
+        due = state.folds_waiting.due
     return min(due, state.release_heap[0][0]) if state.release_heap else due
+
+
+def write_folds(state: State) -> list[Event]:
+    """Return what was folded and is not yet journalled, as events that took effect already.
+
+    For the record that is about to be written whatever else stands in it; empty where none waits.
+    """
+    return take_folds(state)
 
 
 @exact
@@ -331,42 +342,13 @@ def _trade_answer(
     )
 
 
-def _handle_api_error(turn: Turn, report: ReportApiError) -> Outcome:
-    state = turn.state
-    known = state.reports.get(f"ReportApiError {report.report_id}")
-    if known is not None:
-        contents = (known.content.split("\n"), api_error_content(report).split("\n"))
-        names = ("api", "code", "message")
-        pairs = zip(names, *contents, strict=True)
-        fields = tuple(name for name, one, two in pairs if one != two)
-        if not fields:
-            return Outcome(answer=_api_error_answer(turn, duplicate=True))
-        turn.emit(
-            ReportConflicted(
-                rpc="ReportApiError", order_id="", report_id=report.report_id, fields=fields
-            )
-        )
-        return Outcome(events=turn.events, refused=conflict(report.report_id, fields))
-    turn.emit(ApiErrorReported(report=report))
-    turn.follow()
-    return Outcome(answer=_api_error_answer(turn, duplicate=False), events=turn.events)
-
-
-def _api_error_answer(turn: Turn, *, duplicate: bool) -> ApiErrorAnswer:
-    state = turn.state
-    window = state.thresholds.circuit_breaker.api_errors_window_ns
-    return ApiErrorAnswer(
-        duplicate=duplicate,
-        errors_in_window=state.breaker.api_errors.count(turn.now, window),
-        sequence=state.last_sequence,
-        status=short_status(state),
-    )
-
-
 def _handle_kill(turn: Turn, command: TriggerKill) -> Outcome:
     state = turn.state
-    event = kill_switch.decide_trigger(state, command)
-    turn.emit(event)
+    event = kill_switch.decide_trigger(state, command, turn.conditions.peer)
+    if isinstance(event, KillRepeated) and fold_kill(state, event):
+        turn.has_folded = True
+    else:
+        turn.emit(event)
     active = state.activations[kill_switch.scope_key(event.scope)]
     answer = KillAnswer(
         already_active=not isinstance(event, KillActivated),
@@ -374,7 +356,7 @@ def _handle_kill(turn: Turn, command: TriggerKill) -> Outcome:
         scope_known=active.scope_known,
         durable=turn.conditions.store_problem is None,
         advice=kill_switch.advice_on(state, command, active),
-        sequence=state.last_sequence,
+        sequence=turn.sequence,
     )
     return Outcome(answer=answer, events=turn.events)
 
@@ -441,7 +423,7 @@ _HANDLERS: Final[dict[type, Callable[[Turn, Any], Outcome]]] = {
     CheckOrder: handle_check,
     tuple: handle_all_or_none,
     ReportTrade: _handle_trade,
-    ReportApiError: _handle_api_error,
+    ReportApiError: handle_api_error,
     ReportAccount: handle_account,
     TriggerKill: _handle_kill,
     ReleaseOrder: _handle_release,

@@ -37,7 +37,7 @@ class Conditions:
 
     `store_problem`: why the store refuses, absent while it takes records. `damage`: why the books
     cannot be believed at all. `store_low` decides; the bytes beside it are what it is told with,
-    absent where the room cannot be told.
+    absent where the room cannot be told. `peer`: who asks; denials alike in it are folded (S12.6).
     """
 
     store_problem: str | None = None
@@ -45,6 +45,7 @@ class Conditions:
     free_bytes: int | None = None
     free_bytes_min: int | None = None
     damage: str | None = None
+    peer: str = ""
     calendar: Calendar = field(default_factory=UtcCalendar)
 
 

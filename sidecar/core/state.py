@@ -16,6 +16,7 @@ from typing import Any, Final
 from sidecar.core import codec
 from sidecar.core.answers import CauseView, Drift, RecoveryState
 from sidecar.core.commands import Drawdown, KillMode, KillScope, OrderType, RequestedAction, Side
+from sidecar.core.folds import FoldCounts, FoldsWaiting
 from sidecar.core.numbers import ONE, ZERO
 from sidecar.core.thresholds import DEFAULT_SYMBOL_RULES, SymbolRules, Thresholds
 
@@ -316,6 +317,9 @@ class State:
     decisions_approved: int = 0
     decisions_denied: int = 0
     held_count: int = 0
+    fold_counts: FoldCounts = field(default_factory=FoldCounts)
+    # Effective and not yet journalled: never at the end of a record (S12.6).
+    folds_waiting: FoldsWaiting | None = field(default=None, metadata=DERIVED)
     portfolio_exposure: Decimal = field(default=ZERO, metadata=DERIVED)
     position_count: int = field(default=0, metadata=DERIVED)
     open_orders: "OrderedDict[str, None]" = field(default_factory=OrderedDict, metadata=DERIVED)
