@@ -7,8 +7,10 @@ Rules:
 - `now` never goes back; `next_due` says when `Tick` must run before anything else.
 """
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from decimal import Inexact
+from operator import attrgetter
 from typing import Any, Final
 
 from sidecar.core import circuit_breaker, kill_switch
@@ -23,6 +25,7 @@ from sidecar.core.answers import (
 )
 from sidecar.core.api_errors import handle_api_error
 from sidecar.core.apply import apply_event
+from sidecar.core.bounds import refuse_stranger
 from sidecar.core.checks import handle_all_or_none, handle_check
 from sidecar.core.commands import (
     AcceptClock,
@@ -80,6 +83,8 @@ from sidecar.core.turn import Outcome, Turn, short_status
 
 REMEMBERED_IDS_MIN: Final = 1_000_000
 REMEMBERED_NS_MIN: Final = 7 * 86_400 * 1_000_000_000
+REPORTS_REMEMBERED_MAX: Final = 10_000_000
+_ENDED_SLACK: Final = 1_000
 
 
 def begin(state: State, sequence: int, now: int) -> None:
@@ -96,6 +101,8 @@ def begin(state: State, sequence: int, now: int) -> None:
         _forget_orders(state)
     if len(state.reports) > REMEMBERED_IDS_MIN:
         _forget_reports(state)
+    if len(state.ended) > 2 * len(state.orders) + _ENDED_SLACK:
+        _compact_ended(state)
 
 
 def _note_expiries(state: State) -> None:
@@ -114,12 +121,30 @@ def _note_expiries(state: State) -> None:
 
 
 def _forget_reports(state: State) -> None:
-    """Forget report ids beyond a million that are older than seven days (S7.2)."""
+    """Forget report ids beyond a million that are older than seven days (S7.2).
+
+    Beyond ten million also younger ones: a report is taken rather than refused.
+    """
     while len(state.reports) > REMEMBERED_IDS_MIN:
         key = next(iter(state.reports))
-        if state.reports[key].at > state.now - REMEMBERED_NS_MIN:
+        is_young = state.reports[key].at > state.now - REMEMBERED_NS_MIN
+        if is_young and len(state.reports) <= REPORTS_REMEMBERED_MAX:
             return
         del state.reports[key]
+
+
+def _compact_ended(state: State) -> None:
+    """Drop the entries that a later one of the same order has overtaken: one an order is left.
+
+    Each late report on an ended order adds one, so a bot that repeats itself could fill memory.
+    """
+    orders = state.orders
+    kept = {
+        entry.key: entry
+        for entry in state.ended
+        if entry.key in orders and orders[entry.key].touched_at <= entry.at
+    }
+    state.ended = deque(sorted(kept.values(), key=attrgetter("at")))
 
 
 def _forget_orders(state: State) -> None:
@@ -135,6 +160,7 @@ def _forget_orders(state: State) -> None:
         state.forgotten_before = max(state.forgotten_before or 0, oldest.at)
         if state.group_fills.get(group_fill_key(record)) == record.order_id:
             del state.group_fills[group_fill_key(record)]
+        state.report_ids -= len(record.reports or ())
         del state.orders[oldest.key]
 
 
@@ -319,6 +345,8 @@ def _check_trade(state: State, report: ReportTrade, *, is_known: bool) -> None:
             f"order {report.order_id} is not remembered and venue_time lies before what is; "
             "reconcile with a complete ReportAccount instead",
         )
+    if not is_known:
+        refuse_stranger(state, report)
     if report.fee_quantity is not None:
         faults = []
         if report.side is Side.SELL:

@@ -1,7 +1,9 @@
 """What a decision about an order leaves: reservation, windows, memory (S3, S5, S7.1)."""
 
 from decimal import Decimal
+from typing import Final
 
+from sidecar.core.bounds import has_room_for_strategy
 from sidecar.core.events import DenialsFolded, OrderApproved, OrderDenied, OrdersWithdrawn
 from sidecar.core.folds import FoldedOrder
 from sidecar.core.numbers import ZERO
@@ -22,6 +24,8 @@ from sidecar.core.state import (
     StrategyState,
     Timed,
 )
+
+DUPLICATES_DENIED_MAX: Final = 200_000
 
 
 def apply_order_approved(state: State, event: OrderApproved) -> None:
@@ -124,6 +128,9 @@ def _remember_duplicate(
         known = state.duplicates.get(expired.key)
         if known is not None and known.at <= at - window:
             del state.duplicates[expired.key]
+    if len(queue) >= DUPLICATES_DENIED_MAX and not isinstance(event, OrderApproved):
+        # What was denied was not sent: it makes room for what may have been.
+        return
     key = duplicate_text(
         (event.strategy, event.symbol, event.side),
         event.quantity or ZERO,
@@ -162,7 +169,7 @@ def _remember_denied(
     per_strategy = state.thresholds.order_rules.max_orders_per_window_per_strategy
     if strategy is not None:
         strategy.heard_at = at
-    elif per_strategy is not None:
+    elif per_strategy is not None and has_room_for_strategy(state):
         strategy = state.strategy_of(order.strategy)
     counted = strategy or StrategyState(name=order.strategy)
     _count_order(state, counted, order, at, counts_in_rate=counts_in_rate)

@@ -22,6 +22,8 @@ from sidecar.core.thresholds import DEFAULT_SYMBOL_RULES, SymbolRules, Threshold
 
 DERIVED: Final = {"derived": True}
 NEVER: Final = 2**63 - 1
+WINDOW_TIMES_MAX: Final = 1_000_000
+"""No limit or threshold counts further, so no window remembers twice as many."""
 
 
 @dataclass(slots=True)
@@ -41,6 +43,9 @@ class SlidingWindow:
             if 2 * expired >= len(times):
                 del times[:expired]
         times.append(now)
+        if len(times) >= 2 * WINDOW_TIMES_MAX:
+            # More than any limit can count: the oldest make no difference to a decision.
+            del times[:-WINDOW_TIMES_MAX]
 
     def count(self, now: int, window_ns: int) -> int:
         """Return how many events count at `now`."""
@@ -325,6 +330,7 @@ class State:
     open_orders: "OrderedDict[str, None]" = field(default_factory=OrderedDict, metadata=DERIVED)
     unreported: "OrderedDict[str, None]" = field(default_factory=OrderedDict, metadata=DERIVED)
     expiries: "OrderedDict[str, int]" = field(default_factory=OrderedDict, metadata=DERIVED)
+    report_ids: int = field(default=0, metadata=DERIVED)
     # From when `begin` must look at the expiries; 0 where the first of them may have changed.
     expiry_due: int = field(default=0, metadata=DERIVED)
     release_heap: list[tuple[int, str]] = field(default_factory=list, metadata=DERIVED)
