@@ -33,6 +33,7 @@ from sidecar.server.failures import (
     trailing_metadata,
 )
 from sidecar.server.options import ServerOptions
+from sidecar.server.shares import Shares, can_tell_apart
 from sidecar.service import Caller, Role, Service
 
 LOG: Final = logging.getLogger(__name__)
@@ -66,6 +67,17 @@ class Calls:
         self._options = options
         self._callers: dict[str, Caller] = {}
         self._idle: asyncio.Event | None = None
+        self._held: dict[str, int] = {}
+        self.status_streams = Shares(
+            "status streams",
+            count_max=options.status_streams_max,
+            per_peer_max=options.status_streams_per_peer_max,
+        )
+        self.order_streams = Shares(
+            "order streams",
+            count_max=options.order_streams_max,
+            per_peer_max=options.order_streams_per_peer_max,
+        )
         self.in_flight = 0
         self.is_draining = False
         self.is_clock_driven = False
@@ -77,14 +89,15 @@ class Calls:
 
         async def answer(body: bytes, context: Context) -> bytes:
             try:
-                self.enter(is_stop=is_stop)
+                caller = self.caller_of(context)
+                peer = "" if is_stop else caller.peer
+                self.enter(peer, is_stop=is_stop)
                 try:
-                    caller = self.caller_of(context)
                     if self.is_clock_driven:
                         self._observe_time(context, is_stop=is_stop)
                     return await handler(body, caller, context)
                 finally:
-                    self.leave()
+                    self.leave(peer)
             except CallRefused as refused:
                 failure = refused
             except Exception:
@@ -124,17 +137,28 @@ class Calls:
             failure = UNEXPECTED
         await abort(context, failure)
 
-    def enter(self, *, is_stop: bool = False) -> None:
+    def enter(self, peer: str = "", *, is_stop: bool = False) -> None:
         """Count one more call in flight; CallRefused where none may be. `leave` must follow."""
         if not is_stop:
             self._refuse_draining()
             if self.in_flight >= self._options.calls_in_flight_max:
                 raise too_many("calls in flight", self._options.calls_in_flight_max)
+            if can_tell_apart(peer):
+                held, held_max = self._held.get(peer, 0), self._options.calls_in_flight_per_peer_max
+                if held >= held_max:
+                    raise too_many("calls in flight of one connection", held_max)
+                self._held[peer] = held + 1
         self.in_flight += 1
 
-    def leave(self) -> None:
+    def leave(self, peer: str = "") -> None:
         """One call is no longer in flight."""
         self.in_flight -= 1
+        held = self._held.get(peer)
+        if held is not None:
+            if held > 1:
+                self._held[peer] = held - 1
+            else:
+                del self._held[peer]
         if self.in_flight == 0 and self._idle is not None:
             self._idle.set()
 

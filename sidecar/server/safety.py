@@ -84,8 +84,9 @@ class SafetyCalls:
         return self._writer.encode_batch(results)
 
     async def _check_order_stream(self, caller: Caller, context: Context) -> None:
-        while (body := await context.read()) is not grpc.aio.EOF:
-            await context.write(await self._stream_answer(body, caller))
+        with self._calls.order_streams.hold(caller.peer):
+            while (body := await context.read()) is not grpc.aio.EOF:
+                await context.write(await self._stream_answer(body, caller))
 
     async def _stream_answer(self, body: bytes, caller: Caller) -> bytes:
         request = parse(order_pb2.CheckOrderStreamRequest, body)
@@ -150,6 +151,7 @@ class SafetyCalls:
         status = wire.status_message(self._service.status())
         return encode(status_pb2.GetStatusResponse(status=status))
 
-    async def _stream_status(self, body: bytes, _caller: Caller, context: Context) -> None:
+    async def _stream_status(self, body: bytes, caller: Caller, context: Context) -> None:
         wire.read_subscriber(parse(status_pb2.StreamStatusRequest, body))
-        await self._feed.follow(context.write)
+        with self._calls.status_streams.hold(caller.peer):
+            await self._feed.follow(context.write)
