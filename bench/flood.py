@@ -4,6 +4,8 @@ Rules:
 1. Every kind of bad call is sent in turn by every worker; each answer is counted by its code.
 2. Each peer has connections of its own, as another process would.
 3. Nothing here is asserted: tests and the bench hold what they need to the counts.
+
+Usage: python -m bench.flood ADDRESS PEERS (until it is ended; prints `ready` once it floods)
 """
 
 from __future__ import annotations
@@ -11,6 +13,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import signal
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -44,6 +48,7 @@ class Flood:
     sent: Counter[str] = field(default_factory=Counter)
     heard: Counter[str] = field(default_factory=Counter)
     denied_count: int = 0
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
     _is_over: bool = False
 
@@ -56,6 +61,7 @@ class Flood:
                         return
                     self.sent[name] += 1
                     self.heard[f"{name} {await _code_of(send(channel))}"] += 1
+                    self.begun.set()
 
     def stop(self) -> None:
         """Have every peer end after the call it is at."""
@@ -175,3 +181,16 @@ async def flooded(address: str, peers: int) -> AsyncIterator[Flood]:
     finally:
         flood.stop()
         await asyncio.gather(*tasks)
+
+
+async def _until_ended(address: str, peers: int) -> None:
+    ended = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
+    async with flooded(address, peers) as flood:
+        await flood.begun.wait()
+        print("ready", flush=True)
+        await ended.wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(_until_ended(sys.argv[1], int(sys.argv[2])))

@@ -34,6 +34,11 @@ class Shares:
         self._of_peer: Counter[str] = Counter()
         self.count = 0
 
+    @property
+    def peers_count(self) -> int:
+        """How many peers hold anything."""
+        return len(self._of_peer)
+
     @contextmanager
     def hold(self, peer: str) -> Iterator[None]:
         """Hold one for the length of the block; CallRefused where there is none left."""
