@@ -5,6 +5,7 @@ from typing import Final
 
 from sidecar.cli import log_rate
 from sidecar.core import (
+    answers,
     bounds,
     engine,
     folding,
@@ -18,7 +19,7 @@ from sidecar.core.order_effects import DUPLICATES_DENIED_MAX
 from sidecar.server import http_health, options
 from sidecar.server.options import ServerOptions
 from sidecar.store import store
-from sidecar.wire import account_reports, orders, reports, status
+from sidecar.wire import account_reports, orders, reports
 
 PAGE: Final = Path(__file__).parents[1] / "docs" / "limits.md"
 DEFAULTS: Final = ServerOptions()
@@ -39,7 +40,7 @@ BOUNDS: Final = {
     "positions, open orders, marks in ReportAccount": account_reports.LIST_COUNT_MAX,
     "cash flows in ReportAccount": account_reports.FLOWS_COUNT_MAX,
     "orders on a page of ListOrders": orders.PAGE_SIZE_MAX,
-    "symbols, strategies and marks in a status": status.LISTED_COUNT_MAX,
+    "symbols, strategies and marks in a status": answers.LISTED_COUNT_MAX,
     "characters of a name or id": numbers.NAME_LENGTH_MAX,
     "characters of a note, reason or message": reports.TEXT_LENGTH_MAX,
     "bytes of an HTTP request's head": http_health.REQUEST_BYTES_MAX,

@@ -24,13 +24,13 @@ from google.protobuf.message import DecodeError, Message
 from sidecar.core.denial import CallRefused, FieldFault, malformed
 from sidecar.server.driven_time import TIME_KEY, read_rfc3339
 from sidecar.server.failures import (
-    DRAINING,
     STATUS_CODES,
-    UNEXPECTED,
-    UNREADABLE,
+    draining,
     shown_message,
     too_many,
     trailing_metadata,
+    unexpected,
+    unreadable,
 )
 from sidecar.server.options import ServerOptions
 from sidecar.server.shares import Shares, can_tell_apart
@@ -50,7 +50,7 @@ def parse(kind: type[Any], body: bytes) -> Any:  # noqa: ANN401 - the kind asked
     try:
         return kind.FromString(body)
     except DecodeError as error:
-        raise UNREADABLE from error
+        raise unreadable() from error
 
 
 def encode(message: Message) -> bytes:
@@ -102,7 +102,7 @@ class Calls:
                 failure = refused
             except Exception:
                 LOG.exception("a call failed and was answered as denied")
-                failure = UNEXPECTED
+                failure = unexpected()
             return await abort(context, failure)
 
         return grpc.unary_unary_rpc_method_handler(answer)
@@ -134,7 +134,7 @@ class Calls:
             failure = refused
         except Exception:
             LOG.exception("a stream failed and was ended")
-            failure = UNEXPECTED
+            failure = unexpected()
         await abort(context, failure)
 
     def enter(self, peer: str = "", *, is_stop: bool = False) -> None:
@@ -164,7 +164,7 @@ class Calls:
 
     def _refuse_draining(self) -> None:
         if self.is_draining:
-            raise DRAINING
+            raise draining()
 
     async def wait_idle(self, timeout_seconds: float) -> bool:
         """Return True once no call is in flight, or False at the timeout."""
@@ -210,6 +210,8 @@ class Calls:
 
 async def abort(context: Context, refused: CallRefused) -> NoReturn:
     """End the call with the refusal's status and details."""
+    # Its frames hold the request and, through the handler's, the refusal itself.
+    refused.__traceback__ = None
     metadata = trailing_metadata(refused)
     await context.abort(STATUS_CODES[refused.code], shown_message(refused), metadata)
     raise AssertionError("abort raises")

@@ -27,7 +27,7 @@ from sidecar import wire
 from sidecar.core.answers import BatchResult, OrderDecision
 from sidecar.core.denial import CallRefused
 from sidecar.server.calls import Calls, Context, encode, parse
-from sidecar.server.failures import UNEXPECTED
+from sidecar.server.failures import unexpected
 from sidecar.server.pages import cut_page
 from sidecar.server.proofs import Prover, is_proof_given
 from sidecar.server.status_feed import StatusFeed
@@ -101,10 +101,10 @@ class SafetyCalls:
             finally:
                 self._calls.leave()
         except CallRefused as refused:
-            failure = refused
+            failure = refused.with_traceback(None)
         except Exception:
             LOG.exception("an order on a stream failed and was answered as denied")
-            failure = UNEXPECTED
+            failure = unexpected()
         return encode(wire.stream_error(request.request_id, failure))
 
     def _is_overtaken(self, decision: OrderDecision) -> bool:

@@ -9,7 +9,6 @@ Rules:
 from collections.abc import Iterator
 
 from sidecar.core import events
-from sidecar.core.commands import KillScope
 from sidecar.service.records import Record
 from tests.concurrency.history import Answered
 from tests.simulation.model_facts import Memory
@@ -20,6 +19,11 @@ _FOLDS = (events.DenialsFolded, events.KillsFolded)
 def own_events(record: Record) -> list[events.Event]:
     """Return what a record itself is about, without the folds it took along."""
     return [event for event in record.events if not isinstance(event, _FOLDS)]
+
+
+def folds_of(record: Record) -> list[events.Event]:
+    """Return the folds a record took along."""
+    return [event for event in record.events if isinstance(event, _FOLDS)]
 
 
 def begins_at(record: Record) -> int:
@@ -37,23 +41,22 @@ def add_attempts(memory: Memory, event: events.KillsFolded) -> None:
                 kill.attempts += fold.count
 
 
-def folded_kills(records: list[Record]) -> frozenset[KillScope]:
-    """Return the scopes whose attempts a status may show before their fold is written."""
-    return frozenset(
-        fold.scope
-        for record in records
-        for event in record.events
-        if isinstance(event, events.KillsFolded)
-        for fold in event.folds
-    )
-
-
-def find_unfolded(folded: dict[str, list[Answered]], last: int) -> Iterator[str]:
+def find_unfolded(folded: dict[str, list[Answered]], records: list[Record]) -> Iterator[str]:
     """Name every answer that says it was folded, and that no fold tells of."""
+    lost_after = _last_of_lives(records)
     for several in folded.values():
         for item in several:
-            if item.kind != "TriggerKill" and item.sequence != last:
+            if item.kind != "TriggerKill" and item.sequence not in lost_after:
                 yield (
                     f"model: {item.kind} {item.subject} was folded after {item.sequence}, and no "
                     "fold tells of a denial such as was answered"
                 )
+
+
+def _last_of_lives(records: list[Record]) -> frozenset[int]:
+    """Return the last record of each life: what was folded after it, its death has taken."""
+    begins = [record.sequence for record in records if record.kind in _BEGINNINGS]
+    return frozenset([*(sequence - 1 for sequence in begins), records[-1].sequence])
+
+
+_BEGINNINGS = ("Configure", "Recovery")

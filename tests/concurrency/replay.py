@@ -17,7 +17,7 @@ from sidecar.core.folds import FoldedOrder
 from sidecar.service.records import Record
 from tests.concurrency import facts, questions
 from tests.concurrency.floating import Floating
-from tests.concurrency.folds import add_attempts, begins_at, find_unfolded, folded_kills, own_events
+from tests.concurrency.folds import add_attempts, begins_at, find_unfolded, own_events
 from tests.concurrency.history import ORDER_EVENTS, STARTS, Answered, History, subjects_of
 from tests.concurrency.real_time import RealTime
 from tests.simulation.model import AssumeFlat, CheckTogether, Model
@@ -44,7 +44,7 @@ class Replay:
         self._folded: dict[str, list[Answered]] = defaultdict(list)
         for item in history.folded:
             self._folded[item.subject].append(item)
-        self._folded_kills = folded_kills(history.records)
+        self._has_folded_kills = any(item.kind == "TriggerKill" for item in history.folded)
         self.model: Model
         self._newest: Record
         self._floating = Floating(history, real_time)
@@ -62,7 +62,7 @@ class Replay:
             self._floating.look(self.model, record, until)
             self._newest = record
         self.differences += self._floating.never_right()
-        self.differences += find_unfolded(self._folded, records[-1].sequence)
+        self.differences += find_unfolded(self._folded, records)
         return self.differences
 
     def _configure(self, record: Record) -> None:
@@ -280,7 +280,9 @@ class Replay:
 
     def _overlook_attempts(self, shown: dict[str, Any], view: dict[str, Any]) -> None:
         """Let a status know of triggers whose fold is still to be written."""
-        for scope in self._folded_kills & shown["kills"].keys() & view["kills"].keys():
+        if not self._has_folded_kills:
+            return
+        for scope in shown["kills"].keys() & view["kills"].keys():
             mode, epoch, attempts = shown["kills"][scope]
             if attempts > view["kills"][scope][2]:
                 shown["kills"][scope] = (mode, epoch, view["kills"][scope][2])
