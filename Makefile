@@ -26,7 +26,7 @@ EVENTS ?= 300000
 MINUTES ?= 60
 JOURNALLED ?= 1000000
 
-.PHONY: help setup demo test test-concurrency test-power test-crash sim laws fuzz mutants check lint types floors contract proto bench bench-memory bench-recovery bench-peers profile test-client-protobuf fmt lock toolchains clean test-flips
+.PHONY: help setup demo test test-concurrency test-power test-crash sim laws fuzz mutants check lint types floors contract proto bench bench-memory bench-recovery bench-peers profile test-client-protobuf fmt lock toolchains clean test-flips soak
 
 help: ## List these targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-20s %s\n", $$1, $$2}'
@@ -120,6 +120,10 @@ bench-memory: setup ## Fill the remembered ids to their bound, then watch memory
 bench-recovery: setup ## Kill -9 a sidecar behind JOURNALLED events and time its start: make bench-recovery JOURNALLED=1000000.
 	@echo "bench-recovery: journalling $(JOURNALLED) events, then a kill -9 and three starts"
 	@$(BIN)/python -m bench.recovery --events $(JOURNALLED)
+
+soak: setup ## Keep a sidecar under mixed load and 100,000 cancelled calls: make soak MINUTES=10.
+	@echo "soak: $(MINUTES) minutes of mixed load; the first and the last are printed side by side"
+	@$(BIN)/python -m bench.soak --minutes $(MINUTES)
 
 bench-peers: $(BENCH_STAMP) ## Measure one decision of ours and of other libraries, in one run.
 	@$(BENCH)/bin/python -m bench.peers

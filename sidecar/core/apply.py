@@ -8,7 +8,7 @@ Rules:
 from collections.abc import Callable
 from typing import Any, Final
 
-from sidecar.core import account, account_effects, circuit_breaker, kill_switch, trades
+from sidecar.core import account, account_effects, circuit_breaker, folding, kill_switch, trades
 from sidecar.core.answers import RecoveryState
 from sidecar.core.commands import ReportApiError
 from sidecar.core.derive import rebuild
@@ -22,12 +22,14 @@ from sidecar.core.events import (
     ClockAccepted,
     ClockJumped,
     ConfigurationApplied,
+    DenialsFolded,
     EquityReported,
     Event,
     KillActivated,
     KillEased,
     KillRepeated,
     KillReset,
+    KillsFolded,
     MarkReported,
     OpenOrderListed,
     OrderApprovalRepeated,
@@ -45,7 +47,6 @@ from sidecar.core.events import (
 )
 from sidecar.core.order_effects import (
     apply_order_approved,
-    apply_order_denied,
     apply_orders_withdrawn,
 )
 from sidecar.core.reservations import end
@@ -161,7 +162,8 @@ EFFECTS: Final[dict[type, Callable[[State, Any], None]]] = {
     PeriodStarted: _period,
     OrderApproved: apply_order_approved,
     OrderApprovalRepeated: _repeated,
-    OrderDenied: apply_order_denied,
+    OrderDenied: folding.apply_denied,
+    DenialsFolded: folding.apply_denials_folded,
     OrdersWithdrawn: apply_orders_withdrawn,
     TradeReported: _trade,
     ReportConflicted: _conflict,
@@ -177,7 +179,8 @@ EFFECTS: Final[dict[type, Callable[[State, Any], None]]] = {
     BreakerReset: _breaker_reset,
     WarningChanged: circuit_breaker.apply_warning_changed,
     KillActivated: kill_switch.apply_kill_activated,
-    KillRepeated: kill_switch.apply_kill_repeated,
+    KillRepeated: folding.apply_repeated,
+    KillsFolded: folding.apply_kills_folded,
     KillReset: kill_switch.apply_kill_reset,
     KillEased: kill_switch.apply_kill_eased,
     RecoveryEntered: _recovery_entered,

@@ -52,7 +52,9 @@ def strictest_for(state: State, strategy: str, symbol: str) -> KillActivation | 
     return found
 
 
-def decide_trigger(state: State, command: TriggerKill) -> KillActivated | KillRepeated:
+def decide_trigger(
+    state: State, command: TriggerKill, peer: str = ""
+) -> KillActivated | KillRepeated:
     """Return what a trigger does: activate, escalate, or count as an attempt. Never refuses."""
     scope = _read_scope(state, command)
     action = _read_action(command.requested_action)
@@ -61,7 +63,7 @@ def decide_trigger(state: State, command: TriggerKill) -> KillActivated | KillRe
     triggered_by = _read_text(command.triggered_by, TRIGGERED_BY_LENGTH_MAX)
     active = state.activations.get(scope_key(scope))
     if active is not None and _STRICTNESS[mode] <= _STRICTNESS[active.mode]:
-        return KillRepeated(scope=scope, reason=reason, triggered_by=triggered_by)
+        return KillRepeated(scope=scope, reason=reason, triggered_by=triggered_by, peer=peer)
     return KillActivated(
         scope=scope,
         mode=mode,
@@ -132,9 +134,9 @@ def apply_kill_activated(state: State, event: KillActivated) -> None:
     )
 
 
-def apply_kill_repeated(state: State, event: KillRepeated) -> None:
-    """Count the attempt."""
-    state.activations[scope_key(event.scope)].attempts += 1
+def apply_kill_repeated(state: State, scope: KillScope, count: int) -> None:
+    """Count attempts."""
+    state.activations[scope_key(scope)].attempts += count
 
 
 def prepare_reset(state: State, command: ResetKill | ResetAll) -> KillReset | None:

@@ -13,7 +13,8 @@ from sidecar.server.unix_roles import UnixRoles
 from sidecar.service import Role
 
 MESSAGE_BYTES_MAX: Final = 4 * 1024 * 1024
-STREAMS_PER_CONNECTION_MAX: Final = 4_096
+STREAMS_PER_CONNECTION_MAX: Final = 2_048
+METADATA_BYTES_MAX: Final = 8 * 1024
 
 GRPC_OPTIONS: Final[tuple[tuple[str, int], ...]] = (
     # Two servers on one port would each decide for half of the calls: every limit doubled.
@@ -22,6 +23,8 @@ GRPC_OPTIONS: Final[tuple[tuple[str, int], ...]] = (
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
     ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
     ("grpc.max_concurrent_streams", STREAMS_PER_CONNECTION_MAX),
+    ("grpc.max_metadata_size", METADATA_BYTES_MAX),
+    ("grpc.absolute_max_metadata_size", 2 * METADATA_BYTES_MAX),
     # A peer that vanished without a word is noticed within half a minute, and may notice us.
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
@@ -60,6 +63,11 @@ class ServerOptions:
     heartbeat_seconds: float = 1.0
     status_interval_seconds: float = 0.05
     status_streams_max: int = 2_048
+    status_streams_per_peer_max: int = 1_024
+    order_streams_max: int = 2_048
+    order_streams_per_peer_max: int = 256
     health_watches_max: int = 128
+    health_watches_per_peer_max: int = 16
     calls_in_flight_max: int = 10_000
+    calls_in_flight_per_peer_max: int = 1_024
     drain_seconds_max: float = 0.7

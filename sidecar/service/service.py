@@ -209,6 +209,7 @@ class Service:
         while self._tasks:
             await asyncio.wait(self._tasks)
         writer = self._writer
+        writer.write_folds()
         is_small = len(writer.state.orders) <= ORDERS_COUNT_FOR_SNAPSHOT_AT_STOP_MAX
         if self._is_well and is_small and self._snapshots.unkept_count:
             await self._snapshots.write_here("Stop", [])

@@ -127,13 +127,20 @@ class Writer:
         self.catch_up()
         sequence = self.state.last_sequence + 1
         engine.begin(self.state, sequence, self._now)
-        self._encode(sequence, self.state.now, kind, actor, ())
+        folds = engine.write_folds(self.state)
+        self._encode(sequence, self.state.now, kind, actor, folds)
         self.flush()
+
+    def write_folds(self) -> None:
+        """Write what was folded so far: starts are decided on the journal, a stop leaves none."""
+        if self.state.folds_waiting is not None:
+            self.mark("Fold", SIDECAR)
 
     def open_turn(self) -> tuple[int, int]:
         """Begin a turn whose events are decided now and applied later; its sequence and time."""
         self.catch_up()
         self.flush()
+        self.write_folds()
         sequence = self.state.last_sequence + 1
         engine.begin(self.state, sequence, self._now)
         self.state.last_sequence = sequence - 1
@@ -189,6 +196,7 @@ class Writer:
         sequence = state.last_sequence + 1
         engine.begin(state, sequence, self._now)
         time = state.now
+        self.conditions.peer = actor.peer
         try:
             outcome = decide(state, command, self.conditions)
         except CallRefused:
@@ -234,8 +242,8 @@ class Writer:
 
 def _hash_after(events: Sequence[Event]) -> str:
     """Return the configuration that a record puts in force, applied by now or not."""
-    first = events[0] if events else None
-    return first.config_hash if isinstance(first, ConfigurationApplied) else ""
+    applied = (event for event in events if event.__class__ is ConfigurationApplied)
+    return next((event.config_hash for event in applied), "")
 
 
 def _broken_text(kind: str, error: Exception) -> str:

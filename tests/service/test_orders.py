@@ -101,8 +101,10 @@ async def test_a_thousand_concurrent_checks_share_the_room_for_ten(tmp_path: Pat
     async with running(store, tmp_path) as service:
         orders = [an_order(f"order-{n}", quantity=Decimal(30)) for n in range(1_000)]
         answers = await asyncio.gather(*(service.check_order(order, BOT) for order in orders))
-        assert sum(answer.is_approved for answer in answers) == 10
-        assert len({answer.sequence for answer in answers}) == 1_000
+        assert len({answer.sequence for answer in answers if answer.is_approved}) == 10
+        assert all(answer.sequence for answer in answers)
+        # Denied alike, they share records (S12.6).
+        assert len({answer.sequence for answer in answers}) < 200
 
 
 # Approvals that wait for the disk.
