@@ -126,7 +126,7 @@ class Flood:
         method: Any = channel.unary_unary(f"{SERVICE}/CheckOrder")
         asked = method(self._order().SerializeToString(), timeout=CALL_SECONDS_MAX)
         asked.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
+        with contextlib.suppress(asyncio.CancelledError, grpc.aio.AioRpcError):
             await asked
 
 

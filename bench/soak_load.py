@@ -84,7 +84,7 @@ async def _cancel_at_once(channel: grpc.aio.Channel, turn: int) -> None:
     method: Any = channel.unary_unary(f"{SERVICE}/CheckOrder")
     asked = method(_dry(turn).SerializeToString(), timeout=_CALL_SECONDS_MAX)
     asked.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
+    with contextlib.suppress(asyncio.CancelledError, grpc.aio.AioRpcError):
         await asked
 
 
@@ -93,7 +93,7 @@ async def _cancel_in_flight(channel: grpc.aio.Channel, turn: int) -> None:
     asked = method(_dry(turn).SerializeToString(), timeout=_CALL_SECONDS_MAX)
     await asyncio.sleep(0.000_2)
     asked.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
+    with contextlib.suppress(asyncio.CancelledError, grpc.aio.AioRpcError):
         await asked
 
 
