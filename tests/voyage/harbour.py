@@ -10,6 +10,7 @@ Rules:
 from __future__ import annotations
 
 import errno
+import functools
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -228,13 +229,19 @@ class Harbour:
             del _disks[str(disk.directory)]
 
 
+@functools.cache
+def _vfs() -> VoyageVfs:
+    """Return the VFS of this process, made before SQLite's checksums stand on another one."""
+    if sqlite_database._CHECKSUM_VFS in apsw.vfs_names():  # noqa: SLF001 - the seam of this test
+        raise RuntimeError("voyages need a process of their own: use tests.voyage.campaign")
+    return VoyageVfs()
+
+
 @contextmanager
 def open_harbour() -> Iterator[Harbour]:
     """Put the store of this process on simulated disks."""
-    if sqlite_database._CHECKSUM_VFS in apsw.vfs_names():  # noqa: SLF001 - the seam of this test
-        raise RuntimeError("voyages need a process of their own: use tests.voyage.campaign")
+    vfs = _vfs()
     default_vfs = apsw.vfs_names()[0]
-    vfs = VoyageVfs()
     store_os = VoyageOs()
     modules: tuple[ModuleType, ...] = (snapshot, sqlite_writer, watermark)
     with ExitStack() as stack:

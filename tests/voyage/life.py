@@ -35,6 +35,7 @@ from tests.voyage.oracle import Oracle
 from tests.voyage.sea import Sea
 from tests.voyage.venue import EQUITY
 
+_SEVERITY: Final = (Ending.STOP, Ending.KILL, Ending.CUT)
 STEPS_MAX: Final = 200_000
 CALLS_IN_FLIGHT_MAX: Final = 8
 STORE_ID: Final = "5ea" + "0" * 29
@@ -104,7 +105,9 @@ class Life:
         ending = self._plan.ending
         try:
             if not self._open():
-                ending = Ending.KILL if not self._disk.is_dead else ending
+                # The journal was held to nothing: a power cut before still counts as one.
+                ending = ending if self._disk.is_dead else Ending.KILL
+                ending = max(ending, self._before, key=_SEVERITY.index)
             elif self._run(self._start()):
                 self._use()
                 if not self._disk.is_dead and ending is Ending.STOP:
@@ -151,7 +154,7 @@ class Life:
     def _tap(self, store: SqliteStore, survived: list[bytes]) -> None:
         """Begin the oracle's next life, and let it hear every record on its way to the store."""
         oracle, append = self._ship.oracle, store.append
-        self._last_life = oracle.begin_life(survived)
+        oracle.begin_life(self._before, survived)
 
         def tapped(records: Sequence[tuple[int, bytes]]) -> None:
             if self._disk.is_dead:
@@ -222,7 +225,7 @@ class Life:
     def _use(self) -> None:
         service, oracle = self._service, self._ship.oracle
         assert service is not None
-        oracle.hold_start(self._before, self._last_life, service)
+        oracle.hold_start(service)
         oracle.life.was_started = True
         for _ in range(self._plan.calls_count):
             if not self._take_turns():
@@ -312,8 +315,10 @@ class Life:
         return not self._disk.is_dead and call.outcome is Outcome.OPEN
 
     def _stop(self) -> None:
-        assert self._service is not None
-        if self._run(self._service.stop()):
+        service = self._service
+        assert service is not None
+        if self._run(service.stop()) and self._store is not None and not self._store.poisoned:
+            self._ship.oracle.life.was_stopped = True
             self._sea.met["clean stops"] += 1
 
     # The end.
@@ -324,7 +329,8 @@ class Life:
             if call.outcome is Outcome.OPEN:
                 call.outcome = Outcome.LOST
                 sea.met["calls that were never answered"] += 1
-        if store is not None and store.poisoned is not None:
+        is_damaged = store is not None and store.facts.damage is not None
+        if store is not None and store.poisoned is not None and not is_damaged:
             life.was_poisoned = True
             words = store.poisoned.split(":")[0]
             sea.met[f"poisoned: {words}"] += 1

@@ -79,12 +79,11 @@ class Life:
 
     written: list[bytes]
     attempted: list[bytes]
-    survived_count: int = 0
-    process_sequence: int = 0
     power_sequence: int = 0
     approvals: list[GivenOut] = field(default_factory=list)
     was_started: bool = False
     was_poisoned: bool = False
+    was_stopped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +108,7 @@ class Oracle:
         self._kills: dict[str, KnownKill] = {}
         self._starts_count = 0
         self._starts_open: set[int] = set()
+        self._forgotten: list[GivenOut] = []
         self.life = Life([], [])
 
     # While a life lasts.
@@ -267,26 +267,30 @@ class Oracle:
         life, sea = self.life, self._sea
         is_written = 0 < sequence <= len(life.written)
         sea.require("S12.1", f"record {sequence} is answered, not written", holds=is_written)
-        life.process_sequence = max(life.process_sequence, sequence)
         if is_power:
             life.power_sequence = max(life.power_sequence, sequence)
         return decode_record(life.written[sequence - 1])
 
     # Between two lives.
 
-    def begin_life(self, survived: list[bytes]) -> Life:
-        """Begin with what the start found; return what was before."""
+    def begin_life(self, ending: Ending, survived: list[bytes]) -> None:
+        """Begin with what the start found; remember what the last life left to do."""
         before = self.life
-        self.life = Life(list(survived), list(survived), len(survived))
+        if before.was_started and ending is Ending.CUT and not before.was_stopped:
+            self._is_owed = True
+        if before.was_started and before.was_poisoned:
+            self._is_owed = self._denies_reducing = True
+        self._forgotten += [each for each in before.approvals if each.sequence > len(survived)]
+        self.life = Life(list(survived), list(survived))
         self._starts_open.clear()
         self._kills = {key: kill for key, kill in self._kills.items() if kill.is_durable}
-        return before
 
     def hold_journal(self, ending: Ending, survived: list[bytes], opened: State) -> None:
         """Hold what a start found to what was promised before (rules 1 and 2)."""
         sea, life = self._sea, self.life
         count = len(survived)
-        promised = life.power_sequence if ending is Ending.CUT else len(life.written)
+        is_cut = ending is Ending.CUT and not life.was_stopped
+        promised = life.power_sequence if is_cut else len(life.written)
         sea.require(
             "S12.1 nothing acknowledged is lost",
             f"{count} records after a {ending.value}, {promised} were promised",
@@ -336,30 +340,24 @@ class Oracle:
             holds=folded.plain == to_plain(state),
         )
 
-    def hold_start(self, ending: Ending, life: Life, service: Service) -> None:
-        """Hold a start to what `life` left it: a reconcile, an epoch above what was forgotten."""
-        sea, survived_count = self._sea, self.life.survived_count
-        was_poisoned = life.was_poisoned
-        if ending is Ending.CUT and life.was_started:
-            self._is_owed = True
-        if was_poisoned and life.was_started:
-            self._is_owed = self._denies_reducing = True
+    def hold_start(self, service: Service) -> None:
+        """Hold a start to what it owes: a reconcile, and an epoch above what was forgotten."""
+        sea = self._sea
         recovery = service.status().view.recovery
         sea.met[f"starts {recovery.state.value}"] += 1
-        sea.require("S12.4", f"damaged: {recovery.detail}", holds=not service.status().view.recovery.detail.startswith("damaged"))
         if self._is_owed:
             sea.require("S12.4", "no reconcile is asked for", holds=bool(recovery.way_out))
         if self._denies_reducing:
             sea.require("S12.4", "reducing is not denied", holds=recovery.denies_reducing)
-        for approval in life.approvals:
-            if approval.sequence > survived_count:
-                sea.met["approvals forgotten"] += 1
-                sea.require(
-                    "S4.6 a forgotten approval is not valid any more",
-                    f"approval {approval.sequence} of epoch {approval.stop_epoch} is forgotten, "
-                    f"the sidecar is at {service.stop_epoch} again",
-                    holds=approval.stop_epoch < service.stop_epoch,
-                )
+        for approval in self._forgotten:
+            sea.met["approvals forgotten"] += 1
+            sea.require(
+                "S4.6 a forgotten approval is not valid any more",
+                f"approval {approval.sequence} of epoch {approval.stop_epoch} is forgotten, "
+                f"the sidecar is at {service.stop_epoch} again",
+                holds=approval.stop_epoch < service.stop_epoch,
+            )
+        self._forgotten.clear()
 
 
 def _key_of(command: object) -> Key:
