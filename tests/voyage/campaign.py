@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 import traceback
 import warnings
 from collections import Counter
@@ -19,9 +20,9 @@ from dataclasses import dataclass, field
 from multiprocessing import get_context
 from typing import Final
 
-from tests.voyage.harbour import open_harbour
+from tests.voyage.harbour import Harbour, open_harbour
 from tests.voyage.mutants import mutated
-from tests.voyage.sea import VoyageError
+from tests.voyage.sea import Sea, VoyageError
 from tests.voyage.voyage import sail
 
 VOYAGES_PER_TASK: Final = 25
@@ -37,19 +38,40 @@ class Campaign:
 
 def sail_all(seeds: Sequence[int], changed: str = "") -> Campaign:
     """Sail voyages one after another, in this process, which must be no other test's."""
-    # Ghosts of dead lives end where they stood, and a refusing disk is logged: both are the point.
-    warnings.simplefilter("ignore", RuntimeWarning)
-    logging.disable(logging.ERROR)
+    _be_quiet()
     campaign = Campaign()
     with open_harbour() as harbour, mutated(changed):
         for seed in seeds:
-            try:
-                campaign.met += sail(seed, harbour).met
-            except VoyageError as error:
-                campaign.faults[seed] = str(error)
-            except Exception:  # noqa: BLE001 - whatever the product raised is a fault with a seed
-                campaign.faults[seed] = f"unforeseen: seed {seed}\n{traceback.format_exc()}"
+            fault = _sail(Sea(seed, random.Random(seed)), harbour, campaign.met)
+            if fault:
+                campaign.faults[seed] = fault
     return campaign
+
+
+def sail_traced(seed: int, changed: str = "") -> tuple[list[str], str]:
+    """Sail one voyage in this process; return its whole log, and the broken promise if any."""
+    _be_quiet()
+    sea = Sea(seed, random.Random(seed))
+    with open_harbour() as harbour, mutated(changed):
+        fault = _sail(sea, harbour, Counter())
+    return sea.lines, fault
+
+
+def _sail(sea: Sea, harbour: Harbour, met: Counter[str]) -> str:
+    try:
+        sail(sea, harbour)
+    except VoyageError as error:
+        return str(error)
+    except Exception:  # noqa: BLE001 - whatever the product raised is a fault with a seed
+        return f"unforeseen: seed {sea.seed}\n{traceback.format_exc()}"
+    met.update(sea.met)
+    return ""
+
+
+def _be_quiet() -> None:
+    # Ghosts of dead lives end where they stood, and a refusing disk is logged: both are the point.
+    warnings.simplefilter("ignore", RuntimeWarning)
+    logging.disable(logging.ERROR)
 
 
 def run_campaign(

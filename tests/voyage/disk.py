@@ -142,7 +142,7 @@ class Wreck:
     has_kill_file: bool = False
 
     def after_power_cut(self, chance: random.Random) -> Wreck:
-        """Return what is left when power comes back: only what was durable, and what chance adds."""
+        """Return what is left when power comes back: what was durable, and what chance adds."""
         tearing = chance.choice(list(Tearing))
         names = self.durable_names if chance.random() < 0.5 else self.files
         left = {}

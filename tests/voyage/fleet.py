@@ -257,9 +257,7 @@ class Fleet:
 
     def _report_api_error(self) -> Call:
         error = ReportApiError(report_id=self._next("api-error"), api="orders", error_code="500")
-        return Call(
-            "ReportApiError", error, lambda service: service.report_api_error(error, BOT)
-        )
+        return Call("ReportApiError", error, lambda service: service.report_api_error(error, BOT))
 
     def _report_equity(self) -> Call:
         return self.account(

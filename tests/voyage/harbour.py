@@ -119,7 +119,7 @@ class VoyageVfs(apsw.VFS):
         """Open a file."""
         return VoyageFile(name, flags)
 
-    def xDelete(self, filename: str, syncdir: bool) -> None:  # noqa: FBT001, N802 - apsw's own
+    def xDelete(self, filename: str, syncdir: bool) -> None:  # noqa: N802 - apsw's own
         """Remove a name."""
         disk = _disk_of(filename)
         number = disk.begin("write") if disk is not None else 0

@@ -1,4 +1,4 @@
-"""The last life of a voyage: no fault, no end before its time; everything is delivered and compared.
+"""The last life of a voyage: no fault, no early end; all is delivered and compared.
 
 Rules:
 1. Every report is repeated until it is acknowledged; the sidecar then holds what the venue holds.
@@ -61,5 +61,7 @@ class Homecoming(Life):
         }
         theirs = {book: held for book, held in self._venue.positions.items() if held != Decimal(0)}
         self._sea.require(
-            "S7 positions are the venue's", f"{when} ours {ours}, theirs {theirs}", holds=ours == theirs
+            "S7 positions are the venue's",
+            f"{when} ours {ours}, theirs {theirs}",
+            holds=ours == theirs,
         )

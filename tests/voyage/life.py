@@ -18,6 +18,7 @@ from typing import Any, Final
 from unittest.mock import patch
 
 from sidecar.clock import WallClock
+from sidecar.core.answers import TradingMode
 from sidecar.core.denial import CallRefused
 from sidecar.core.thresholds import Thresholds
 from sidecar.service import Service, Settings
@@ -27,7 +28,7 @@ from sidecar.store.lock import Holder
 from sidecar.store.sqlite_open import OpenOptions, open_sqlite_store
 from sidecar.store.sqlite_store import SqliteStore
 from tests.voyage.calls import Call, Outcome
-from tests.voyage.disk import Disk, Ending, Fault
+from tests.voyage.disk import KILL_FILE, Disk, Ending, Fault
 from tests.voyage.fleet import Fleet
 from tests.voyage.loop import VoyageLoop, await_point
 from tests.voyage.operators import Operators
@@ -38,6 +39,8 @@ from tests.voyage.venue import EQUITY
 _SEVERITY: Final = (Ending.STOP, Ending.KILL, Ending.CUT)
 STEPS_MAX: Final = 200_000
 CALLS_IN_FLIGHT_MAX: Final = 8
+BURST_MAX: Final = 4
+"""Now and then several calls come at the very same moment."""
 STORE_ID: Final = "5ea" + "0" * 29
 
 
@@ -58,7 +61,9 @@ class Plan:
         when = [
             f"{name} {at}"
             for name, at in (
-                ("step", self.step), ("operation", self.operation), ("answer", self.answer)
+                ("step", self.step),
+                ("operation", self.operation),
+                ("answer", self.answer),
             )
             if at
         ]
@@ -135,7 +140,8 @@ class Life:
         except StoreError as error:
             if not self._disk.is_dead:
                 sea.met["starts that gave up"] += 1
-                sea.say(f"the start gives up: {error}")
+                words = str(error).replace(str(self._disk.directory), "DIRECTORY")
+                sea.say(f"the start gives up: {words}")
                 sea.require("S12.4", f"no fault, but {error}", holds=self._disk.faults_count > 0)
             return False
         if self._disk.is_dead:
@@ -205,7 +211,9 @@ class Life:
         if not self._loop.step():
             self._sea.fail("liveness", "everything waits and nothing will ever happen")
         self._sea.require(
-            "no exception is lost", "; ".join(self._loop.complaints), holds=not self._loop.complaints
+            "no exception is lost",
+            "; ".join(self._loop.complaints),
+            holds=not self._loop.complaints,
         )
         self._sea.require(
             "liveness", "the life does not end", holds=self._loop.steps_count < STEPS_MAX
@@ -230,7 +238,8 @@ class Life:
         for _ in range(self._plan.calls_count):
             if not self._take_turns():
                 return
-            self._draw()
+            for _ in range(BURST_MAX if self._sea.happens(0.2) else 1):
+                self._draw()
         while any(call.outcome is Outcome.OPEN for call in self._calls):
             if not self._step():
                 return
@@ -257,9 +266,12 @@ class Life:
             ship.fleet.move(service)
         if sea.happens(0.02):
             ship.operators.meddle(self._disk)
-        is_owed = bool(service.status().view.recovery.way_out)
-        if is_owed and sea.happens(0.2):
+        view = service.status().view
+        if view.recovery.way_out and sea.happens(0.3):
             call = ship.fleet.state(service)
+        elif view.mode is not TradingMode.NORMAL and sea.happens(0.15):
+            (self._disk.directory / KILL_FILE).unlink(missing_ok=True)
+            call = ship.operators.reset_all(service)
         elif sea.happens(0.2):
             call = ship.operators.draw_call(service)
         else:
@@ -341,7 +353,7 @@ class Life:
 
     def _let_go(self) -> None:
         """Close what the dead process had open, so that the next one may live in this process."""
-        for task in asyncio.all_tasks(self._loop):
+        for task in asyncio.all_tasks(self._loop.as_loop):
             task._log_destroy_pending = False  # type: ignore[attr-defined] # noqa: SLF001 - a ghost's tasks never end
         store = self._store
         if store is None:

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import sidecar
 from tests.voyage.sea import Sea
@@ -27,8 +27,8 @@ LATENCIES_NS: Final = (20_000, 200_000, 2_000_000, 30_000_000)
 """How long the disk's thread takes at most: mostly little, now and then very long."""
 
 
-class VoyageLoop(asyncio.AbstractEventLoop):
-    """As much of an event loop as the service and the store ask for."""
+class VoyageLoop:
+    """As much of an event loop as the service, the store and asyncio's own parts ask for."""
 
     def __init__(self, sea: Sea) -> None:
         """Move the time of `sea`."""
@@ -39,6 +39,11 @@ class VoyageLoop(asyncio.AbstractEventLoop):
         self._ready: deque[asyncio.Handle] = deque()
         self._timers: list[tuple[int, int, asyncio.Handle]] = []
         self._timers_count = 0
+
+    @property
+    def as_loop(self) -> asyncio.AbstractEventLoop:
+        """Return it as what asyncio takes it for: sockets, signals and processes it has none."""
+        return cast("asyncio.AbstractEventLoop", self)
 
     @property
     def now_ns(self) -> int:
@@ -63,7 +68,7 @@ class VoyageLoop(asyncio.AbstractEventLoop):
         self.steps_count += 1
         self._sea.now_ns += self.chance.randrange(STEP_NS_MAX)
         if not handle.cancelled():
-            asyncio._set_running_loop(self)  # noqa: SLF001 - asyncio keeps it for those who write loops
+            asyncio._set_running_loop(self.as_loop)  # noqa: SLF001 - asyncio keeps it for those who write loops
             try:
                 handle._run()  # noqa: SLF001 - a loop runs its handles
             finally:
@@ -82,7 +87,7 @@ class VoyageLoop(asyncio.AbstractEventLoop):
 
     def call_soon(self, callback: Any, *args: Any, context: Any = None) -> asyncio.Handle:  # noqa: ANN401 - asyncio's own signature
         """Run `callback` after those that wait already."""
-        handle = asyncio.Handle(callback, args, self, context)
+        handle = asyncio.Handle(callback, args, self.as_loop, context)
         self._ready.append(handle)
         return handle
 
@@ -106,7 +111,7 @@ class VoyageLoop(asyncio.AbstractEventLoop):
         context: Any = None,  # noqa: ANN401 - asyncio's own signature
     ) -> asyncio.TimerHandle:
         """Run `callback` when the machine's time is `when`."""
-        handle = asyncio.TimerHandle(when, callback, args, self, context)
+        handle = asyncio.TimerHandle(when, callback, args, self.as_loop, context)
         self._timers_count += 1
         heapq.heappush(self._timers, (int(when * SECOND_NS), self._timers_count, handle))
         return handle
@@ -117,11 +122,11 @@ class VoyageLoop(asyncio.AbstractEventLoop):
 
     def create_future(self) -> asyncio.Future[Any]:
         """Return a future of this loop."""
-        return asyncio.Future(loop=self)
+        return asyncio.Future(loop=self.as_loop)
 
     def create_task(self, coro: Any, **options: Any) -> asyncio.Task[Any]:  # noqa: ANN401 - asyncio's own signature
         """Run a coroutine on this loop."""
-        return asyncio.Task(coro, loop=self, **options)
+        return asyncio.Task(coro, loop=self.as_loop, **options)
 
     def run_in_executor(
         self,
@@ -151,14 +156,6 @@ class VoyageLoop(asyncio.AbstractEventLoop):
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         """Keep what asyncio would log."""
         self.complaints.append(f"{context.get('message')}: {context.get('exception')!r}")
-
-    def run_until_complete(self, future: Any) -> Any:  # noqa: ANN401 - asyncio's own signature
-        """Step until `future` is done; return its result."""
-        task: asyncio.Future[Any] = asyncio.ensure_future(future, loop=self)
-        while not task.done():
-            if not self.step():
-                raise AssertionError("everything waits and nothing will ever happen")
-        return task.result()
 
 
 @dataclass(slots=True)

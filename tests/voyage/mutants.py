@@ -21,7 +21,7 @@ from sidecar.service.orders import Orders
 from sidecar.service.service import Service
 from sidecar.service.starts import Starts
 from sidecar.service.writer import Writer
-from sidecar.store import sqlite_open
+from sidecar.store import sqlite_open, watermark
 from sidecar.store.group_sync import GroupSync
 from sidecar.store.sqlite_writer import SqliteWriter
 from sidecar.store.store import Store
@@ -98,11 +98,11 @@ def _epoch_not_looked_at_again(stack: ExitStack) -> None:
     """An approval that waited for the disk is given out whatever happened meanwhile."""
     may_give_out = Orders._may_give_out  # noqa: SLF001 - the seam of this mutant
 
-    async def always(self: Orders, decisions: Any) -> bool:  # noqa: ANN401 - as the original
-        await may_give_out(self, decisions)
-        return True
+    async def whatever_happened(self: Orders, decisions: Any) -> bool:  # noqa: ANN401 - as it is
+        is_right = await may_give_out(self, decisions)
+        return is_right or not self._writer.problem
 
-    _put(stack, Orders, "_may_give_out", always)
+    _put(stack, Orders, "_may_give_out", whatever_happened)
 
 
 def _start_before_durable(stack: ExitStack) -> None:
@@ -110,7 +110,7 @@ def _start_before_durable(stack: ExitStack) -> None:
 
     async def open_gate(self: Starts, pending: Any) -> Any:  # noqa: ANN401 - as the original
         if not pending.is_applied:
-            self._make_effective(pending)  # noqa: SLF001 - as above
+            self._make_effective(pending)
         await self._writer.sync(pending.sequence)
         return pending.answer
 
@@ -119,10 +119,9 @@ def _start_before_durable(stack: ExitStack) -> None:
 
 def _poison_forgotten_at_start(stack: ExitStack) -> None:
     """A start does not ask whether the store had been poisoned."""
-    read_marks = sqlite_open.read_marks
 
     def healthy(directory: Any) -> Any:  # noqa: ANN401 - as the original
-        marks = read_marks(directory)
+        marks = watermark.read_marks(directory)
         return None if marks is None else type(marks)(**_fields(marks) | {"is_poisoned": False})
 
     _put(stack, sqlite_open, "read_marks", healthy)
@@ -160,6 +159,10 @@ MUTANTS: Final[dict[str, Change]] = {
     "poison forgotten at the start": _poison_forgotten_at_start,
     "a sync covers what came later": _sync_covers_what_came_later,
 }
+
+
+SEEDS: Final[dict[str, tuple[int, str]]] = {}
+"""A seed that catches each, and the rule whose breach it finds."""
 
 
 @contextmanager

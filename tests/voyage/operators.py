@@ -12,10 +12,12 @@ from typing import Final
 
 from sidecar.clock import SECOND_NS
 from sidecar.core.commands import (
+    AcceptRecovery,
     Drawdown,
     EaseKill,
     KillMode,
     KillScope,
+    ReleaseOrder,
     RequestedAction,
     ResetAll,
     ResetBreaker,
@@ -29,7 +31,7 @@ from tests.voyage.calls import BOT, OPERATOR, Call
 from tests.voyage.disk import KILL_FILE, Disk
 from tests.voyage.fleet import STRATEGIES
 from tests.voyage.sea import Sea
-from tests.voyage.venue import SYMBOLS
+from tests.voyage.venue import SYMBOLS, Venue
 
 NONCE_LIFE_NS: Final = 600 * SECOND_NS
 WALL_STEPS_NS: Final = tuple(
@@ -40,8 +42,9 @@ WALL_STEPS_NS: Final = tuple(
 class Operators:
     """Everyone with a hand on the switch."""
 
-    def __init__(self, sea: Sea) -> None:
+    def __init__(self, sea: Sea, venue: Venue) -> None:
         """Nothing was done yet."""
+        self._venue = venue
         self._sea = sea
         self._numbers = 0
 
@@ -54,6 +57,8 @@ class Operators:
             (self.reset_breaker, 3),
             (self.reset_all, 4),
             (self._accept_clock, 1),
+            (self._accept_recovery, 1),
+            (self._release, 2),
             (self._use_nonce, 1),
         )
         chosen, weights = zip(*makers, strict=True)
@@ -138,9 +143,7 @@ class Operators:
 
     def reset_all(self, service: Service) -> Call:
         """Return a reset of both latches."""
-        command = ResetAll(
-            reset_by="alice", reason=self._reason("all"), rebase=_standing(service)
-        )
+        command = ResetAll(reset_by="alice", reason=self._reason("all"), rebase=_standing(service))
         return Call("ResetAll", command, lambda sidecar: sidecar.reset_all(command, OPERATOR))
 
     def _accept_clock(self, service: Service) -> Call:
@@ -148,6 +151,24 @@ class Operators:
         reason = self._reason("clock")
         return Call(
             "AcceptClock", reason, lambda sidecar: sidecar.accept_clock("alice", reason, OPERATOR)
+        )
+
+    def _accept_recovery(self, service: Service) -> Call:
+        """Accept a recovery; the books are compared at the end of every voyage all the same."""
+        del service
+        command = AcceptRecovery(accepted_by="alice", reason=self._reason("accept"))
+        return Call(
+            "AcceptRecovery", command, lambda sidecar: sidecar.accept_recovery(command, OPERATOR)
+        )
+
+    def _release(self, service: Service) -> Call:
+        """Release an order that ended at the venue, or one nobody knows."""
+        del service
+        ended = [key for key, known in self._venue.orders.items() if not known.is_open]
+        order_id = self._sea.chance.choice(ended) if ended else "nobody"
+        command = ReleaseOrder(order_id=order_id, released_by="alice", reason=self._reason("go"))
+        return Call(
+            "ReleaseOrder", command, lambda sidecar: sidecar.release_order(command, OPERATOR)
         )
 
     def _use_nonce(self, service: Service) -> Call:
@@ -163,11 +184,11 @@ class Operators:
 
 def _standing(service: Service) -> tuple[Drawdown, ...]:
     """Return the drawdowns that stand now, as an operator reads them off the status."""
-    found = []
-    for view in service.status().view.account.drawdowns:
-        if view.ratio is not None and view.ratio >= view.threshold:
-            found.append(Drawdown(view.drawdown))
-    return tuple(found)
+    return tuple(
+        Drawdown(view.drawdown)
+        for view in service.status().view.account.drawdowns
+        if view.ratio is not None and view.ratio >= view.threshold
+    )
 
 
 def is_refusal_final(refused: CallRefused) -> bool:

@@ -26,6 +26,7 @@ from sidecar.core.answers import (
     TradeAnswer,
 )
 from sidecar.core.commands import (
+    AcceptRecovery,
     CheckOrder,
     KillMode,
     KillScope,
@@ -123,7 +124,8 @@ class Oracle:
 
     def sent(self, call: Call) -> None:
         """Take note of a call; a start that is under way makes kills uncertain."""
-        if isinstance(call.command, ReportAccount) and call.command.positions_complete:
+        is_statement = isinstance(call.command, ReportAccount) and call.command.positions_complete
+        if is_statement or isinstance(call.command, AcceptRecovery):
             self._is_owed = self._denies_reducing = False
         if call.name in KILL_STARTS:
             self._kills.clear()
@@ -234,7 +236,9 @@ class Oracle:
         if not answer.durable:
             self._sea.met["kills not durable"] += 1
             return
-        self._sea.require("S12.3", f"{call.words} durable though poisoned", holds=not call.was_poisoned)
+        self._sea.require(
+            "S12.3", f"{call.words} durable though poisoned", holds=not call.was_poisoned
+        )
         self._sea.met["kills acknowledged"] += 1
         record = self._promise(answer.sequence, is_power=True)
         kills = law.events_of(record, KillActivated) + law.events_of(record, KillRepeated)
@@ -247,9 +251,7 @@ class Oracle:
         nonce = str(call.command)
         until_ns = self._nonces.get(nonce, 0)
         if answer is NonceOutcome.FRESH:
-            self._sea.require(
-                "S11", f"{nonce} is taken twice", holds=until_ns <= call.sent_ns
-            )
+            self._sea.require("S11", f"{nonce} is taken twice", holds=until_ns <= call.sent_ns)
             self._nonces[nonce] = call.sent_ns + 600 * 10**9
             self._sea.met["nonces taken"] += 1
             self._require_healthy(call)
@@ -329,7 +331,9 @@ class Oracle:
         state = state_of(service)
         folded = law.fold(self.life.written)
         if state.last_sequence != len(self.life.written):
-            self._sea.fail("S3", f"memory is at {state.last_sequence}, not {len(self.life.written)}")
+            self._sea.fail(
+                "S3", f"memory is at {state.last_sequence}, not {len(self.life.written)}"
+            )
         now = max(state.now, folded.state.now)
         for each in (state, folded.state):
             # A look at the clock leaves no record; both take the same one.
