@@ -42,6 +42,7 @@ class Call:
     sent_ns: int = 0
     was_poisoned: bool = False
     starts_count: int = 0
+    answers_count: int = 0
     known_halts: frozenset[str] = frozenset()
     outcome: Outcome = Outcome.OPEN
     task: asyncio.Task[None] | None = None

@@ -99,6 +99,7 @@ class Life:
         self._calls: list[Call] = []
         self._calls_count = 0
         self._answers_count = 0
+        self._fault: Exception | None = None
         disk.fault = plan.fault
         disk.die_at_operation = plan.operation
         disk.on_death = lambda: self._sea.say(f"*** {plan.ending.value}")
@@ -210,6 +211,8 @@ class Life:
             return False
         if not self._loop.step():
             self._sea.fail("liveness", "everything waits and nothing will ever happen")
+        if self._fault is not None:
+            raise self._fault
         self._sea.require(
             "no exception is lost",
             "; ".join(self._loop.complaints),
@@ -304,6 +307,14 @@ class Life:
         call.task.cancel()
 
     async def _drive(self, call: Call) -> None:
+        """Make a call; whatever it raises, and whatever it breaks, ends the voyage at its step."""
+        try:
+            await self._make(call)
+        except Exception as error:  # noqa: BLE001 - a task would keep it to itself
+            if not self._disk.is_dead:
+                self._fault = error
+
+    async def _make(self, call: Call) -> None:
         service, oracle, sea = self._service, self._ship.oracle, self._sea
         assert service is not None
         try:

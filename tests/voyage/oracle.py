@@ -102,7 +102,8 @@ class Oracle:
         """Nothing was promised yet."""
         self._sea = sea
         self._approvals_need_power = approvals_need_power
-        self._acknowledged: set[Key] = set()
+        self._acknowledged: dict[Key, int] = {}
+        self._answers_count = 0
         self._nonces: dict[str, int] = {}
         self._is_owed = False
         self._denies_reducing = False
@@ -132,12 +133,14 @@ class Oracle:
             self._starts_count += 1
             self._starts_open.add(call.number)
         call.starts_count = self._starts_count
+        call.answers_count = self._answers_count
         call.known_halts = frozenset(
             key for key, kill in self._kills.items() if kill.mode is KillMode.HALT
         )
 
     def answered(self, call: Call, answer: Any, service: Service) -> None:  # noqa: ANN401 - any answer
         """Hold an answer to what was said before, and keep what it promises."""
+        self._answers_count += 1
         self._starts_open.discard(call.number)
         if isinstance(answer, OrderDecision):
             self._decided(call, call.command, answer, service)
@@ -217,12 +220,12 @@ class Oracle:
         self._require_healthy(call)
         record = self._promise(answer.sequence, is_power=True)
         key = _key_of(command)
-        if key in self._acknowledged:
+        if self._acknowledged.get(key, self._answers_count) <= call.answers_count:
             self._sea.met["reports repeated"] += 1
             self._sea.require(
                 "S7.2 idempotent", f"{call.words} {key} counts twice", holds=answer.duplicate
             )
-        self._acknowledged.add(key)
+        self._acknowledged.setdefault(key, self._answers_count)
         if not answer.duplicate:
             found = {_key_of_event(event) for event in record.events}
             self._sea.require("S12.1", f"{call.words} without a record", holds=key in found)
