@@ -48,6 +48,22 @@ def sail_all(seeds: Sequence[int], changed: str = "") -> Campaign:
     return campaign
 
 
+def find_catch(changed: str, first: int, count: int) -> Campaign:
+    """Sail from `first` on until a voyage catches the mutant; the campaign ends with that seed."""
+    campaign = Campaign()
+    for seed in range(first, first + count):
+        campaign = sail_all([seed], changed)
+        if campaign.faults:
+            break
+    return campaign
+
+
+def run_apart(work: Callable[..., Campaign], *arguments: object) -> Campaign:
+    """Return what `work` returns in a process of its own."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(work, *arguments).result()
+
+
 def sail_traced(seed: int, changed: str = "") -> tuple[list[str], str]:
     """Sail one voyage in this process; return its whole log, and the broken promise if any."""
     _be_quiet()

@@ -18,10 +18,12 @@ from sidecar.core import engine
 from sidecar.core.commands import CheckOrder
 from sidecar.core.turn import Outcome
 from sidecar.service.orders import Orders
+from sidecar.service.refusals import cannot_start
 from sidecar.service.service import Service
 from sidecar.service.starts import Starts
 from sidecar.service.writer import Writer
 from sidecar.store import sqlite_open, watermark
+from sidecar.store.errors import StoreError
 from sidecar.store.group_sync import GroupSync
 from sidecar.store.sqlite_writer import SqliteWriter
 from sidecar.store.store import Store
@@ -111,7 +113,10 @@ def _start_before_durable(stack: ExitStack) -> None:
     async def open_gate(self: Starts, pending: Any) -> Any:  # noqa: ANN401 - as the original
         if not pending.is_applied:
             self._make_effective(pending)
-        await self._writer.sync(pending.sequence)
+        try:
+            await self._writer.sync(pending.sequence)
+        except StoreError as error:
+            raise cannot_start(str(error)) from error
         return pending.answer
 
     _put(stack, Starts, "_complete", open_gate)
@@ -161,8 +166,28 @@ MUTANTS: Final[dict[str, Change]] = {
 }
 
 
-SEEDS: Final[dict[str, tuple[int, str]]] = {}
-"""A seed that catches each, and the rule whose breach it finds."""
+SEEDS: Final = {
+    "ack before sync": 1,
+    "apply after answer": 1,
+    "retry after EIO": 71,
+    "kill acknowledged before it is durable": 5,
+    "epoch not looked at again": 1,
+    "start effective before it is durable": 129,
+    "poison forgotten at the start": 2,
+    "a sync covers what came later": 12,
+}
+"""A seed that catches each."""
+RULES: Final = {
+    "ack before sync": ("S12.1", "S12.3", "S12.4"),
+    "apply after answer": ("S3", "S4", "S6", "S12.1", "no exception"),
+    "retry after EIO": ("S12.1", "S12.3", "S12.4"),
+    "kill acknowledged before it is durable": ("S12.1", "S12.3", "S6"),
+    "epoch not looked at again": ("S4.7",),
+    "start effective before it is durable": ("S10.3", "S3", "S4", "S12"),
+    "poison forgotten at the start": ("S12.4",),
+    "a sync covers what came later": ("S12.1",),
+}
+"""The rules one of which each must be seen to break."""
 
 
 @contextmanager
