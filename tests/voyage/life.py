@@ -9,7 +9,6 @@ Rules:
 
 from __future__ import annotations
 
-import asyncio
 import errno
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -364,8 +363,6 @@ class Life:
 
     def _let_go(self) -> None:
         """Close what the dead process had open, so that the next one may live in this process."""
-        for task in asyncio.all_tasks(self._loop.as_loop):
-            task._log_destroy_pending = False  # type: ignore[attr-defined] # noqa: SLF001 - a ghost's tasks never end
         store = self._store
         if store is None:
             return
