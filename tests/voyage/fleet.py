@@ -3,6 +3,7 @@
 Rules:
 1. A bot sends an approval once, before it expires on its own clock, and only while the sidecar it
    sees says the same stop epoch (S4.6, S15) - also a sidecar that was started anew meanwhile.
+   A third of the orders are exits, so that what only reduces is asked for in every state.
 2. A report is repeated under its id until it is acknowledged; the next one about the same order
    follows only then. What was acknowledged is now and then repeated all the same.
 3. An order a bot gave up is never sent; it may say so with CANCELED.
@@ -159,13 +160,20 @@ class Fleet:
         again = [wish for wish in self._wishes.values() if not wish.is_given_up]
         if again and chance.random() < 0.35:
             return chance.choice(again[-6:]).order
+        strategy, symbol = chance.choice(STRATEGIES), chance.choice(SYMBOLS)
+        side, quantity = chance.choice(list(Side)), chance.choice(QUANTITIES)
+        held = [(book, position) for book, position in self._venue.positions.items() if position]
+        if held and chance.random() < 0.3:
+            (strategy, symbol), position = chance.choice(held)
+            side = Side.SELL if position > 0 else Side.BUY
+            quantity = abs(position) if chance.random() < 0.5 else Decimal(1)
         order = CheckOrder(
             order_id=self._next("order"),
-            strategy=chance.choice(STRATEGIES),
-            symbol=chance.choice(SYMBOLS),
-            side=chance.choice(list(Side)),
+            strategy=strategy,
+            symbol=symbol,
+            side=side,
             order_type=OrderType.LIMIT,
-            quantity=chance.choice(QUANTITIES),
+            quantity=quantity,
             limit_price=PRICE,
         )
         self._wishes[order.order_id] = Wish(order)

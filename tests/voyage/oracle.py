@@ -57,6 +57,9 @@ from tests.voyage.sea import Sea
 
 KILL_STARTS: Final = frozenset({"ResetKill", "EaseKill", "ResetAll"})
 
+IN_NO_RECORD: Final = 10**9
+"""The sequence of what was approved from memory: no journal reaches it."""
+
 Key = tuple[str, str, str]
 """RPC, order id, report id."""
 
@@ -193,6 +196,7 @@ class Oracle:
         if not decision.durable:
             sea.met["approvals from memory"] += 1
             self._decided_from_memory(command, what, service)
+            self.life.approvals.append(GivenOut(IN_NO_RECORD, decision.stop_epoch))
             return
         sea.require("S4.2", f"{what} by a poisoned store", holds=not call.was_poisoned)
         sea.met["approvals"] += 1
@@ -322,6 +326,8 @@ class Oracle:
         """No approval was given out on the strength of a start that did not last (S10.3)."""
         lost = [r.sequence for r in folded.records[count:] if law.is_start(r)]
         for approval in self.life.approvals:
+            if approval.sequence == IN_NO_RECORD:
+                continue
             early = [sequence for sequence in lost if sequence < approval.sequence]
             self._sea.require(
                 "S10.3 durable first, then effective",
