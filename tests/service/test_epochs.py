@@ -1,4 +1,4 @@
-"""The stop epoch over restarts: an approval that was forgotten is never valid again (S4.6, S12.4)."""
+"""The stop epoch over restarts: a forgotten approval is never valid again (S4.6, S12.4)."""
 
 from __future__ import annotations
 
