@@ -99,6 +99,7 @@ class Life:
         self._calls_count = 0
         self._answers_count = 0
         self._fault: Exception | None = None
+        self._taps = ExitStack()
         disk.fault = plan.fault
         disk.die_at_operation = plan.operation
         disk.on_death = lambda: self._sea.say(f"*** {plan.ending.value}")
@@ -170,7 +171,7 @@ class Life:
             if not self._disk.is_dead:
                 oracle.note_written()
 
-        patch.object(store, "append", tapped).start()
+        self._taps.enter_context(patch.object(store, "append", tapped))
 
     async def _start(self) -> None:
         assert self._store is not None
@@ -363,6 +364,7 @@ class Life:
 
     def _let_go(self) -> None:
         """Close what the dead process had open, so that the next one may live in this process."""
+        self._taps.close()
         store = self._store
         if store is None:
             return
