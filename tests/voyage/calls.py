@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from sidecar.core.denial import CallRefused
+from sidecar.core.state import State
 from sidecar.service import Caller, Role, Service
 
 BOT: Final = Caller(role=Role.BOT, peer="unix:", name="bot")
@@ -56,3 +57,8 @@ class Call:
     def words(self) -> str:
         """Return it for the log."""
         return f"#{self.number} {self.name}"
+
+
+def state_of(service: Service) -> State:
+    """Return the state in the service's memory."""
+    return service._writer.state  # noqa: SLF001 - the test compares it with what the disk says

@@ -30,7 +30,7 @@ from sidecar.core.commands import (
 )
 from sidecar.core.denial import CallRefused
 from sidecar.service import Service
-from tests.voyage.calls import BOT, Call
+from tests.voyage.calls import BOT, Call, state_of
 from tests.voyage.sea import Sea
 from tests.voyage.venue import EQUITY, PRICE, SYMBOLS, Venue
 
@@ -278,7 +278,7 @@ class Fleet:
 
     def state(self, service: Service) -> Call:
         """Return a complete report of what the venue holds: what ends a recovery (S12.4)."""
-        as_of_sequence = service.status().view.last_sequence
+        as_of_sequence = state_of(service).last_sequence
         statement = self._venue.statement(self._next("statement"), as_of_sequence)
         return self.account(statement)
 

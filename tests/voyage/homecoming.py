@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from tests.voyage.calls import Call, Outcome
+from tests.voyage.calls import Call, Outcome, state_of
 from tests.voyage.disk import KILL_FILE, Disk, Ending
 from tests.voyage.life import Life, Plan, Ship
-from tests.voyage.oracle import state_of
 from tests.voyage.venue import Venue
 
 ROUNDS_MAX = 200

@@ -17,7 +17,6 @@ from typing import Any, Final
 from unittest.mock import patch
 
 from sidecar.clock import WallClock
-from sidecar.core.answers import TradingMode
 from sidecar.core.denial import CallRefused
 from sidecar.core.thresholds import Thresholds
 from sidecar.service import Service, Settings
@@ -26,7 +25,7 @@ from sidecar.store.errors import StoreError
 from sidecar.store.lock import Holder
 from sidecar.store.sqlite_open import OpenOptions, open_sqlite_store
 from sidecar.store.sqlite_store import SqliteStore
-from tests.voyage.calls import Call, Outcome
+from tests.voyage.calls import Call, Outcome, state_of
 from tests.voyage.disk import KILL_FILE, Disk, Ending, Fault
 from tests.voyage.fleet import Fleet
 from tests.voyage.loop import VoyageLoop, await_point
@@ -269,10 +268,10 @@ class Life:
             ship.fleet.move(service)
         if sea.happens(0.02):
             ship.operators.meddle(self._disk)
-        view = service.status().view
-        if view.recovery.way_out and sea.happens(0.3):
+        state = state_of(service)
+        if state.recovery.way_out and sea.happens(0.3):
             call = ship.fleet.state(service)
-        elif view.mode is not TradingMode.NORMAL and sea.happens(0.15):
+        elif (state.activations or state.breaker.is_open) and sea.happens(0.15):
             (self._disk.directory / KILL_FILE).unlink(missing_ok=True)
             call = ship.operators.reset_all(service)
         elif sea.happens(0.2):
