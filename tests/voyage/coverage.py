@@ -26,7 +26,6 @@ _ITEM: Final = "Orders.check_each.<locals>.<listcomp> > Orders._give_out_item > 
 
 PLACES: Final = frozenset(
     {
-        "nothing yet",
         "Orders.check > Starts.wait",
         f"Orders.check > {_GIVE_OUT}",
         "Service.check_orders > Orders.check_all_or_none > Starts.wait",

@@ -17,20 +17,25 @@ from typing import Any
 from sidecar.core import engine
 from sidecar.core.commands import KillMode, Side
 from sidecar.core.events import (
-    BreakerReset,
     Event,
-    KillEased,
-    KillReset,
     OrderApproved,
     OrdersWithdrawn,
-    RecoveryEnded,
-    ReservationReleased,
 )
 from sidecar.core.kill_switch import strictest_for
 from sidecar.core.state import State, to_plain
 from sidecar.service.records import Record, decode_record
 
-STARTS = (KillReset, KillEased, BreakerReset, RecoveryEnded, ReservationReleased)
+START_KINDS = frozenset(
+    {
+        "ResetKill",
+        "EaseKill",
+        "ResetBreaker",
+        "ResetAll",
+        "ReleaseOrder",
+        "AcceptRecovery",
+        "AcceptClock",
+    }
+)
 
 
 @dataclass(slots=True)
@@ -63,8 +68,8 @@ def fold(payloads: Sequence[bytes], looked_at: int = 0) -> Folded:
 
 
 def is_start(record: Record) -> bool:
-    """Say whether the record gives trading back."""
-    return any(isinstance(event, STARTS) for event in record.events)
+    """Say whether the record is an operator's, who gives something back."""
+    return record.kind in START_KINDS
 
 
 def _faults(state: State, record: Record) -> Iterator[str]:
