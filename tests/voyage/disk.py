@@ -121,16 +121,20 @@ class SimulatedFile:
 
 @dataclass(slots=True)
 class Fault:
-    """An error the disk answers with, at the nth operation of its kind; a full one stays full."""
+    """An error the disk answers with at the nth operation of its kind, and from then on where it
+    is lasting; a full disk refuses only what grows.
+    """
 
     operation: str
     number: int
     error: int
+    is_lasting: bool
 
     @property
     def words(self) -> str:
         """Return it for the trace."""
-        return f"{errno.errorcode[self.error]} at {self.operation} {self.number}"
+        since = " and later" if self.is_lasting else ""
+        return f"{errno.errorcode[self.error]} at {self.operation} {self.number}{since}"
 
 
 @dataclass(slots=True)
@@ -196,10 +200,10 @@ class Disk:
         fault = self.fault
         if fault is None or fault.operation != operation:
             return 0
-        is_full = fault.error == errno.ENOSPC
-        if self.operations[operation] < fault.number or (is_full and not extends):
+        if fault.error == errno.ENOSPC and not extends:
             return 0
-        if self.operations[operation] > fault.number and not is_full:
+        late = self.operations[operation] - fault.number
+        if late < 0 or (late and not fault.is_lasting):
             return 0
         self.faults_count += 1
         return fault.error

@@ -354,6 +354,8 @@ class Life:
         is_damaged = store is not None and store.facts.damage is not None
         if store is not None and store.poisoned is not None and not is_damaged:
             life.was_poisoned = True
+            fault = self._plan.fault
+            life.is_disk_gone = fault is not None and fault.is_lasting
             words = store.poisoned.split(":")[0]
             sea.met[f"poisoned: {words}"] += 1
             sea.say(f"the store was poisoned: {store.poisoned}")

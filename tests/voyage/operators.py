@@ -2,7 +2,7 @@
 
 Rules:
 1. Every kill and start has a reason of its own, by which its record is known again.
-2. They read the status first: a reset names the drawdowns that stand.
+2. They look first: a reset names the drawdowns that stand, a release only what ended unfilled.
 """
 
 from __future__ import annotations
@@ -162,9 +162,13 @@ class Operators:
         )
 
     def _release(self, service: Service) -> Call:
-        """Release an order that ended at the venue, or one nobody knows."""
+        """Release an order that ended at the venue without a fill, or one nobody knows."""
         del service
-        ended = [key for key, known in self._venue.orders.items() if not known.is_open]
+        ended = [
+            order_id
+            for order_id, known in self._venue.orders.items()
+            if not known.is_open and not known.filled
+        ]
         order_id = self._sea.chance.choice(ended) if ended else "nobody"
         command = ReleaseOrder(order_id=order_id, released_by="alice", reason=self._reason("go"))
         return Call(

@@ -83,6 +83,7 @@ class Life:
     was_started: bool = False
     was_poisoned: bool = False
     was_stopped: bool = False
+    is_disk_gone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +285,11 @@ class Oracle:
         if before.was_started and ending is Ending.CUT and not before.was_stopped:
             self._is_owed = True
         if before.was_started and before.was_poisoned:
-            self._is_owed = self._denies_reducing = True
+            # A disk that takes nothing any more does not take the word of it either; without
+            # power only the reconcile is sure.
+            is_told = not before.is_disk_gone
+            self._is_owed |= is_told or ending is not Ending.CUT
+            self._denies_reducing |= is_told
         self._forgotten += [each for each in before.approvals if each.sequence > len(survived)]
         self.life = Life(list(survived), list(survived))
         self._starts_open.clear()

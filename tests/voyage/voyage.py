@@ -77,7 +77,8 @@ def _plan(sea: Sea) -> Plan:
     fault = None
     if sea.happens(0.3):
         operation, error, bound = chance.choice(FAULTS)
-        fault = Fault(operation, chance.randrange(1, bound), error)
+        is_lasting = error == errno.ENOSPC or (operation != "read" and sea.happens(0.3))
+        fault = Fault(operation, chance.randrange(1, bound), error, is_lasting)
         if operation == "sync" and sea.happens(0.6):
             # What a failed sync left in doubt shows only when power goes.
             ending = Ending.CUT
