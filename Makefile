@@ -17,6 +17,7 @@ PYTHON_DIRECTORIES := sidecar clients/python/src examples bench tests ops
 CONTRACT_IMAGE := proto/released.binpb
 
 N ?= 100000
+VOYAGES ?= 10000
 LAWS ?= 5
 SECONDS ?= 60
 CYCLES ?= 200
@@ -26,7 +27,7 @@ EVENTS ?= 300000
 MINUTES ?= 60
 JOURNALLED ?= 1000000
 
-.PHONY: help setup demo test test-concurrency test-power test-crash sim laws fuzz mutants check lint types floors contract proto bench bench-memory bench-recovery bench-peers profile test-client-protobuf fmt lock toolchains clean test-flips soak
+.PHONY: help setup demo test test-concurrency test-power test-crash sim laws fuzz mutants check lint types floors contract proto bench bench-memory bench-recovery bench-peers profile test-client-protobuf fmt lock toolchains clean test-flips soak sim-core sim-shell
 
 help: ## List these targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-20s %s\n", $$1, $$2}'
@@ -51,9 +52,17 @@ test: setup ## Run every test.
 	@echo "test: running every test in tests/ (a skip is named below, and fails in CI)"
 	@$(BIN)/python -m pytest
 
-sim: setup ## Drive N random commands through the core and a model of the page: make sim N=100000.
-	@echo "sim: driving $(N) commands through the core and the model"
+sim: ## Both simulations: N commands through core and model, then VOYAGES of the shell: make sim N=100000.
+	@$(MAKE) sim-core N=$(N)
+	@$(MAKE) sim-shell N=$(VOYAGES)
+
+sim-core: setup ## Drive N random commands through the core and a model of the page: make sim-core N=100000.
+	@echo "sim-core: driving $(N) commands through the core and the model"
 	@$(BIN)/python -m tests.simulation $(N)
+
+sim-shell: setup ## Sail N voyages of service and store over a simulated disk and clock: make sim-shell N=10000.
+	@echo "sim-shell: sailing $(if $(filter command line,$(origin N)),$(N),$(VOYAGES)) voyages; a broken promise is printed with its seed"
+	@$(BIN)/python -m tests.voyage $(if $(filter command line,$(origin N)),$(N),$(VOYAGES)) $(if $(SEED),--first $(SEED))
 
 laws: setup ## Hold the core to its laws on LAWS times as many histories as the tests do: make laws LAWS=10.
 	@echo "laws: $(LAWS) times the histories of make test"

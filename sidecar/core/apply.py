@@ -135,7 +135,9 @@ def _recovery_entered(state: State, event: RecoveryEntered) -> None:
     recovery.detail, recovery.way_out = event.detail, event.way_out
     recovery.denies_reducing = event.denies_reducing
     if event.way_out:
-        state.stop_epoch += 1
+        # Kills that only memory knew had epochs too, and an approval given under them must not
+        # meet its own number again.
+        state.stop_epoch += kill_switch.EPOCHS_UNWRITTEN_MAX if event.denies_reducing else 1
         state.last_stop_at = state.now
 
 

@@ -28,6 +28,9 @@ from sidecar.core.state import KillActivation, State
 REASON_LENGTH_MAX: Final = 512
 TRIGGERED_BY_LENGTH_MAX: Final = 128
 SCOPES_MAX: Final = 1_000
+EPOCHS_UNWRITTEN_MAX: Final = 10_000
+"""More stops than a store that takes no record can see: nothing is reset there, so each of
+SCOPES_MAX scopes is stopped twice at most, once more where a reset was under way."""
 ADVICE_FLATTEN: Final = "flatten by hand, or EaseKill"
 _STRICTNESS: Final = {KillMode.REDUCE_ONLY: 1, KillMode.HALT: 2}
 

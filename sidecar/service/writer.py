@@ -22,7 +22,7 @@ from sidecar.core.answers import AccountAnswer, ApiErrorAnswer, StartAnswer, Tra
 from sidecar.core.calendar import Calendar
 from sidecar.core.commands import CheckOrder, Tick
 from sidecar.core.denial import CallRefused, ErrorCode
-from sidecar.core.events import BreakerOpened, ConfigurationApplied, Event
+from sidecar.core.events import BreakerOpened, ConfigurationApplied, Event, KillActivated
 from sidecar.core.judgement import Conditions
 from sidecar.core.state import State
 from sidecar.core.turn import Outcome
@@ -49,6 +49,8 @@ class Writer:
         self.state = state
         self.conditions = Conditions(calendar=calendar)
         self.must_be_durable_sequence = 0
+        self.epoch_sequence = 0
+        """Record of the newest kill; an approval after it waits for it."""
         self.written_bytes = 0
         """Of records, by this process."""
         self._store = store
@@ -221,6 +223,8 @@ class Writer:
         for event in events:
             if event.__class__ is BreakerOpened:
                 self.must_be_durable_sequence = sequence
+            elif event.__class__ is KillActivated:
+                self.epoch_sequence = sequence
         self._changes.bump(state.stop_epoch)
         return outcome
 

@@ -202,6 +202,30 @@ async def test_an_order_overtaken_again_and_again_is_refused(tmp_path: Path) -> 
         assert service.stop_epoch == JUDGED_COUNT_MAX
 
 
+async def test_no_item_of_a_batch_is_overtaken_while_another_waits(tmp_path: Path) -> None:
+    """Two exits asked together, a kill behind the first sync and the third: the first exit is ready
+    while the second one waits, and must not be given out under the older epoch (S4.7).
+    """
+    store = OvertakingStore()
+    async with running(store, tmp_path, approvals_need_power=True) as service:
+        await service.report_account(holding(service), BOT)
+        names = iter(["ONE", "", "TWO"])
+
+        async def kill_another() -> None:
+            name = next(names, "")
+            if name:
+                await service.trigger_kill(TriggerKill(scope_kind="SYMBOL", scope_name=name), BOT)
+
+        store.overtake = kill_another
+        exits = [an_exit("exit-1"), an_exit("exit-2")]
+        results = await service.check_orders(exits, BatchMode.INDEPENDENT, BOT)
+        store.overtake = None
+        decisions = [result.decision for result in results if result.decision is not None]
+        assert len(decisions) == 2
+        assert service.stop_epoch == 2
+        assert {d.stop_epoch for d in decisions if d.is_approved} == {2}
+
+
 async def test_a_cancelled_caller_leaves_a_whole_decision(tmp_path: Path) -> None:
     """A deadline while the disk works: asked again, the one reservation is repeated (S4.1)."""
     store = MemoryStore()
