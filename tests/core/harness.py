@@ -483,15 +483,10 @@ def _value(name: str, value: Any) -> Any:  # noqa: ANN401 - one field of any kin
 
 
 _NUMBERS: Final = frozenset(
-    {
-        "fill_quantity",
-        "fill_price",
-        "fee",
-        "fee_quantity",
-        "realized_pnl",
-        "new_quantity",
-        "new_limit_price",
-    }
+    (
+        *("fill_quantity", "fill_price", "fee", "fee_quantity", "realized_pnl"),
+        *("new_quantity", "new_limit_price"),
+    )
 )
 _TYPES: Final = {
     (True, False): "LIMIT",
