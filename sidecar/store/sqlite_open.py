@@ -28,6 +28,7 @@ from sidecar.store.errors import (
     StoreMissingError,
 )
 from sidecar.store.lock import DirectoryLock, Holder
+from sidecar.store.merkle_tree import Frontier, JournalBase
 from sidecar.store.records import EMPTY_CHAIN_HASH
 from sidecar.store.recovery import (
     Damage,
@@ -54,6 +55,15 @@ from sidecar.store.sqlite_store import (
     META_RECOVERY_OWED,
     OpenedParts,
     SqliteStore,
+)
+from sidecar.store.sqlite_tree import (
+    INSERT_FRONTIER_SQL,
+    TREE_STEP_COUNT,
+    create_tables,
+    last_frontier_size,
+    last_head_size,
+    read_base,
+    read_frontier,
 )
 from sidecar.store.sqlite_writer import CHECKPOINT_PAGES_COUNT, SqliteWriter
 from sidecar.store.store import NONCES_COUNT_MAX, SNAPSHOTS_KEPT_COUNT, ClockKind
@@ -93,6 +103,8 @@ class _Opening:
     torn_frames_count: int = 0
     connection: apsw.Connection | None = None
     meta: dict[str, str] = field(default_factory=dict)
+    base: JournalBase = field(default_factory=JournalBase)
+    frontier: Frontier = field(default_factory=Frontier)
     found: JournalFound = field(
         default_factory=lambda: JournalFound(
             last_sequence=0, chain_hash=EMPTY_CHAIN_HASH, damage=None
@@ -152,6 +164,8 @@ def _open_locked(
             clock_kind=clock_kind,
             facts=facts,
             found=opening.found,
+            base=opening.base,
+            frontier=opening.frontier,
             meta=opening.meta,
             notes=notes,
             connection=opening.connection,
@@ -199,14 +213,20 @@ def _inspect(directory: Path, opening: _Opening, boot_id_now: str) -> None:
     try:
         opening.connection = open_connection(directory)
         opening.meta = read_meta(opening.connection)
+        opening.base = read_base(opening.connection, opening.meta)
         kept_frames_count, _ = opening.connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)
         snapshots = list_snapshot_files(directory)[:SNAPSHOTS_KEPT_COUNT]
         opening.found = check_journal(
             opening.connection,
             verified_sequence=_verified_sequence(opening.connection, snapshots),
             acknowledged=_acknowledged(opening, snapshots[0][0] if snapshots else 0, boot_id_now),
+            base=opening.base,
         )
-    except apsw.Error as error:
+        if opening.found.damage is None:
+            opening.frontier = read_frontier(
+                opening.connection, opening.base, opening.found.last_sequence
+            )
+    except (apsw.Error, ValueError) as error:
         what = f"{DATABASE_FILE_NAME} cannot be read: {type(error).__name__}: {error}"
         opening.found = replace(opening.found, damage=Damage(sequence=1, what=what))
         return
@@ -236,8 +256,10 @@ def _hash_in(head: dict[str, Any]) -> bytes:
 
 
 def _acknowledged(opening: _Opening, snapshot_sequence: int, boot_id_now: str) -> int:
-    """Return the sequence the journal must reach: power-durable, or written on this boot."""
+    """Return what the journal must reach: power-durable, signed, or written on this boot."""
     witnesses = [snapshot_sequence, int(opening.meta.get(META_CLEAN_SEQUENCE, "0"))]
+    if opening.connection is not None:
+        witnesses.append(last_head_size(opening.connection))
     if opening.marks is not None:
         witnesses.append(acknowledged_by(opening.marks, boot_id_now))
     return max(witnesses)
@@ -323,6 +345,10 @@ def _begin_writing(
     if classify(facts) is RecoveryKind.RECONCILE:
         owed = OWED_POISONED if facts.was_poisoned else OWED_REBOOT
     with connection:
+        create_tables(connection)
+        if opening.frontier.size - last_frontier_size(connection) >= TREE_STEP_COUNT:
+            row = (opening.frontier.size, opening.frontier.to_bytes())
+            connection.execute(INSERT_FRONTIER_SQL, row)
         connection.execute("DELETE FROM meta WHERE key = ?", (META_CLEAN_SEQUENCE,))
         connection.executemany(
             META_SQL, [(META_BOOT_ID, options.boot_id), (META_RECOVERY_OWED, owed)]

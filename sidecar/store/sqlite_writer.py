@@ -18,8 +18,10 @@ from pathlib import Path
 
 import apsw
 
+from sidecar.store.merkle_tree import Frontier
 from sidecar.store.snapshot import sync_directory
 from sidecar.store.sqlite_database import META_SQL, WAL_FILE_NAME, open_connection
+from sidecar.store.sqlite_tree import INSERT_FRONTIER_SQL, INSERT_HEAD_SQL
 from sidecar.store.watermark import Watermark
 
 CHECKPOINT_PAGES_COUNT = 2_000
@@ -63,6 +65,14 @@ class SqliteWriter:
             with self._connection:
                 self._connection.executemany(_INSERT_SQL, rows)
         self._watermark.set_written(rows[-1][0])
+
+    def insert_frontier(self, frontier: Frontier) -> None:
+        """Commit the tree as of now. Raises apsw.Error."""
+        self._inserts.execute(INSERT_FRONTIER_SQL, (frontier.size, frontier.to_bytes()))
+
+    def insert_head(self, size: int, note: str) -> None:
+        """Commit a signed head; one over as many records is kept as it was. Raises apsw.Error."""
+        self._inserts.execute(INSERT_HEAD_SQL, (size, note))
 
     def set_meta(self, items: Iterable[tuple[str, str]]) -> None:
         """Commit named values, all or none. Raises apsw.Error."""
