@@ -16,6 +16,7 @@ from sidecar.cli.failures import CommandFailed, Exit
 from sidecar.cli.options import printable
 from sidecar.clock import format_rfc3339
 from sidecar.core import views
+from sidecar.core.answers import Receipt
 from sidecar.core.judgement import Conditions
 from sidecar.core.state import State
 from sidecar.service.facts import ServiceStatus, StoreStatus
@@ -69,6 +70,7 @@ def _facts(store: ReadOnlyStore, state: State, damage: str, directory: Path) -> 
     is_driven = store.clock_kind == "driven"
     now = state.now if is_driven else max(state.now, time.time_ns())
     look = KillFile(directory).look()
+    tree = store.tree_head()
     return ServiceStatus(
         view=views.status(state, now, Conditions(damage=damage or None)),
         store=StoreStatus(
@@ -78,7 +80,7 @@ def _facts(store: ReadOnlyStore, state: State, damage: str, directory: Path) -> 
             poisoned="",
             free_bytes=None,
             is_low=False,
-            chain_hash=b"",
+            chain_hash=tree.chain_hash,
         ),
         clock_kind="driven" if is_driven else "wall",
         clock_problem="",
@@ -86,6 +88,7 @@ def _facts(store: ReadOnlyStore, state: State, damage: str, directory: Path) -> 
         can_prove_operators=True,
         health=(),
         config_hash=state.config_hash,
+        receipt=Receipt(tree.size, tree.root) if tree.size else None,
         revision=0,
         started_at=0,
         version="",

@@ -1,7 +1,7 @@
 """The calls of OperatorService: prove, read, ask the service, answer.
 
-Rules: the proof is judged before the request is read; GetConfig needs none. ReloadConfig needs one
-only where something loosens, so a bad one refuses nothing else.
+Rules: the proof is judged before the request is read; what only reads needs none. ReloadConfig
+needs one only where something loosens, so a bad one refuses nothing else.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from sidecar import wire
 from sidecar.core.denial import CallRefused
 from sidecar.server.calls import Calls, Context, UnaryHandler, encode, parse
 from sidecar.server.proofs import Prover, is_proof_given
+from sidecar.server.refused import note_refused
 from sidecar.service import Caller, Service
 
 NAME: Final = operator_service_pb2.DESCRIPTOR.services_by_name["OperatorService"].full_name
@@ -52,7 +53,12 @@ class OperatorCalls:
         self, path: str, handler: Callable[[bytes, Caller], Awaitable[bytes]]
     ) -> UnaryHandler:
         async def answer(body: bytes, caller: Caller, context: Context) -> bytes:
-            return await handler(body, await self._prover.prove(path, body, caller, context))
+            try:
+                caller = await self._prover.prove(path, body, caller, context)
+                return await handler(body, caller)
+            except CallRefused as refused:
+                note_refused(self._service, path, body, refused, caller)
+                raise
 
         return answer
 

@@ -54,5 +54,6 @@ class ServerOptions:
     status_interval_seconds: float = 0.05
     status_streams_max: int = 2_048
     health_watches_max: int = 128
+    audit_streams_max: int = 16
     calls_in_flight_max: int = 10_000
     drain_seconds_max: float = 0.7

@@ -52,6 +52,7 @@ def health_parts(
     clock: str,
     configuration: str,
     snapshot: str,
+    audit: str,
     is_draining: bool,
 ) -> tuple[HealthPart, ...]:
     """Return every part with its cause. A killed sidecar is healthy, a poisoned one is not."""
@@ -65,6 +66,7 @@ def health_parts(
         _part("clock", clock, is_needed=False),
         _part("configuration", configuration, is_needed=False),
         _part("snapshot", snapshot, is_needed=False),
+        _part("audit", audit, is_needed=False),
     )
 
 

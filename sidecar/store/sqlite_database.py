@@ -245,7 +245,7 @@ def _find_fault(connection: apsw.Connection, base_size: int) -> str:
     except apsw.Error as error:
         return f"{type(error).__name__}: {error}"
     if first_problem != "ok":
-        return f"quick_check: {first_problem}"
+        return f"quick_check: {' '.join(first_problem.split())}"
     if count and (first != base_size + 1 or last != base_size + count):
         return f"{count} records with sequences {first} to {last}"
     return ""

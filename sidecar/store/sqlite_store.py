@@ -34,6 +34,7 @@ from sidecar.store.lock import DirectoryLock
 from sidecar.store.merkle_tree import Frontier, JournalBase, TreeHead
 from sidecar.store.records import chain_records, refuse_head_unless_durable
 from sidecar.store.recovery import WAY_OUT_DAMAGED, RecoveryFacts
+from sidecar.store.retention import refuse_drop
 from sidecar.store.snapshot import (
     SNAPSHOT_BESIDE_NAME,
     keep,
@@ -44,6 +45,7 @@ from sidecar.store.snapshot import (
 from sidecar.store.sqlite_database import (
     READ_ROWS_COUNT,
     JournalFound,
+    JournalRow,
     follow,
     read_rows,
 )
@@ -91,6 +93,7 @@ class SqliteStore(Store):
         self._last_sequence = parts.found.last_sequence
         self._chain_hash = parts.found.chain_hash
         self._frontier = parts.frontier
+        self._base = parts.base
         self._poisoned: str | None = None
         self._is_closed = False
         self._checkpoint_task: asyncio.Task[None] | None = None
@@ -152,7 +155,11 @@ class SqliteStore(Store):
         if not rows:
             return
         self._write("append", lambda: writer.insert_records(rows))
-        frontier = self._frontier
+        self._follow(rows)
+
+    def _follow(self, rows: Sequence[JournalRow]) -> None:
+        """Move chain and tree on by rows that are written."""
+        writer, frontier = self._writable(), self._frontier
         is_step_passed = False
         for self._last_sequence, self._chain_hash, record in rows:
             frontier.append(record)
@@ -187,7 +194,7 @@ class SqliteStore(Store):
     @property
     def base(self) -> JournalBase:
         """As `Store` says."""
-        return self._parts.base
+        return self._base
 
     def tree_head(self) -> TreeHead:
         """As `Store` says."""
@@ -208,6 +215,19 @@ class SqliteStore(Store):
         writer = self._writable()
         refuse_head_unless_durable(size, self.durable_sequence)
         self._write("head", lambda: writer.insert_head(size, note))
+
+    def drop_through(self, base: JournalBase, record: tuple[int, bytes]) -> None:
+        """Forget the records that `base` stands for, and append `record` that says so, as one.
+
+        For a stopped sidecar's directory, once they are exported and a head over them is signed.
+        Raises StoreError where that is not so, or where the two newest snapshots need them.
+        """
+        writer = self._writable()
+        refuse_drop(self, self._parts.directory, base)
+        rows = chain_records([record], self._last_sequence, self._chain_hash)
+        self._write("drop", lambda: writer.drop(base, rows))
+        self._base = base
+        self._follow(rows)
 
     def read_heads(self, after_size: int, count: int) -> list[tuple[int, str]]:
         """As `Store` says."""

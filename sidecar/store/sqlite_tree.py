@@ -25,6 +25,12 @@ CREATE TABLE IF NOT EXISTS head (size INTEGER PRIMARY KEY, note TEXT NOT NULL);
 """
 INSERT_FRONTIER_SQL = "INSERT OR REPLACE INTO tree (size, frontier) VALUES (?, ?)"
 INSERT_HEAD_SQL = "INSERT OR IGNORE INTO head (size, note) VALUES (?, ?)"
+DROP_SQL = (
+    "DELETE FROM journal WHERE sequence <= ?",
+    "DELETE FROM head WHERE size < ?",
+    "DELETE FROM tree WHERE size < ?",
+)
+"""Each is given the size of the new base; the head over exactly it stays."""
 
 
 def create_tables(connection: apsw.Connection) -> None:
@@ -36,6 +42,14 @@ def has_tables(connection: apsw.Connection) -> bool:
     """Say whether the tables are there. Raises apsw.Error."""
     names = connection.execute("SELECT name FROM sqlite_master WHERE name IN ('tree', 'head')")
     return len(list(names)) == 2  # noqa: PLR2004 - both of those named
+
+
+def base_meta(base: JournalBase) -> list[tuple[str, str]]:
+    """Return the named values that keep `base`."""
+    return [
+        (META_DROPPED_SEQUENCE, str(base.size)),
+        (META_DROPPED_HASH, base.chain_hash.hex()),
+    ]
 
 
 def read_base(connection: apsw.Connection, meta: dict[str, str]) -> JournalBase:
