@@ -79,10 +79,8 @@ class Audit:
     def sign(self) -> None:
         """Sign a head over what is power-durable, unless that was signed already."""
         key, store = self._signing.key, self._store
-        if key is None or store.poisoned is not None:
-            return
         tree = self._durable_tree()
-        if tree.size <= self.signed_size:
+        if key is None or store.poisoned is not None or tree.size <= self.signed_size:
             return
         now = self._real_time_ns()
         time = format_rfc3339(now // SECOND_NS * SECOND_NS)
