@@ -91,6 +91,11 @@ async def _drop(asked: _Asked) -> tuple[str, dict[str, object]]:
 async def _drop_from(store: SqliteStore, asked: _Asked) -> tuple[str, dict[str, object]]:
     last = droppable_through(asked.directory)
     first = store.base.size + 1
+    if last < first:
+        raise StoreError(
+            "nothing may be dropped before there are two whole snapshots after it (each clean "
+            "stop leaves one)"
+        )
     if not first < asked.before <= last + 1:
         raise StoreError(
             f"--before: must be {first + 1} to {last + 1}, was {asked.before}; what comes later is "

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import grpc
 import pytest
-from haltline.v1 import audit_pb2, operator_pb2, reports_pb2, status_pb2
+from haltline.v1 import audit_pb2, operator_pb2, order_pb2, reports_pb2, status_pb2
 
 from sidecar.audit.items import SignedHead, ended, merged
 from sidecar.audit.verify import Verifier
@@ -63,7 +63,7 @@ async def test_a_receipt_rides_in_answers_and_status(sidecar: Sidecar) -> None:
         order_id="o-0",
         strategy="momentum",
         symbol="ACME",
-        side=1,
+        side=order_pb2.SIDE_BUY,
         kind=reports_pb2.TRADE_REPORT_KIND_CANCELED,
     )
     killed = await sidecar.safety().TriggerKill(a_kill())
@@ -134,11 +134,11 @@ async def take(
     call: grpc.aio.UnaryStreamCall[StreamAudit, audit_pb2.StreamAuditResponse], count: int
 ) -> list[audit_pb2.StreamAuditResponse]:
     """Return the next `count` items."""
-    found = []
+    found: list[audit_pb2.StreamAuditResponse] = []
     async with asyncio.timeout(WAIT_SECONDS):
         while len(found) < count:
             item = await call.read()
-            assert item is not grpc.aio.EOF
+            assert isinstance(item, audit_pb2.StreamAuditResponse)
             found.append(item)
     return found
 
@@ -188,6 +188,7 @@ async def test_a_stream_tells_nothing_that_is_not_durable(sidecar: Sidecar) -> N
     sidecar.store.release_syncs()
     async with asyncio.timeout(WAIT_SECONDS):
         item = await reading
+    assert isinstance(item, audit_pb2.StreamAuditResponse)
     assert item.record.sequence == last + 1
     call.cancel()
 
