@@ -41,6 +41,7 @@ def _attempt(event: AttemptRefused) -> str:
 
 
 _WHY: Final[dict[str, Callable[[Any], str]]] = {
+    "ConfigurationApplied": lambda event: event.reason,
     "OrderDenied": lambda event: " ".join(rule.code for rule in event.violations),
     "ReservationReleased": lambda event: event.reason or event.why,
     "ReportConflicted": lambda event: "other content under one id: " + " ".join(event.fields),

@@ -412,3 +412,4 @@ class ReloadAnswer:
     sequence: int
     status: ShortStatus
     durable: bool = True
+    receipt: Receipt | None = None

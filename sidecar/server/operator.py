@@ -116,12 +116,13 @@ class OperatorCalls:
         try:
             answer = await self._service.reloads.reload(command, caller)
         except CallRefused as refused:
-            if unproved is None or refused.reason != "OPERATOR_PROOF_REQUIRED":
-                raise
-            message = f"{unproved.message}; {refused.message}"
-            raise CallRefused(
-                unproved.code, unproved.reason, message, refused.field_faults
-            ) from unproved
+            told = refused
+            if unproved is not None and refused.reason == "OPERATOR_PROOF_REQUIRED":
+                message = f"{unproved.message}; {refused.message}"
+                told = CallRefused(unproved.code, unproved.reason, message, refused.field_faults)
+            if not command.is_dry_run:
+                note_refused(self._service, f"/{NAME}/ReloadConfig", body, told, caller)
+            raise told from unproved
         return encode(wire.reload_answer(answer, self._service.store_id))
 
     async def _get_config(self, _body: bytes, _caller: Caller, _context: Context) -> bytes:

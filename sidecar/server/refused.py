@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from google.protobuf.message import DecodeError, Message
-from haltline.v1 import operator_pb2
+from haltline.v1 import config_pb2, operator_pb2
 
 from sidecar.core.denial import CallRefused
 from sidecar.service import Caller, Service
@@ -18,8 +18,8 @@ _REQUESTS: Final[dict[str, type[Message]]] = {
     name.removesuffix("Request"): getattr(operator_pb2, name)
     for name in operator_pb2.DESCRIPTOR.message_types_by_name
     if name.endswith("Request")
-}
-_WHO: Final = ("reset_by", "released_by", "accepted_by")
+} | {"ReloadConfig": config_pb2.ReloadConfigRequest}
+_WHO: Final = ("reset_by", "released_by", "accepted_by", "reloaded_by")
 
 
 def note_refused(

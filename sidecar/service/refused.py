@@ -14,7 +14,7 @@ from sidecar.clock import Clock
 from sidecar.core.attempts import Attempts, note_refused
 from sidecar.core.denial import CallRefused
 from sidecar.core.events import AttemptRefused
-from sidecar.service.callers import SIDECAR, Actor
+from sidecar.service.callers import SIDECAR, Actor, Caller, require_bot
 from sidecar.service.starts import Starts
 from sidecar.service.writer import Writer
 
@@ -47,6 +47,14 @@ class RefusedAttempts:
         if self._attempts.add(attempt, self._clock.now()):
             self._actors.append(actor)
         self.flush()
+
+    def require_bot(self, caller: Caller, call: str) -> None:
+        """Refuse `call` from an observer, and journal that it was tried."""
+        try:
+            require_bot(caller, call)
+        except CallRefused as refused:
+            self.note(call, refused, caller.actor)
+            raise
 
     def flush(self, *, is_last: bool = False) -> None:
         """Journal what is due, each with its actor; not while a start waits for the disk."""

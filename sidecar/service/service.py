@@ -53,7 +53,6 @@ from sidecar.service.audit import Audit
 from sidecar.service.callers import (
     Actor,
     Caller,
-    require_bot,
     require_operator_proof,
 )
 from sidecar.service.changes import Changes
@@ -63,8 +62,8 @@ from sidecar.service.nonces import remember_nonce
 from sidecar.service.opening import Opened, open_state
 from sidecar.service.orders import Orders
 from sidecar.service.refused import RefusedAttempts
-from sidecar.service.reports import Reports
 from sidecar.service.reload import ConfigurationSource, Reloads
+from sidecar.service.reports import Reports
 from sidecar.service.snapshots import Snapshots
 from sidecar.service.start_up import assume_flat, put_in_force, take_initial_equity
 from sidecar.service.starts import Starts
@@ -139,6 +138,11 @@ class Service:
         self._reports = Reports(
             writer=self._writer, starts=self._starts, audit=self.audit, refused=self._refused
         )
+        self._compose(settings, source)
+
+    def _compose(self, settings: Settings, source: ConfigurationSource | None) -> None:
+        """Put the parts together that need all of the above."""
+        store = self._store
         self._orders = Orders(
             writer=self._writer,
             starts=self._starts,
@@ -170,6 +174,8 @@ class Service:
             watch=self._watch,
             changes=self._changes,
             source=source,
+            audit=self.audit,
+            refused=self._refused,
         )
 
     # The life of the service.
@@ -241,14 +247,14 @@ class Service:
 
         Not a coroutine of its own: every order passes here, and nothing is added on the way.
         """
-        self._require_bot(caller, "CheckOrder")
+        self._refused.require_bot(caller, "CheckOrder")
         return self._orders.check(order, caller.actor)
 
     async def check_orders(
         self, orders: Sequence[CheckOrder | CallRefused], mode: BatchMode, caller: Caller
     ) -> list[BatchResult]:
         """Judge several orders in one turn; a `CallRefused` stands for a malformed one."""
-        self._require_bot(caller, "CheckOrders")
+        self._refused.require_bot(caller, "CheckOrders")
         actor = caller.actor
         if mode is BatchMode.ALL_OR_NONE:
             return await self._orders.check_all_or_none(orders, actor)
@@ -263,7 +269,7 @@ class Service:
         self, reports: Sequence[ReportTrade | CallRefused], caller: Caller
     ) -> list[TradeAnswer | CallRefused]:
         """Apply several reports in one turn, each on its own, with one sync for all."""
-        self._require_bot(caller, "ReportTrades")
+        self._refused.require_bot(caller, "ReportTrades")
         return await self._reports.take_each(reports, caller)
 
     async def report_api_error(self, report: ReportApiError, caller: Caller) -> ApiErrorAnswer:
@@ -282,15 +288,8 @@ class Service:
     async def _report(
         self, report: ReportTrade | ReportApiError | ReportAccount, caller: Caller
     ) -> Any:  # noqa: ANN401 - the answer's type follows from the report's; callers name it
-        self._require_bot(caller, type(report).__name__)
+        self._refused.require_bot(caller, type(report).__name__)
         return await self._reports.take(report, caller)
-
-    def _require_bot(self, caller: Caller, call: str) -> None:
-        try:
-            require_bot(caller, call)
-        except CallRefused as refused:
-            self.note_refused(call, refused, caller)
-            raise
 
     # Stopping.
 
