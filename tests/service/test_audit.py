@@ -32,6 +32,7 @@ from tests.service.harness import (
     turns,
     until,
 )
+from tests.service.reloading import BY_ALICE, DRY, LOOSER, NOW, TIGHTER, File, reloading
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
 SIGNING = Signing(key=KEY)
@@ -252,3 +253,25 @@ async def test_reading_ends_with_what_is_durable(tmp_path: Path) -> None:
         assert [item.sequence for item in records] == list(range(1, durable + 1))
         assert service.audit.read(durable + 1) == []
         assert service.audit.first_wanted(0) == 1
+
+
+async def test_a_reload_carries_one_where_it_is_in_force(tmp_path: Path) -> None:
+    """Tightened, loosened, and in force already: a true receipt; a dry run has none (S13)."""
+    store, file = MemoryStore(), File()
+    async with reloading(store, tmp_path, file) as service:
+        unchanged = await service.reloads.reload(NOW, BOT)
+        file.text = TIGHTER
+        dry = await service.reloads.reload(DRY, BOT)
+        tighter = await service.reloads.reload(NOW, BOT)
+        file.text = LOOSER
+        looser = await service.reloads.reload(BY_ALICE, OPERATOR)
+        assert dry.receipt is None
+        for answer in (unchanged, tighter, looser):
+            receipt = answer.receipt
+            assert receipt is not None
+            assert answer.sequence <= receipt.size <= store.durable_sequence
+            assert receipt.root == root_over(store, receipt.size)
+        store.fail_next_sync()
+        file.text = TIGHTER
+        in_memory = await service.reloads.reload(NOW, BOT)
+        assert (in_memory.durable, in_memory.receipt) == (False, None)

@@ -12,6 +12,7 @@ from sidecar.core.attempts import SINGLES_COUNT_MAX
 from sidecar.core.denial import CallRefused, ErrorCode
 from sidecar.core.events import AttemptRefused
 from sidecar.core.state import State, to_plain
+from sidecar.service.callers import SIGNAL_ACTOR
 from sidecar.service.records import Record
 from sidecar.service.refused import KIND, TEXT_LENGTH_MAX
 from sidecar.store.memory_store import MemoryStore
@@ -29,6 +30,7 @@ from tests.service.harness import (
     turns,
     until,
 )
+from tests.service.reloading import LOOSER, File, reloading
 
 REFUSED = CallRefused(ErrorCode.PERMISSION_DENIED, "OPERATOR_PROOF_WRONG", "the signature is wrong")
 
@@ -131,3 +133,14 @@ async def test_where_nothing_is_written_attempts_are_let_go(tmp_path: Path) -> N
             service.note_refused("ResetKill", REFUSED, BOT)
         assert attempts_in(store) == []
         assert service._refused._actors == []  # noqa: SLF001 - the bound itself
+
+
+async def test_a_signal_that_may_not_loosen_is_journalled(tmp_path: Path) -> None:
+    """SIGHUP on a looser file changes nothing, and the journal says that it was tried (S13)."""
+    store, file = MemoryStore(), File()
+    async with reloading(store, tmp_path, file) as service:
+        file.text = LOOSER
+        await service.reloads.reload_on_signal()
+        ((record, event),) = attempts_in(store)
+        assert (event.call, event.code) == ("ReloadConfig", "OPERATOR_PROOF_REQUIRED")
+        assert record.actor == SIGNAL_ACTOR
