@@ -64,7 +64,6 @@ from sidecar.service.orders import Orders
 from sidecar.service.refused import RefusedAttempts
 from sidecar.service.reload import ConfigurationSource, Reloads
 from sidecar.service.reports import Reports
-from sidecar.service.snapshots import Snapshots
 from sidecar.service.start_up import assume_flat, put_in_force, take_initial_equity
 from sidecar.service.starts import Starts
 from sidecar.service.status import clock_problem, health_parts, store_status
@@ -147,6 +146,7 @@ class Service:
             writer=self._writer,
             starts=self._starts,
             store=store,
+            refused=self._refused,
             approvals_need_power=settings.approvals_need_power,
         )
         self._watch = self._build_watch()

@@ -13,6 +13,8 @@ Rules:
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
 import logging
 import os
 import subprocess
@@ -50,7 +52,8 @@ REMEMBERED_SHARE: Final = 10
 BYTES_BETWEEN_MAX: Final = 64 * 1024 * 1024
 SECONDS_MAX: Final = 900.0
 """A worker that takes longer is ended: it hangs, or the machine has no room for it."""
-RECORDS_OF_A_TURN: Final = 100
+RECORDS_OF_A_TURN: Final = 200
+PIPE_BYTES: Final = 1024 * 1024
 CAUGHT_UP_COUNT: Final = 1_000
 NICENESS: Final = 3
 """Enough for the sidecar to go first; with 10 a busy machine left the worker nothing at all."""
@@ -190,9 +193,8 @@ class Snapshots:
             mark = self._mark()
             await self._send(stream, base, mark.sequence)
             told = orjson.dumps(mark)
-            last = FRAME.pack(MARK_SEQUENCE, len(told)) + told
-            await asyncio.to_thread(_write, stream, last)
-            await asyncio.to_thread(stream.close)
+            await _write(stream, FRAME.pack(MARK_SEQUENCE, len(told)) + told)
+            stream.close()
         except BrokenPipeError:
             # The worker ended before it had all records; its last line says why.
             return None
@@ -202,7 +204,7 @@ class Snapshots:
         """Send records a few in each turn of the loop."""
         records = islice(self._store.read(base + 1), until - base)
         while frames := _frames(islice(records, RECORDS_OF_A_TURN)):
-            await asyncio.to_thread(_write, stream, frames)
+            await _write(stream, frames)
 
     def _mark(self) -> Mark:
         """Put a mark into the journal and take down what is true at it, in one turn of the loop."""
@@ -245,6 +247,16 @@ def _remove(beside: Path) -> None:
 
 def _start(job: Job) -> subprocess.Popen[bytes]:
     """Start the worker; the sidecar's memory is not copied, its descriptors are not handed on."""
+    process = _spawn(job)
+    descriptor = _pipe(process.stdin).fileno()
+    os.set_blocking(descriptor, False)
+    with contextlib.suppress(OSError):
+        # Beyond what this user may have in pipes the usual size serves, in smaller steps.
+        fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+    return process
+
+
+def _spawn(job: Job) -> subprocess.Popen[bytes]:
     kept = {name: text for name, text in os.environ.items() if not name.startswith("KILL_SWITCH")}
     return subprocess.Popen(  # noqa: S603 - our own module, arguments of our own
         [sys.executable, "-P", "-c", _RUN_WORKER, _told(job)],
@@ -266,10 +278,30 @@ def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
     return stream
 
 
-def _write(stream: IO[bytes], data: bytes) -> None:
+async def _write(stream: IO[bytes], data: bytes) -> None:
+    """Write all of `data` without ever waiting in a call; each time is a turn of the loop.
+
+    Not in a thread: to hand the interpreter over and back takes longer than the writing, and a
+    busy loop would starve the worker.
+    """
     view = memoryview(data)
     while view:
-        view = view[stream.write(view) :]
+        try:
+            view = view[os.write(stream.fileno(), view) :]
+        except BlockingIOError:
+            await _writable(stream.fileno())
+    await asyncio.sleep(0)
+
+
+async def _writable(descriptor: int) -> None:
+    """Return once the pipe takes more."""
+    loop = asyncio.get_running_loop()
+    is_writable = asyncio.Event()
+    loop.add_writer(descriptor, is_writable.set)
+    try:
+        await is_writable.wait()
+    finally:
+        loop.remove_writer(descriptor)
 
 
 def _frames(records: Iterable[tuple[int, bytes]]) -> bytes:

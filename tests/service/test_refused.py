@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from sidecar.core import engine
 from sidecar.core.attempts import SINGLES_COUNT_MAX
+from sidecar.core.commands import BatchMode
 from sidecar.core.denial import CallRefused, ErrorCode
 from sidecar.core.events import AttemptRefused
 from sidecar.core.state import State, to_plain
@@ -73,6 +76,23 @@ async def test_a_refused_bot_call_is_journalled(tmp_path: Path) -> None:
             ("CheckOrder", "ROLE_NOT_ALLOWED"),
             ("ReportTrade", "ROLE_NOT_ALLOWED"),
         ]
+
+
+async def test_an_order_under_another_s_id_is_journalled(tmp_path: Path) -> None:
+    """Refused without a decision, alone and in batches, it was tried; a dry run was not (S13)."""
+    store = MemoryStore()
+    async with running(store, tmp_path) as service:
+        await service.check_order(an_order(), BOT)
+        other = an_order(quantity=Decimal(11))
+        with pytest.raises(CallRefused):
+            await service.check_order(other, BOT)
+        with pytest.raises(CallRefused):
+            await service.check_orders([other], BatchMode.ALL_OR_NONE, BOT)
+        await service.check_orders([an_order("o-2"), other], BatchMode.INDEPENDENT, BOT)
+        found = [(event.call, event.code) for _, event in attempts_in(store)]
+        assert found == [("CheckOrder", "ORDER_ID_REUSED")] * 3
+        await service.check_order(replace(other, dry_run=True), BOT)
+        assert len(attempts_in(store)) == 3
 
 
 async def test_attempts_change_nothing(tmp_path: Path) -> None:
