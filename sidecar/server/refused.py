@@ -28,7 +28,7 @@ def note_refused(
     """Journal that the call at `path` was refused."""
     call = path.rpartition("/")[2]
     by, reason = _said(call, body)
-    service.note_refused(call, refused, caller, by, reason)
+    service.refused.note(call, refused, caller.actor, by, reason)
 
 
 def _said(call: str, body: bytes) -> tuple[str, str]:

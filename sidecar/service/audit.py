@@ -54,12 +54,12 @@ class Audit:
         """Say why nothing is signed; empty where heads are."""
         return self._signing.problem
 
-    def begin(self) -> None:
-        """Remember the key, so that another one is known as such from here on."""
-        public_key = self._signing.public_key.hex()
-        if not public_key or self._store.meta_get(META_PUBLIC_KEY) or self._store.poisoned:
-            return
-        self._store.meta_set(META_PUBLIC_KEY, public_key)
+    def begin(self) -> list[str]:
+        """Remember the key, so that another one is known as such from here on; return notes."""
+        public_key, store = self._signing.public_key.hex(), self._store
+        if public_key and not store.meta_get(META_PUBLIC_KEY) and store.poisoned is None:
+            store.meta_set(META_PUBLIC_KEY, public_key)
+        return [self.problem] if self.problem else []
 
     def receipt(self) -> Receipt:
         """Return the journal as of this instant; to be given out once that is durable (rule 1)."""

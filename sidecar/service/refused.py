@@ -25,7 +25,7 @@ TEXT_LENGTH_MAX: Final = 256
 class RefusedAttempts:
     """What was refused and is not journalled yet."""
 
-    def __init__(self, *, writer: Writer, starts: Starts, clock: Clock) -> None:
+    def __init__(self, writer: Writer, starts: Starts, clock: Clock) -> None:
         """Nothing was refused yet."""
         self._writer = writer
         self._starts = starts

@@ -31,7 +31,7 @@ class Reports:
     """Takes reports for one writer."""
 
     def __init__(
-        self, *, writer: Writer, starts: Starts, audit: Audit, refused: RefusedAttempts
+        self, writer: Writer, starts: Starts, audit: Audit, refused: RefusedAttempts
     ) -> None:
         """Reports wait while a start does."""
         self._writer = writer

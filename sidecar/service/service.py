@@ -64,6 +64,7 @@ from sidecar.service.orders import Orders
 from sidecar.service.refused import RefusedAttempts
 from sidecar.service.reload import ConfigurationSource, Reloads
 from sidecar.service.reports import Reports
+from sidecar.service.snapshots import Snapshots
 from sidecar.service.start_up import assume_flat, put_in_force, take_initial_equity
 from sidecar.service.starts import Starts
 from sidecar.service.status import clock_problem, health_parts, store_status
@@ -127,16 +128,10 @@ class Service:
         )
         self.audit = Audit(store=store, signing=signing or Signing(), real_time_ns=real_time_ns)
         self._starts = Starts(
-            writer=self._writer,
-            clock=clock,
-            kill_file=self._kill_file,
-            spawn=self._spawn,
-            receipt=self.audit.receipt,
+            self._writer, clock, self._kill_file, spawn=self._spawn, receipt=self.audit.receipt
         )
-        self._refused = RefusedAttempts(writer=self._writer, starts=self._starts, clock=clock)
-        self._reports = Reports(
-            writer=self._writer, starts=self._starts, audit=self.audit, refused=self._refused
-        )
+        self.refused = RefusedAttempts(self._writer, self._starts, clock)
+        self._reports = Reports(self._writer, self._starts, self.audit, self.refused)
         self._compose(settings, source)
 
     def _compose(self, settings: Settings, source: ConfigurationSource | None) -> None:
@@ -146,7 +141,7 @@ class Service:
             writer=self._writer,
             starts=self._starts,
             store=store,
-            refused=self._refused,
+            refused=self.refused,
             approvals_need_power=settings.approvals_need_power,
         )
         self._watch = self._build_watch()
@@ -175,7 +170,7 @@ class Service:
             changes=self._changes,
             source=source,
             audit=self.audit,
-            refused=self._refused,
+            refused=self.refused,
         )
 
     # The life of the service.
@@ -183,8 +178,7 @@ class Service:
     async def start(self) -> StartReport:
         """Recover, then serve; from here on time and the KILL file are looked after."""
         opened, writer = self._opened, self._writer
-        notes = [*opened.notes, *([self.audit.problem] if self.audit.problem else [])]
-        self.audit.begin()
+        notes = [*opened.notes, *self.audit.begin()]
         self._watch.look_at_disk()
         if opened.damage:
             writer.mark_damaged(opened.damage)
@@ -225,7 +219,7 @@ class Service:
         while self._tasks:
             await asyncio.wait(self._tasks)
         writer = self._writer
-        self._refused.flush(is_last=True)
+        self.refused.flush(is_last=True)
         is_small = len(writer.state.orders) <= ORDERS_COUNT_FOR_SNAPSHOT_AT_STOP_MAX
         if self._is_well and is_small and self._snapshots.unkept_count:
             await self._snapshots.write_here("Stop", [])
@@ -247,14 +241,14 @@ class Service:
 
         Not a coroutine of its own: every order passes here, and nothing is added on the way.
         """
-        self._refused.require_bot(caller, "CheckOrder")
+        self.refused.require_bot(caller, "CheckOrder")
         return self._orders.check(order, caller.actor)
 
     async def check_orders(
         self, orders: Sequence[CheckOrder | CallRefused], mode: BatchMode, caller: Caller
     ) -> list[BatchResult]:
         """Judge several orders in one turn; a `CallRefused` stands for a malformed one."""
-        self._refused.require_bot(caller, "CheckOrders")
+        self.refused.require_bot(caller, "CheckOrders")
         actor = caller.actor
         if mode is BatchMode.ALL_OR_NONE:
             return await self._orders.check_all_or_none(orders, actor)
@@ -269,7 +263,7 @@ class Service:
         self, reports: Sequence[ReportTrade | CallRefused], caller: Caller
     ) -> list[TradeAnswer | CallRefused]:
         """Apply several reports in one turn, each on its own, with one sync for all."""
-        self._refused.require_bot(caller, "ReportTrades")
+        self.refused.require_bot(caller, "ReportTrades")
         return await self._reports.take_each(reports, caller)
 
     async def report_api_error(self, report: ReportApiError, caller: Caller) -> ApiErrorAnswer:
@@ -288,7 +282,7 @@ class Service:
     async def _report(
         self, report: ReportTrade | ReportApiError | ReportAccount, caller: Caller
     ) -> Any:  # noqa: ANN401 - the answer's type follows from the report's; callers name it
-        self._refused.require_bot(caller, type(report).__name__)
+        self.refused.require_bot(caller, type(report).__name__)
         return await self._reports.take(report, caller)
 
     # Stopping.
@@ -351,12 +345,6 @@ class Service:
         """Remember the nonce of an operator proof durably (S11): what `verify_proof` asks for."""
         return await remember_nonce(self._store, nonce, expires_at_ns, now_ns)
 
-    def note_refused(
-        self, call: str, refused: CallRefused, caller: Caller, by: str = "", reason: str = ""
-    ) -> None:
-        """Journal that `call` was tried and refused (S13); `by` and `reason` are as given."""
-        self._refused.note(call, refused, caller.actor, by, reason)
-
     # Looking.
 
     def status(self) -> ServiceStatus:
@@ -392,11 +380,13 @@ class Service:
             damage=writer.conditions.damage or "",
             store=self._store_status(),
             kill_file=self._watch.kill_file_look,
-            clock=clock_problem(self._clock, writer.state.clock_jump_ns),
-            configuration=self.reloads.problem,
-            snapshot=self._snapshots.problem,
-            audit=self.audit.problem,
             is_draining=self._is_draining,
+            others={
+                "clock": clock_problem(self._clock, writer.state.clock_jump_ns),
+                "configuration": self.reloads.problem,
+                "snapshot": self._snapshots.problem,
+                "audit": self.audit.problem,
+            },
         )
 
     @property
@@ -491,7 +481,7 @@ class Service:
             try:
                 self._watch.beat()
                 self._snapshots.look()
-                self._refused.flush()
+                self.refused.flush()
                 self.audit.sign_if_due()
             except Exception as error:  # the KILL file must be looked for whatever happened
                 LOG.exception("a beat failed; every order is denied until a restart")

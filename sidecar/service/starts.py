@@ -63,10 +63,10 @@ class Starts:
 
     def __init__(
         self,
-        *,
         writer: Writer,
         clock: Clock,
         kill_file: KillFile,
+        *,
         spawn: Spawn,
         receipt: Callable[[], Receipt],
     ) -> None:

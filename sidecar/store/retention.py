@@ -1,8 +1,9 @@
 """What may be dropped from the front of a journal, and what may not (S13).
 
 Rules:
-1. Only what both of the two newest snapshots have behind them: a start never needs it, not even
-   where the newest snapshot turns out to be damaged.
+1. Only what both of the two newest snapshots have behind them, and not the record of the older
+   one, which proves that snapshot: a start never needs more, not even where the newest snapshot
+   turns out to be damaged.
 2. Only under a signed head: what stays verifies from there on.
 3. Nothing is dropped by itself.
 """
@@ -23,7 +24,7 @@ def droppable_through(directory: Path) -> int:
     whole = [
         sequence for sequence, path in newest if read_snapshot_file(path, sequence) is not None
     ]
-    return min(whole) if len(whole) == SNAPSHOTS_KEPT_COUNT else 0
+    return min(whole) - 1 if len(whole) == SNAPSHOTS_KEPT_COUNT else 0
 
 
 def refuse_drop(store: Store, directory: Path, base: JournalBase) -> None:

@@ -52,7 +52,7 @@ async def test_a_refusal_is_a_record_of_who_what_and_why(tmp_path: Path) -> None
     """Actor, call, code, sentence and the caller's own words, cut, stand in one record (S13)."""
     store = MemoryStore()
     async with running(store, tmp_path) as service:
-        service.note_refused("ResetKill", REFUSED, BOT, "mallory", "x" * 5_000)
+        service.refused.note("ResetKill", REFUSED, BOT.actor, "mallory", "x" * 5_000)
         ((record, event),) = attempts_in(store)
         assert record.kind == KIND
         assert record.actor == BOT.actor
@@ -103,7 +103,7 @@ async def test_attempts_change_nothing(tmp_path: Path) -> None:
         await service.trigger_kill(a_kill(), BOT)
         epoch = service.stop_epoch
         for _ in range(3):
-            service.note_refused("ResetKill", REFUSED, BOT)
+            service.refused.note("ResetKill", REFUSED, BOT.actor)
         assert service.stop_epoch == epoch
         assert not (await service.check_order(an_order("after"), BOT)).is_approved
     state = State()
@@ -121,7 +121,7 @@ async def test_a_flood_costs_a_record_a_second_and_loses_no_count(tmp_path: Path
     async with running(store, tmp_path) as service:
         before = store.last_sequence
         for at in range(flood):
-            service.note_refused("ResetKill", REFUSED, BOT, f"name-{at}", "why not")
+            service.refused.note("ResetKill", REFUSED, BOT.actor, f"name-{at}", "why not")
         assert store.last_sequence - before <= SINGLES_COUNT_MAX + 2
     found = [event for _, event in attempts_in(store.reopen())]
     assert sum(event.count for event in found) == flood
@@ -137,7 +137,7 @@ async def test_an_attempt_waits_for_a_start_that_waits_for_the_disk(tmp_path: Pa
         store.hold_syncs()
         reset = asyncio.create_task(service.reset_kill(a_reset(), OPERATOR))
         await turns()
-        service.note_refused("ResetKill", REFUSED, BOT)
+        service.refused.note("ResetKill", REFUSED, BOT.actor)
         assert attempts_in(store) == []
         store.release_syncs()
         assert (await reset).changed
@@ -150,9 +150,9 @@ async def test_where_nothing_is_written_attempts_are_let_go(tmp_path: Path) -> N
     async with running(store, tmp_path) as service:
         store.poison("no disk")
         for _ in range(1_000):
-            service.note_refused("ResetKill", REFUSED, BOT)
+            service.refused.note("ResetKill", REFUSED, BOT.actor)
         assert attempts_in(store) == []
-        assert service._refused._actors == []  # noqa: SLF001 - the bound itself
+        assert service.refused._actors == []  # noqa: SLF001 - the bound itself
 
 
 async def test_a_signal_that_may_not_loosen_is_journalled(tmp_path: Path) -> None:

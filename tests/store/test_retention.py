@@ -31,7 +31,7 @@ async def filled(directory: Path) -> SqliteStore:
             await store.write_snapshot(sequence, b"state")
     await store.sync(30)
     store.add_head(15, "a note")
-    store.add_head(20, "another note")
+    store.add_head(19, "another note")
     return store
 
 
@@ -52,7 +52,7 @@ async def test_the_front_is_dropped_as_one(tmp_path: Path) -> None:
     assert store.base == base
     assert store.last_sequence == 31
     assert [sequence for sequence, _ in store.read(16)] == list(range(16, 32))
-    assert store.read_heads(0, 10) == [(15, "a note"), (20, "another note")]
+    assert store.read_heads(0, 10) == [(15, "a note"), (19, "another note")]
     with pytest.raises(StoreDamagedError, match="up to 15 were exported and dropped"):
         next(store.read(1))
     after = store.tree_head()
@@ -62,9 +62,9 @@ async def test_the_front_is_dropped_as_one(tmp_path: Path) -> None:
     assert classify(store.facts) is RecoveryKind.CLEAN
     assert (store.base, store.tree_head()) == (base, after)
     store.append([record(32)])
-    store.drop_through(base_of_rest(store, base, 20), record(33))
-    assert store.base.size == 20
-    assert store.read_heads(0, 10) == [(20, "another note")]
+    store.drop_through(base_of_rest(store, base, 19), record(33))
+    assert store.base.size == 19
+    assert store.read_heads(0, 10) == [(19, "another note")]
     store.close(clean=True)
 
 
@@ -82,8 +82,8 @@ async def test_what_may_not_be_dropped_is_refused(tmp_path: Path) -> None:
     store = await filled(tmp_path / "store")
     base = base_of(store, 15)
     for wrong, why in (
-        (base_of(store, 21), "only records from 1 to 20 may be dropped"),
-        (JournalBase(), "only records from 1 to 20 may be dropped"),
+        (base_of(store, 20), "only records from 1 to 19 may be dropped"),
+        (JournalBase(), "only records from 1 to 19 may be dropped"),
         (base_of(store, 14), "no signed head speaks of the records up to 14"),
         (replace(base, chain_hash=bytes(32)), "record 15 has another hash"),
     ):
@@ -98,7 +98,7 @@ async def test_what_may_not_be_dropped_is_refused(tmp_path: Path) -> None:
 async def test_a_damaged_snapshot_keeps_everything(tmp_path: Path) -> None:
     """With one of the two newest not whole, a start may need what is before it (S12.5)."""
     store = await filled(tmp_path / "store")
-    assert droppable_through(tmp_path / "store") == 20
+    assert droppable_through(tmp_path / "store") == 19
     _, newest = list_snapshot_files(tmp_path / "store")[0]
     newest.write_bytes(newest.read_bytes()[:-1])
     assert droppable_through(tmp_path / "store") == 0
