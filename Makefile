@@ -17,6 +17,7 @@ PYTHON_DIRECTORIES := sidecar clients/python/src examples bench tests ops
 CONTRACT_IMAGE := proto/released.binpb
 
 N ?= 100000
+VOYAGES ?= 10000
 LAWS ?= 5
 SECONDS ?= 60
 CYCLES ?= 200
@@ -26,7 +27,7 @@ EVENTS ?= 300000
 MINUTES ?= 60
 JOURNALLED ?= 1000000
 
-.PHONY: help setup demo test test-concurrency test-power test-crash sim laws mutants check lint types floors contract proto bench bench-memory bench-recovery bench-peers profile test-client-protobuf fmt lock toolchains clean
+.PHONY: help setup demo test test-concurrency test-power test-crash sim laws fuzz mutants check lint types floors contract proto bench bench-memory bench-recovery bench-peers profile test-client-protobuf fmt lock toolchains clean test-flips soak sim-core sim-shell
 
 help: ## List these targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-20s %s\n", $$1, $$2}'
@@ -51,13 +52,25 @@ test: setup ## Run every test.
 	@echo "test: running every test in tests/ (a skip is named below, and fails in CI)"
 	@$(BIN)/python -m pytest
 
-sim: setup ## Drive N random commands through the core and a model of the page: make sim N=100000.
-	@echo "sim: driving $(N) commands through the core and the model"
+sim: ## Both simulations: N commands through core and model, then VOYAGES of the shell: make sim N=100000.
+	@$(MAKE) sim-core N=$(N)
+	@$(MAKE) sim-shell N=$(VOYAGES)
+
+sim-core: setup ## Drive N random commands through the core and a model of the page: make sim-core N=100000.
+	@echo "sim-core: driving $(N) commands through the core and the model"
 	@$(BIN)/python -m tests.simulation $(N)
+
+sim-shell: setup ## Sail N voyages of service and store over a simulated disk and clock: make sim-shell N=10000.
+	@echo "sim-shell: sailing $(if $(filter command line,$(origin N)),$(N),$(VOYAGES)) voyages; a broken promise is printed with its seed"
+	@$(BIN)/python -m tests.voyage $(if $(filter command line,$(origin N)),$(N),$(VOYAGES)) $(if $(SEED),--first $(SEED))
 
 laws: setup ## Hold the core to its laws on LAWS times as many histories as the tests do: make laws LAWS=10.
 	@echo "laws: $(LAWS) times the histories of make test"
 	@LAWS=$(LAWS) $(BIN)/python -m pytest --timeout 0 tests/simulation/test_law_*.py
+
+fuzz: setup ## Throw N inputs of garbage at a real server: make fuzz N=100000 SEED=1.
+	@echo "fuzz: $(N) inputs of garbage against a real server; a failure names its input"
+	@$(BIN)/python -m tests.access.fuzz $(N) $(SEED)
 
 mutants: setup ## Change single lines of the core in a copy and see every one caught; ten minutes on two cores.
 	@echo "mutants: changing single lines of sidecar/core in copies; a line nobody misses is named"
@@ -77,6 +90,10 @@ test-crash: setup ## Kill a loaded sidecar at random and at every point of its w
 test-power: setup ## Cut the power of a loaded sidecar's disk, as root on a loop device: make test-power CUTS=60 SEED=1.
 	@echo "test-power: $(CUTS) power cuts; only what was acknowledged before a cut counts"
 	@$(BIN)/python -m tests.crash --cycles 0 --cuts $(CUTS) $(if $(SEED),--seed $(SEED))
+
+test-flips: setup ## Flip every byte of a small journal, and cut it at every byte; five minutes on two cores: SEED=1.
+	@echo "test-flips: every byte of a small data directory flipped and cut; a wrong outcome is printed as its case"
+	@$(BIN)/python -m tests.disk $(if $(SEED),--seed $(SEED))
 
 lint: setup ## Hold the Python to ruff: every rule, and its format.
 	@echo "check: ruff"
@@ -112,6 +129,10 @@ bench-memory: setup ## Fill the remembered ids to their bound, then watch memory
 bench-recovery: setup ## Kill -9 a sidecar behind JOURNALLED events and time its start: make bench-recovery JOURNALLED=1000000.
 	@echo "bench-recovery: journalling $(JOURNALLED) events, then a kill -9 and three starts"
 	@$(BIN)/python -m bench.recovery --events $(JOURNALLED)
+
+soak: setup ## Keep a sidecar under mixed load and 100,000 cancelled calls: make soak MINUTES=10.
+	@echo "soak: $(MINUTES) minutes of mixed load; the first and the last are printed side by side"
+	@$(BIN)/python -m bench.soak --minutes $(MINUTES)
 
 bench-peers: $(BENCH_STAMP) ## Measure one decision of ours and of other libraries, in one run.
 	@$(BENCH)/bin/python -m bench.peers

@@ -18,6 +18,7 @@ from bench.bytes_path import bytes_figures
 from bench.decision import decision_figures
 from bench.figures import Figure, as_markdown, conditions, run_part, show
 from bench.memory import growth_figures, state_figures
+from bench.soak import flood_figures
 from bench.transport import call_figures, fan_out_figures
 
 EVENTS = 300_000
@@ -94,6 +95,7 @@ def _measure(console: Console, asked: argparse.Namespace) -> list[Figure]:
             "kills and status readers",
             lambda: fan_out_figures(readers=asked.readers, rounds=3, turns=4),
         ),
+        ("a kill in a flood", lambda: flood_figures(kills=30, blocks=3, peers=4)),
         (
             "memory",
             lambda: state_figures(

@@ -4,7 +4,7 @@ Rules:
 1. Its own garbage collector is off while it measures: it is the instrument, not the thing measured.
 2. It prints one line of JSON and holds no opinion about it.
 
-Usage: python -m bench.client {calls,fan-out,endurance} PLAN (JSON, see plans.py)
+Usage: python -m bench.client {calls,fan-out,endurance,kills,soak} PLAN (JSON, see plans.py)
 """
 
 from __future__ import annotations
@@ -37,9 +37,12 @@ from bench.plans import (
     EndurancePlan,
     FanOutPlan,
     FanOutTaken,
+    KillsPlan,
+    SoakPlan,
 )
-from bench.readers import Round, fan_out_rounds
+from bench.readers import Round, fan_out_rounds, take_kills
 from bench.servers import Running
+from bench.soak_load import soak
 from bench.timing import Sample
 
 _SWITCH_SECONDS = 0.000_5
@@ -126,6 +129,8 @@ KINDS: dict[str, tuple[type[Any], Callable[[Any], Any]]] = {
     "calls": (CallsPlan, take_calls),
     "fan-out": (FanOutPlan, take_fan_out),
     "endurance": (EndurancePlan, endure),
+    "kills": (KillsPlan, take_kills),
+    "soak": (SoakPlan, soak),
 }
 
 

@@ -93,6 +93,48 @@ class Endured:
     longest: float = 0.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KillsPlan:
+    """How many kills of ever other symbols are triggered one after the other."""
+
+    sidecar: str
+    kills: int
+    first: int
+
+
+@dataclass(slots=True, kw_only=True)
+class KillsTaken:
+    """Microseconds from sending to the acknowledgement of each kill, all of them durable."""
+
+    kills: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SoakPlan:
+    """How long mixed load lasts, and how many calls and streams are cancelled in it."""
+
+    sidecar: str
+    sidecar_pid: int
+    seconds: float
+    window_seconds: float
+    cancels: int
+    readers: int = 50
+    orders_per_second: int = 10
+
+
+@dataclass(slots=True, kw_only=True)
+class SoakWindow:
+    """What one window of the soak showed; `orders` and `cancelled` are counted from the start."""
+
+    seconds: float
+    resident: int
+    descriptors: int
+    orders: int
+    cancelled: int
+    p50: float
+    p99: float
+
+
 def run_module(module: str, *arguments: str, seconds_max: float = CLIENT_SECONDS_MAX) -> Any:  # noqa: ANN401 - what the module measures
     """Run one of our modules in a process of its own and return the JSON it printed."""
     done = subprocess.run(  # noqa: S603 - our own module, arguments of our own
@@ -109,7 +151,7 @@ def run_module(module: str, *arguments: str, seconds_max: float = CLIENT_SECONDS
 
 def run_client(
     kind: str,
-    plan: CallsPlan | FanOutPlan | EndurancePlan,
+    plan: CallsPlan | FanOutPlan | EndurancePlan | KillsPlan | SoakPlan,
     *,
     seconds_max: float = CLIENT_SECONDS_MAX,
 ) -> Any:  # noqa: ANN401 - what the kind of plan measures

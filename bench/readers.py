@@ -12,11 +12,13 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field
+from typing import Any
 
 import grpc
 from haltline.v1 import kill_switch_pb2, status_pb2
 
 from bench.noop_server import STREAM_STATUS, TRIGGER_KILL
+from bench.plans import KillsPlan, KillsTaken
 
 HEARD_SECONDS_MAX = 30.0
 _BETWEEN_ROUNDS_SECONDS = 0.3
@@ -102,6 +104,26 @@ async def fan_out_rounds(
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await channel.close()
+    return taken
+
+
+async def take_kills(plan: KillsPlan) -> KillsTaken:
+    """Kill one symbol after the other, each durable before the next; none is a repeat."""
+    taken = KillsTaken()
+    async with grpc.aio.insecure_channel(plan.sidecar, options=_OPTIONS) as channel:
+        method: Any = channel.unary_unary(TRIGGER_KILL)
+        for at in range(plan.first, plan.first + plan.kills):
+            request = kill_switch_pb2.TriggerKillRequest(
+                reason="bench",
+                triggered_by="bench",
+                scope=kill_switch_pb2.KillScope(symbol=f"S{at}"),
+            )
+            begun = time.perf_counter_ns()
+            body = await method(request.SerializeToString(), timeout=HEARD_SECONDS_MAX)
+            taken.kills.append((time.perf_counter_ns() - begun) / 1_000)
+            answer = kill_switch_pb2.TriggerKillResponse.FromString(body)
+            if not answer.durable or answer.already_active:
+                raise RuntimeError(f"kill {at} was no new, durable one: {answer}")
     return taken
 
 

@@ -46,6 +46,11 @@ class Running:
         """Return the memory it holds in RAM."""
         return resident_bytes(self.pid)
 
+    @property
+    def descriptors_count(self) -> int:
+        """Return how many files and sockets it has open."""
+        return sum(1 for _ in Path(f"/proc/{self.pid}/fd").iterdir())
+
 
 def resident_bytes(pid: int | str = "self") -> int:
     """Return the memory a process holds in RAM."""

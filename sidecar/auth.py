@@ -72,6 +72,11 @@ class ProofResult:
 
 PROVED: Final = ProofResult(ProofOutcome.PROVED)
 UNCONFIGURED: Final = ProofResult(ProofOutcome.UNCONFIGURED, UNCONFIGURED_SENTENCE)
+CERTIFICATES_ONLY: Final = ProofResult(
+    ProofOutcome.UNCONFIGURED,
+    f"this sidecar was started without {KILL_VARIABLE} or {RESET_VARIABLE}: here only a client "
+    "certificate with the operator role proves an operator; call over TLS with one",
+)
 MISSING: Final = ProofResult(
     ProofOutcome.MISSING,
     f"the call carries no operator proof (metadata {SIGNATURE_KEY}, {TIMESTAMP_KEY}, {NONCE_KEY})",

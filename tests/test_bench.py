@@ -20,6 +20,7 @@ from bench.load import on_schedule
 from bench.memory import growth_figures, state_figures
 from bench.peers import OURS, PEERS, measure_all, print_abilities, print_figures
 from bench.recovery import recovery_figures
+from bench.soak import flood_figures, soak_figures, soak_windows
 from bench.timing import Blocks, Sample, in_turns, p99, ratio, sample_of
 from bench.transport import call_figures, fan_out_figures
 
@@ -204,3 +205,21 @@ def test_a_server_that_does_not_come_up_is_an_error(tmp_path: Path) -> None:
         servers.process(["bench.no_such_module"], f"unix:{tmp_path}/x.sock"),
     ):
         pass
+
+
+@pytest.mark.slow
+def test_a_soak_cancels_what_it_was_asked_to_and_leaves_no_descriptor() -> None:
+    """A sample of `make soak`: calls, streams and connections that end early leave nothing open."""
+    windows = soak_windows(seconds=6, cancels=800)
+    assert windows[-1].cancelled == 800
+    assert windows[-1].orders > windows[0].orders
+    assert windows[-1].descriptors <= windows[0].descriptors + 2
+    assert [figure.what for figure in soak_figures(windows)][1] == "open descriptors"
+
+
+@pytest.mark.slow
+def test_kills_are_timed_with_and_without_a_flood() -> None:
+    """The line of `make bench`: each kill is durable and none is a repeat."""
+    [figure] = flood_figures(kills=3, blocks=1, peers=1)
+    assert "quiet" in figure.figure
+    assert figure.ratio.startswith("x")

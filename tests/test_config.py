@@ -380,6 +380,11 @@ def test_what_is_in_force_prints_and_loads_again() -> None:
     [server.tls]
     certificate_file = "server.pem"
     key_file = "server.key"
+    client_authority_file = "ca.pem"
+    revoked_fingerprints_file = "revoked.txt"
+    [server.unix_roles]
+    bot_uids = [1001, 0]
+    observer_gids = [4294967294]
     """
     configuration = parse(text)
     assert parse(print_effective(configuration)) == configuration
@@ -402,7 +407,9 @@ def test_every_key_has_a_sentence_a_unit_and_an_example() -> None:
     """A key nobody explains is a key nobody sets right."""
     for heading, section, _ in sections():
         assert section.__doc__, heading
-        assert {name for name, _, _ in keys_of(section)} | {"tls"} >= set(section.model_fields)
+        assert {name for name, _, _ in keys_of(section)} | {"tls", "unix_roles"} >= set(
+            section.model_fields
+        )
         for name, _, key in keys_of(section):
             assert key.sentence.endswith("."), name
             assert key.unit, name

@@ -16,7 +16,7 @@ def test_every_key_of_the_file_has_a_direction() -> None:
     missing = []
     for heading, section, _ in sections():
         for key in section.model_fields:
-            if f"{heading}.{key}" == "server.tls":
+            if f"{heading}.{key}" in {"server.tls", "server.unix_roles"}:
                 continue  # a section, whose keys come by themselves
             if heading.startswith("symbols."):
                 is_known = core_name(key) in SYMBOL_RULES
@@ -52,6 +52,12 @@ def test_every_key_of_the_file_has_a_direction() -> None:
         ("", '[server]\nlisten = ["unix:/s"]\n', "server.listen", Direction.RESTART),
         ("", '[server]\nloopback_role = "observer"\n', "server.loopback_role", Direction.RESTART),
         (TLS, TLS.replace("server.key", "other.key"), "server.tls.key_file", Direction.RESTART),
+        (
+            "[server.unix_roles]\nbot_uids = [1]\n",
+            "[server.unix_roles]\nbot_uids = [1, 2]\n",
+            "server.unix_roles.bot_uids",
+            Direction.RESTART,
+        ),
     ],
 )
 def test_a_key_beside_the_core_moves_as_its_row_says(

@@ -58,7 +58,7 @@ def check(  # noqa: PLR0913 - one argument for each option
         stop_price=stop_price,
         dry_run=dry_run,
     )
-    with connect(common.target, common.timeout_seconds) as connection:
+    with connect(common.target, common.timeout_seconds, common.tls) as connection:
         answer = connection.call(connection.safety.CheckOrder, request)
     is_approved = answer.verdict == order_pb2.VERDICT_APPROVED
     text = _approved(answer, is_dry_run=dry_run) if is_approved else _denied(answer)

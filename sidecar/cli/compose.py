@@ -29,8 +29,10 @@ from sidecar.cli.hangups import Hangups
 from sidecar.cli.ready import ready_line, start_notes
 from sidecar.clock import Clock, ClockKind, DrivenClock, WallClock, format_rfc3339
 from sidecar.config import Configuration, Durability, config_hash, load, to_thresholds
+from sidecar.config.sections import UnixRolesSection
 from sidecar.server import AddressError, HttpHealth, Server, ServerOptions, TlsFiles
 from sidecar.server.addresses import TcpAddress, parse_address, refuse_exposure
+from sidecar.server.unix_roles import UnixRoles
 from sidecar.service import ConfigurationSource, Role, Service, Settings
 from sidecar.service.nonces import remember_nonce
 from sidecar.store.errors import StoreError
@@ -71,7 +73,7 @@ async def _run(plan: Plan) -> int:
         store, service = _open(plan)
     is_clean = False
     stopping, hangups = asyncio.Event(), Hangups()
-    with _signals_set(stopping, hangups):
+    with hangups.listening(), _signals_set(stopping):
         try:
             await _serve(plan, service, store, stopping, hangups)
         except AddressError as error:
@@ -155,20 +157,16 @@ async def _serve(
 
 
 @contextlib.contextmanager
-def _signals_set(stopping: asyncio.Event, hangups: Hangups) -> Iterator[None]:
-    """Have SIGTERM, SIGINT and SIGHUP noted, from before the start: none is ever lost."""
+def _signals_set(stopping: asyncio.Event) -> Iterator[None]:
+    """Have SIGTERM and SIGINT set the event, from before the start: none is ever lost."""
     loop = asyncio.get_running_loop()
-    handlers = {
-        signal.SIGTERM: stopping.set,
-        signal.SIGINT: stopping.set,
-        signal.SIGHUP: hangups.note,
-    }
-    for number, handler in handlers.items():
-        loop.add_signal_handler(number, handler)
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    for number in numbers:
+        loop.add_signal_handler(number, stopping.set)
     try:
         yield
     finally:
-        for number in handlers:
+        for number in numbers:
             loop.remove_signal_handler(number)
 
 
@@ -208,21 +206,42 @@ def _settings(plan: Plan) -> Settings:
         is_assumed_flat=plan.is_assumed_flat,
         approvals_need_power=configuration.approvals.durability is Durability.POWER,
         disk_free_min_bytes=configuration.store.disk_free_min_bytes,
-        can_prove_operators=plan.secrets.is_set,
+        can_prove_operators=plan.secrets.is_set or _can_certify(plan),
     )
+
+
+def _can_certify(plan: Plan) -> bool:
+    """Say whether a client certificate can prove an operator here."""
+    tls = plan.configuration.server.tls
+    if tls is None or tls.client_authority_file is None:
+        return False
+    return any(not address.startswith("unix:") for address in plan.addresses)
 
 
 def _server_options(plan: Plan) -> ServerOptions:
     server = plan.configuration.server
     tls = None
     if server.tls is not None:
-        authority = server.tls.client_authority_file
+        authority, revoked = server.tls.client_authority_file, server.tls.revoked_fingerprints_file
         tls = TlsFiles(
             certificate=Path(server.tls.certificate_file),
             private_key=Path(server.tls.key_file),
             client_ca=None if authority is None else Path(authority),
+            revoked=None if revoked is None else Path(revoked),
         )
     return ServerOptions(
         tls=tls,
+        unix_roles=_unix_roles(server.unix_roles),
         loopback_role=Role(server.loopback_role.value.upper()),
+    )
+
+
+def _unix_roles(section: UnixRolesSection | None) -> UnixRoles | None:
+    if section is None:
+        return None
+    return UnixRoles(
+        bot_uids=frozenset(section.bot_uids),
+        bot_gids=frozenset(section.bot_gids),
+        observer_uids=frozenset(section.observer_uids),
+        observer_gids=frozenset(section.observer_gids),
     )

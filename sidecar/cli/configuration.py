@@ -60,7 +60,7 @@ def defaults(common: Common, *, markdown: bool) -> None:
 @common_options
 def show(common: Common) -> None:
     """Print the configuration a running sidecar decides by, and whether its file says the same."""
-    with connect(common.target, common.timeout_seconds) as connection:
+    with connect(common.target, common.timeout_seconds, common.tls) as connection:
         answer = connection.call(connection.operator.GetConfig, config_pb2.GetConfigRequest())
         plain, line = _ask_about_file(connection)
     lines = [f"# in force at {common.target}, hash {answer.config_hash}", f"# {line}", answer.toml]
@@ -91,7 +91,7 @@ def reload(common: Common, *, dry_run: bool, by: str, reason: str) -> None:
     if not dry_run and not (by.strip() and reason.strip()):
         raise click.UsageError("--by and --reason: give both (or --dry-run)")
     request = config_pb2.ReloadConfigRequest(dry_run=dry_run, reloaded_by=by, reason=reason)
-    with connect(common.target, common.timeout_seconds) as connection:
+    with connect(common.target, common.timeout_seconds, common.tls) as connection:
         method = connection.operator.ReloadConfig
         if dry_run or not has_secret():
             answer = connection.call(method, request)

@@ -12,12 +12,14 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final, TypeVar
 
 import grpc
 from google.protobuf.message import Message
 from haltline.errors import read_rpc_error
 from haltline.proof import OperatorSecret, proof_metadata
+from haltline.tls import Tls
 from haltline.v1 import status_pb2
 from haltline.v1.operator_service_pb2_grpc import OperatorServiceStub
 from haltline.v1.safety_service_pb2_grpc import SafetyServiceStub
@@ -39,12 +41,19 @@ _OPTIONS: Final = (
 class Connection:
     """Calls one sidecar."""
 
-    def __init__(self, channel: grpc.Channel, target: str, timeout_seconds: float) -> None:
-        """Use `connect`."""
+    def __init__(
+        self,
+        channel: grpc.Channel,
+        target: str,
+        timeout_seconds: float,
+        tls: Tls | None = None,
+    ) -> None:
+        """Use `connect`. `tls` is what the channel was made with."""
         self.safety = SafetyServiceStub(channel)
         self.operator = OperatorServiceStub(channel)
         self.target = target
         self.timeout_seconds = timeout_seconds
+        self._tls = tls
 
     def call(
         self,
@@ -64,7 +73,12 @@ class Connection:
         return self.call(self.safety.GetStatus, request).status
 
     def prove(self, path: str, request: Message, store_id: str) -> Metadata:
-        """Return the metadata that proves an operator for this very request to this store."""
+        """Return the metadata that proves an operator for this very request to this store.
+
+        None where the connection shows an operator's certificate, which is proof alone.
+        """
+        if self._tls is not None and _is_operators(self._tls):
+            return ()
         return proof_metadata(
             _secret(os.environ),
             audience=store_id,
@@ -86,10 +100,37 @@ class Connection:
 
 
 @contextmanager
-def connect(target: str, timeout_seconds: float) -> Iterator[Connection]:
-    """Open a connection to `target`; nothing is sent before the first call."""
-    with grpc.insecure_channel(target, options=_OPTIONS) as channel:
-        yield Connection(channel, target, timeout_seconds)
+def connect(target: str, timeout_seconds: float, tls: Tls | None = None) -> Iterator[Connection]:
+    """Open a connection to `target`; nothing is sent before a call. Raises CommandFailed."""
+    if tls is None:
+        with grpc.insecure_channel(target, options=_OPTIONS) as channel:
+            yield Connection(channel, target, timeout_seconds)
+        return
+    try:
+        credentials = tls.credentials()
+    except OSError as error:
+        raise CommandFailed(
+            Exit.USAGE,
+            f"{error.filename}: {error.strerror or error}",
+            reason="TLS_FILES",
+            way_out="give readable PEM files with --credentials DIR, or --tls-ca, --tls-cert and "
+            "--tls-key",
+        ) from error
+    with grpc.secure_channel(target, credentials, options=_OPTIONS) as channel:
+        yield Connection(channel, target, timeout_seconds, tls)
+
+
+def _is_operators(tls: Tls) -> bool:
+    """Say whether the certificate we show has the operator role; the sidecar judges it anyway."""
+    from sidecar.server.certificates import read_identity  # noqa: PLC0415 - a kill waits for none of it
+    from sidecar.service import Role  # noqa: PLC0415 - as above
+
+    if tls.cert is None:
+        return False
+    try:
+        return read_identity(Path(tls.cert).read_bytes()).role is Role.OPERATOR
+    except ValueError:
+        return False
 
 
 def has_secret() -> bool:
@@ -112,5 +153,6 @@ def _secret(environment: Mapping[str, str]) -> OperatorSecret:
         "starting again needs operator proof, and no secret is in the environment",
         reason="OPERATOR_SECRET_MISSING",
         way_out=f"set {RESET_VARIABLE} (or {KILL_VARIABLE}) to the value this sidecar was started "
-        "with, then run the command again",
+        "with, or call over TLS with an operator's certificate (--credentials DIR), then run the "
+        "command again",
     )

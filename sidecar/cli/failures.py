@@ -49,6 +49,8 @@ _PROOF_WAY_OUT: Final = (
     "with, then run the command again"
 )
 
+_TLS_HINT: Final = ", and what it must be shown over TLS with --credentials DIR"
+
 WAY_OUT_OF_REASON: Final = {
     "OPERATOR_PROOF_REQUIRED": _PROOF_WAY_OUT,
     "OPERATOR_PROOF_WRONG": _PROOF_WAY_OUT,
@@ -64,7 +66,11 @@ WAY_OUT_OF_REASON: Final = {
     "OPERATOR_PROOF_STALE": "set the clock of this machine and of the sidecar's right",
     "OPERATOR_PROOF_UNREMEMBERED": "mend the disk, then restart the sidecar",
     "REBASE_NOT_STANDING": "`haltline safety` says which drawdowns stand: name only those",
-    "STORE_DAMAGED": "restore the data directory from a backup, or start on a new --data-dir",
+    "CERTIFICATE_REFUSED": "renew it where the authority is (`haltline init DIR --renew NAME`), "
+    "or take it off the list of revoked fingerprints",
+    "ROLE_NOT_ALLOWED": "use the credentials of a bot or an operator",
+    "STORE_DAMAGED": "stop it and run `haltline store repair`, or restore the data directory from "
+    "a backup",
     "DRAINING": "the sidecar is stopping: ask again once it is back",
     "CONFIGURATION_FAULTY": "mend the file; `haltline config check FILE` names every fault",
     "RESTART_REQUIRED": "take these keys back in the file and reload, or restart the sidecar",
@@ -105,6 +111,7 @@ def unreachable(target: str, why: str) -> CommandFailed:
         Exit.UNREACHABLE,
         f"no sidecar answers at {target} ({why})",
         reason="UNREACHABLE",
-        way_out="is it running? give its address with --target, --name or --data-dir; while it is "
-        "down its guards approve nothing",
+        way_out="is it running? give its address with --target, --name or --data-dir"
+        + ("" if target.startswith("unix:") else _TLS_HINT)
+        + "; while it is down its guards approve nothing",
     )

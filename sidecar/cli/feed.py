@@ -14,10 +14,11 @@ from typing import Final
 
 import grpc
 from haltline.errors import read_rpc_error
+from haltline.tls import Tls
 from haltline.v1 import status_pb2
 
 from sidecar.cli.connection import SUBSCRIBER, connect
-from sidecar.cli.failures import innermost
+from sidecar.cli.failures import CommandFailed, innermost
 
 RECONNECT_SECONDS: Final = 1.0
 MAX_SILENCE_SECONDS_UNTIL_KNOWN: Final = 5.0
@@ -49,10 +50,11 @@ class FeedView:
 class Feed:
     """The newest state of one sidecar; `start` begins to follow it, `stop` ends that."""
 
-    def __init__(self, target: str, timeout_seconds: float) -> None:
+    def __init__(self, target: str, timeout_seconds: float, tls: Tls | None = None) -> None:
         """`timeout_seconds` bounds the wait for the first frame of an attempt."""
         self._target = target
         self._timeout_seconds = timeout_seconds
+        self._tls = tls
         self._view = FeedView()
         self._changed = threading.Condition()
         self._is_stopping = threading.Event()
@@ -95,7 +97,7 @@ class Feed:
         """Read one stream to its end; return why it ended."""
         expected = 1
         try:
-            with connect(self._target, self._timeout_seconds) as connection:
+            with connect(self._target, self._timeout_seconds, self._tls) as connection:
                 request = status_pb2.StreamStatusRequest(subscriber=SUBSCRIBER)
                 call = connection.safety.StreamStatus(request)
                 with self._changed:
@@ -106,6 +108,8 @@ class Feed:
                         return f"frame {expected} is missing, {frame.sequence} came"
                     expected += 1
                     self._take(frame)
+        except CommandFailed as failure:
+            return failure.message
         except grpc.RpcError as error:
             fault = read_rpc_error(error)
             return f"{fault.code}: {innermost(fault.message)}"

@@ -2,14 +2,20 @@
 
 Rules:
 - A signal that comes while one is served is served once more; ten that come meanwhile are one.
-- One that comes before the start is over is served after it.
+- One that comes before the start is over, however long it recovers, is served after it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+
+
+def hold() -> None:
+    """Keep a signal that comes from here on until somebody listens; before it would end us."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGHUP,))
 
 
 class Hangups:
@@ -19,9 +25,16 @@ class Hangups:
         """No signal came yet."""
         self._came = asyncio.Event()
 
-    def note(self) -> None:
-        """Remember that a signal came; for the loop's signal handler."""
-        self._came.set()
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        """Take signals while the context lasts, those that were held first."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGHUP, self._came.set)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGHUP,))
+        try:
+            yield
+        finally:
+            loop.remove_signal_handler(signal.SIGHUP)
 
     @contextlib.asynccontextmanager
     async def served(self, serve: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:

@@ -2,12 +2,14 @@
 
 Rules:
 - A line is `TIME LEVEL logger: message`; a message never spans lines, whatever it quotes.
+- A flood of alike lines is counted instead of written (`log_rate.py`).
 - Libraries speak from WARNING on; the sidecar from INFO.
 """
 
 import logging
 import sys
 
+from sidecar.cli.log_rate import BoundedHandler
 from sidecar.cli.options import printable
 from sidecar.clock import format_rfc3339
 
@@ -26,7 +28,7 @@ class LineFormatter(logging.Formatter):
 
 def begin_logging() -> None:
     """Send all logs of this process to stderr."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = BoundedHandler(sys.stderr)
     handler.setFormatter(LineFormatter())
     root = logging.getLogger()
     root.handlers = [handler]

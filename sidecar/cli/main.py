@@ -29,6 +29,8 @@ _MODULE_OF_COMMAND: Final = {
     "check": "check",
     "config": "configuration",
     "audit": "audit",
+    "init": "init",
+    "store": "store",
 }
 
 
@@ -56,7 +58,8 @@ def haltline() -> None:
     """Trading safety: kill switch, circuit breaker and position limits, asked before every order.
 
     Stopping needs no secret; starting again needs KILL_SWITCH_SECRET (or KILL_SWITCH_RESET_SECRET)
-    in the environment. Exit codes: 0 approved or ok, 1 denied or active, 2 usage, 3 unreachable.
+    in the environment, or an operator's certificate (--credentials). Exit codes: 0 approved or ok,
+    1 denied or active, 2 usage, 3 unreachable.
     """
 
 

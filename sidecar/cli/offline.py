@@ -7,7 +7,7 @@ Rules:
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from haltline.v1 import status_pb2
@@ -24,6 +24,7 @@ from sidecar.service.kill_file import KillFile
 from sidecar.service.opening import read_state
 from sidecar.store.errors import StoreError, StoreHeldError, StoreMissingError
 from sidecar.store.read_only import ReadOnlyStore, open_read_only
+from sidecar.store.recovery import Damage, classify
 from sidecar.wire import status_message
 
 
@@ -59,20 +60,28 @@ def read_stopped(directory: Path, failure: CommandFailed) -> Stopped:
     return Stopped(status=status, opening=opening)
 
 
-def _replay(store: ReadOnlyStore) -> tuple[State, str]:
+def _replay(store: ReadOnlyStore) -> tuple[State, Damage | None]:
     """Return the state after the last record that can be read, and why not further."""
     read = read_state(store)
-    damage = read.damage or store.damage
-    return read.state, "" if damage is None else f"record {damage.sequence}: {damage.what}"
+    return read.state, read.damage or store.damage
 
 
-def _facts(store: ReadOnlyStore, state: State, damage: str, directory: Path) -> ServiceStatus:
+def _conditions(damage: Damage | None) -> Conditions:
+    if damage is None:
+        return Conditions()
+    text = f"record {damage.sequence}: {damage.what}"
+    return Conditions(damage=text, damage_way_out=damage.way_out)
+
+
+def _facts(
+    store: ReadOnlyStore, state: State, damage: Damage | None, directory: Path
+) -> ServiceStatus:
     is_driven = store.clock_kind == "driven"
     now = state.now if is_driven else max(state.now, time.time_ns())
     look = KillFile(directory).look()
     tree = store.tree_head()
     return ServiceStatus(
-        view=views.status(state, now, Conditions(damage=damage or None)),
+        view=views.status(state, now, _conditions(damage)),
         store=StoreStatus(
             store_id=store.store_id,
             last_sequence=store.last_sequence,
@@ -99,7 +108,11 @@ def _facts(store: ReadOnlyStore, state: State, damage: str, directory: Path) -> 
 
 
 def _opening(
-    store: ReadOnlyStore, state: State, damage: str, directory: Path, failure: CommandFailed
+    store: ReadOnlyStore,
+    state: State,
+    damage: Damage | None,
+    directory: Path,
+    failure: CommandFailed,
 ) -> str:
     stop = "stopped cleanly" if store.was_clean_stop else "did not stop cleanly"
     last = f", last at {format_rfc3339(state.now)}" if state.last_sequence else ""
@@ -108,6 +121,8 @@ def _opening(
         f"  Read from {directory}: {state.last_sequence} records{last}; it {stop}",
         "  While it is down its guards approve nothing; what is stopped here stays stopped",
     ]
-    if damage:
-        lines.append(f"  DAMAGED: {printable(damage)}")
+    if damage is not None:
+        lines.append(f"  DAMAGED: record {damage.sequence}: {printable(damage.what)}")
+    next_start = classify(replace(store.facts, damage=damage)).value
+    lines.append(f"  The next start on this machine will be {next_start}")
     return "\n".join(lines) + "\n"

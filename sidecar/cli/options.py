@@ -16,8 +16,10 @@ from typing import Concatenate, Final, ParamSpec
 import click
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
+from haltline.tls import Tls
 
 from sidecar.cli.places import DEFAULT_NAME, data_directory, default_target
+from sidecar.cli.tls_options import AskedTls, tls_options
 
 TIMEOUT_SECONDS_DEFAULT: Final = 5.0
 COUNT: Final = click.IntRange(min=0, max=2**64 - 1)
@@ -34,6 +36,7 @@ class Common:
     is_target_given: bool
     as_json: bool
     timeout_seconds: float
+    tls: Tls | None = None
 
     def print(self, text: str, plain: object) -> None:
         """Print `text` for people, or `plain` for programs."""
@@ -43,11 +46,15 @@ class Common:
 def common_options(
     command: Callable[Concatenate[Common, Parameters], None],
 ) -> Callable[Parameters, None]:
-    """Give a command `--target --name --data-dir --timeout --json`, as its first argument."""
+    """Give a command the options that say which sidecar and how, as its first argument."""
 
     @click.option("--target", envvar="HALTLINE_TARGET", help="unix:PATH or HOST:PORT.")
     @click.option("--name", default=DEFAULT_NAME, show_default=True, help="The sidecar's name.")
-    @click.option("--data-dir", type=click.Path(path_type=Path), help="Its data directory.")
+    @click.option(
+        "--data-dir",
+        type=click.Path(readable=False, path_type=Path),  # who reads it says what is wrong, better
+        help="Its data directory.",
+    )
     @click.option(
         "--timeout",
         "timeout_seconds",
@@ -57,12 +64,14 @@ def common_options(
         help="Seconds to wait for an answer.",
     )
     @click.option("--json", "as_json", is_flag=True, help="Print one JSON value.")
+    @tls_options
     @functools.wraps(command)
     def run(
         target: str | None,
         name: str,
         data_dir: Path | None,
         timeout_seconds: float,
+        asked_tls: AskedTls,
         as_json: bool,  # noqa: FBT001 - click passes by keyword
         *args: Parameters.args,
         **kwargs: Parameters.kwargs,
@@ -77,10 +86,11 @@ def common_options(
             is_target_given=target is not None,
             as_json=as_json,
             timeout_seconds=timeout_seconds,
+            tls=asked_tls.for_target(found),
         )
         command(common, *args, **kwargs)
 
-    return run  # type: ignore[return-value]  # click's options come on top of the command's own
+    return run
 
 
 def to_plain(message: Message) -> dict[str, object]:

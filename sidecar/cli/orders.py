@@ -48,7 +48,7 @@ _FLOW: Final = re.compile(r"(?P<flow_id>.+)=(?P<amount>[^=]+)")
 @click.option("--symbol", help="Only this symbol's.")
 def orders(common: Common, *, strategy: str | None, symbol: str | None) -> None:
     """List the orders that hold a reservation, oldest approval first."""
-    with connect(common.target, common.timeout_seconds) as connection:
+    with connect(common.target, common.timeout_seconds, common.tls) as connection:
         found = list(_pages(connection, strategy, symbol))
     text = table_text(_COLUMNS, [_row(order) for order in found]) if found else "No open orders"
     common.print(text, {"orders": [to_plain(order) for order in found]})
@@ -112,7 +112,7 @@ def _row(order: reservations_pb2.Reservation) -> tuple[str, ...]:
 def release(common: Common, *, order_id: str, by: str, reason: str) -> None:
     """End the reservation of ORDER_ID, which is over and was never reported so; needs proof."""
     request = operator_pb2.ReleaseOrderRequest(order_id=order_id, released_by=by, reason=reason)
-    with connect(common.target, common.timeout_seconds) as connection:
+    with connect(common.target, common.timeout_seconds, common.tls) as connection:
         store_id = connection.status().store_id
         method = connection.operator.ReleaseOrder
         answer = connection.call_as_operator(method, "ReleaseOrder", request, store_id)
@@ -164,7 +164,7 @@ def account(  # noqa: PLR0913 - one argument for each option
             "--complete without any --position says that everything is flat: say --flat too, "
             "and only then"
         )
-    with connect(common.target, common.timeout_seconds) as connection:
+    with connect(common.target, common.timeout_seconds, common.tls) as connection:
         status = connection.status()
         request = account_pb2.ReportAccountRequest(
             report_id=f"cli-{secrets.token_hex(8)}",

@@ -3,7 +3,9 @@
 from collections.abc import Iterator, Sequence
 
 from sidecar.auth import UNCONFIGURED_SENTENCE, Secrets
-from sidecar.core.answers import TradingMode
+from sidecar.cli.options import printable
+from sidecar.clock import format_rfc3339
+from sidecar.core.answers import RecoveryState, RecoveryView, TradingMode
 from sidecar.core.numbers import format_decimal
 from sidecar.service import ServiceStatus, StartReport
 
@@ -26,12 +28,23 @@ def ready_line(
     ]
     if status.clock_kind == "driven":
         parts.append("DRIVEN CLOCK")
+    parts += _recovery_words(status.view.recovery)
     if status.view.mode is not TradingMode.NORMAL:
         parts.append("`haltline safety` says why and the way out")
     parts.append(
         "resets need operator proof" if status.can_prove_operators else UNCONFIGURED_SENTENCE
     )
     return "; ".join(parts)
+
+
+def _recovery_words(recovery: RecoveryView) -> Iterator[str]:
+    """Yield how the start went, since when, and what it asks for; nothing where it was clean."""
+    if recovery.state is RecoveryState.CLEAN:
+        return
+    since = format_rfc3339(recovery.since)
+    yield f"recovery {recovery.state} since {since} ({printable(recovery.detail)})"
+    if recovery.way_out:
+        yield f"way out: {printable(recovery.way_out)}"
 
 
 def _equity_words(report: StartReport) -> str:

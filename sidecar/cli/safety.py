@@ -21,7 +21,7 @@ def safety(common: Common) -> None:
     """Print the status of the three layers; exit code 1 while anything is stopped."""
     opening = ""
     try:
-        with connect(common.target, common.timeout_seconds) as connection:
+        with connect(common.target, common.timeout_seconds, common.tls) as connection:
             status = connection.status()
     except CommandFailed as failure:
         if failure.code is not Exit.UNREACHABLE or common.is_target_given:

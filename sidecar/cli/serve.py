@@ -6,10 +6,12 @@ Rules:
 """
 
 import asyncio
+import logging
 import os
 import time
 from decimal import Decimal
 from pathlib import Path
+from typing import Final
 
 import click
 import uvloop
@@ -17,6 +19,8 @@ import uvloop
 from sidecar.auth import Secrets, SecretsError
 from sidecar.cli.compose import Plan, run
 from sidecar.cli.failures import CommandFailed, Exit
+from sidecar.cli.hangups import hold
+from sidecar.cli.key_files import judge_key_file
 from sidecar.cli.logs import begin_logging
 from sidecar.cli.places import (
     DEFAULT_HTTP,
@@ -29,11 +33,15 @@ from sidecar.cli.places import (
 from sidecar.config import Configuration, ConfigurationError, load
 from sidecar.core.numbers import is_name, parse_decimal
 
+LOG: Final = logging.getLogger("sidecar.serve")
+
 
 @click.command()
 @click.option("--config", "file", type=click.Path(path_type=Path), help="A TOML file.")
 @click.option("--name", default=DEFAULT_NAME, show_default=True, help="Names this sidecar.")
-@click.option("--data-dir", type=click.Path(path_type=Path), help="Where it remembers.")
+@click.option(
+    "--data-dir", type=click.Path(readable=False, path_type=Path), help="Where it remembers."
+)
 @click.option("--listen", multiple=True, help="unix:PATH or HOST:PORT; repeatable.")
 @click.option("--http", "http_address", help="HOST:PORT of /healthz and /readyz.")
 @click.option("--no-http", is_flag=True, help="Serve no HTTP.")
@@ -61,11 +69,15 @@ def serve(  # noqa: PLR0913 - one argument for each option
     assume_flat: bool,
     clock_kind: str,
 ) -> None:
-    """Run a sidecar; prints one line `ready ...`. SIGTERM drains and stops it."""
+    """Run a sidecar; prints one line `ready ...`. SIGTERM drains and stops it, SIGHUP
+    has it read its file again.
+    """
+    hold()
     begin_logging()
     if http_address is not None and no_http:
         raise click.UsageError("--http and --no-http: give one")
     configuration = _read_configuration(file)
+    _judge_key(configuration)
     directory = (data_dir or data_directory(_read_name(name), os.environ)).absolute()
     addresses = listen or configuration.server.listen or _default_addresses(name, directory)
     if http_address is None and not no_http and name == DEFAULT_NAME:
@@ -103,6 +115,14 @@ def _read_configuration(file: Path | None) -> Configuration:
             reason="CONFIGURATION",
             way_out=f"mend the file; `haltline config check {file}` reads it without starting",
         ) from problem
+
+
+def _judge_key(configuration: Configuration) -> None:
+    """Say that others may read the private key. Raises CommandFailed where they could write it."""
+    tls = configuration.server.tls
+    warning = "" if tls is None else judge_key_file(Path(tls.key_file))
+    if warning:
+        LOG.warning("%s", warning)
 
 
 def _read_name(name: str) -> str:

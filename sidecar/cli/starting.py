@@ -226,7 +226,7 @@ def _run(
     unchanged: str,
 ) -> None:
     """Read the status, make the signed call, and say how trading stands afterwards."""
-    with connect(common.target, common.timeout_seconds) as connection:
+    with connect(common.target, common.timeout_seconds, common.tls) as connection:
         answer = ask(connection, connection.status())
     lines = [changed if answer.changed else unchanged]
     if isinstance(answer, operator_pb2.ResetBreakerResponse | operator_pb2.ResetAllResponse):

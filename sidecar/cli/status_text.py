@@ -183,7 +183,8 @@ def _memory_lines(status: status_pb2.Status) -> Iterator[str]:
     store, recovery = status.store, status.recovery
     if store.poisoned:
         yield f"STORE POISONED: {printable(store.poisoned_why)}"
-        yield "  Way out: mend the disk, then restart the sidecar"
+        if word(recovery, "state") != "DAMAGED":  # which has a way out of its own, below
+            yield "  Way out: mend the disk, then restart the sidecar"
     if store.low:
         yield "STORE LOW: free room on its disk; until then nothing may raise exposure"
     if status.audit_problem:

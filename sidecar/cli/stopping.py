@@ -126,7 +126,7 @@ def kill(
         ),
     )
     try:
-        with connect(common.target, common.timeout_seconds) as connection:
+        with connect(common.target, common.timeout_seconds, common.tls) as connection:
             answer = connection.call(connection.safety.TriggerKill, request)
     except CommandFailed as failure:
         failure.way_out += f"; to have it start HALTED: touch {common.directory}/KILL"

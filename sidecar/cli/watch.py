@@ -27,7 +27,7 @@ _REDRAW_SECONDS: Final = 0.25
 @click.option("--once", is_flag=True, help="Draw the first state and end.")
 def watch(common: Common, *, once: bool) -> None:
     """Follow the status live; a sidecar that falls silent is shown as LOST."""
-    feed = Feed(common.target, common.timeout_seconds)
+    feed = Feed(common.target, common.timeout_seconds, common.tls)
     feed.start()
     try:
         if once:

@@ -38,17 +38,26 @@ def _more_durable(before: Durability, after: Durability) -> Direction:
     return Direction.TIGHTENS if after is Durability.POWER else Direction.LOOSENS
 
 
+_ROLES_STAY: Final = "open connections keep the role they came with"
+
 OTHER_KEYS: Final[dict[str, Row]] = {
     "account.equity": Row(_same, "it counts once, while the store has never known one"),
     "approvals.durability": Row(_more_durable, "an approval survives the loss of power"),
     "store.disk_free_min_bytes": Row(longer, "what raises exposure is denied with more room left"),
     "server.listen": Row(_restart, "addresses are bound at the start"),
-    "server.loopback_role": Row(_restart, "open connections keep the role they came with"),
+    "server.loopback_role": Row(_restart, _ROLES_STAY),
     "server.tls.certificate_file": Row(_restart, "the names of the files are read at the start"),
     "server.tls.key_file": Row(_restart, "the names of the files are read at the start"),
     "server.tls.client_authority_file": Row(
         _restart, "the names of the files are read at the start"
     ),
+    "server.tls.revoked_fingerprints_file": Row(
+        _restart, "the names of the files are read at the start"
+    ),
+    "server.unix_roles.bot_uids": Row(_restart, _ROLES_STAY),
+    "server.unix_roles.bot_gids": Row(_restart, _ROLES_STAY),
+    "server.unix_roles.observer_uids": Row(_restart, _ROLES_STAY),
+    "server.unix_roles.observer_gids": Row(_restart, _ROLES_STAY),
 }
 """Every key that is not the core's, in the order of the file."""
 

@@ -5,9 +5,10 @@ Rules:
 - A key that is off is printed as a comment, with an example to switch it on.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from enum import StrEnum
+from inspect import cleandoc
 from typing import Final
 
 from pydantic.fields import FieldInfo
@@ -19,6 +20,7 @@ from sidecar.config.sections import (
     StrategySection,
     SymbolSection,
     TlsSection,
+    UnixRolesSection,
 )
 from sidecar.config.values import Key
 from sidecar.core.numbers import format_decimal
@@ -70,21 +72,32 @@ def sections() -> Iterator[tuple[str, type[Section], bool]]:
             yield name, field.annotation, False
             if field.annotation is ServerSection:
                 yield f"{name}.tls", TlsSection, True
+                yield f"{name}.unix_roles", UnixRolesSection, True
 
 
-def print_defaults() -> str:
-    """Return a complete commented TOML file that means the defaults."""
+def print_defaults(wired: Mapping[str, str] | None = None) -> str:
+    """Return a complete commented TOML file that means the defaults.
+
+    `wired` puts values, as TOML, in the place of defaults: `server.tls.key_file`, ...
+    """
+    given = dict(wired or {})
     blocks = [_OPENING]
-    for heading, section, is_off in sections():
-        lines = [f"# {section.__doc__}", f"{'# ' if is_off else ''}[{heading}]"]
+    for heading, section, is_off_by_default in sections():
+        is_off = is_off_by_default and not any(key.startswith(f"{heading}.") for key in given)
+        lines = [*_comment(section), f"{'# ' if is_off else ''}[{heading}]"]
         for name, field, key in keys_of(section):
             default = _default_text(field)
-            written = f"{name} = {default or key.example}"
+            value = given.get(f"{heading}.{name}")
+            written = f"{name} = {value or default or key.example}"
             lines.append(f"# {key.sentence}")
             lines.append(f"#   {key.unit}; default {default or 'off'}; example {key.example}")
-            lines.append(f"# {written}" if is_off or not default else written)
+            lines.append(f"# {written}" if is_off or not (value or default) else written)
         blocks.append("\n".join(lines) + "\n")
     return "\n".join(blocks)
+
+
+def _comment(section: type[Section]) -> list[str]:
+    return [f"# {line}".rstrip() for line in cleandoc(str(section.__doc__)).splitlines()]
 
 
 def print_effective(configuration: Configuration) -> str:
@@ -100,6 +113,8 @@ def print_effective(configuration: Configuration) -> str:
             blocks.append(_effective_section(name, value))
             if isinstance(value, ServerSection) and value.tls is not None:
                 blocks.append(_effective_section(f"{name}.tls", value.tls))
+            if isinstance(value, ServerSection) and value.unix_roles is not None:
+                blocks.append(_effective_section(f"{name}.unix_roles", value.unix_roles))
     return "\n".join(blocks)
 
 
@@ -115,7 +130,7 @@ def print_reference() -> str:
     """Return docs/configuration.md."""
     blocks = [_PAGE_OPENING]
     for heading, section, _ in sections():
-        lines = [f"## [{heading}]", "", str(section.__doc__), ""]
+        lines = [f"## [{heading}]", "", cleandoc(str(section.__doc__)), ""]
         lines.append("| key | unit | default | example | |")
         lines.append("|---|---|---|---|---|")
         for name, field, key in keys_of(section):

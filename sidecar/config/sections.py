@@ -9,9 +9,9 @@ Rules:
 
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Annotated, Final, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from sidecar.config.values import (
     Addresses,
@@ -20,6 +20,7 @@ from sidecar.config.values import (
     Count,
     Equity,
     Flag,
+    Ids,
     Key,
     Name,
     Names,
@@ -27,6 +28,7 @@ from sidecar.config.values import (
     Seconds,
     Text,
     Zone,
+    fault,
     one_of,
 )
 from sidecar.core import thresholds as core
@@ -41,6 +43,8 @@ _MONEY: Final = "account currency"
 _FRACTION: Final = "fraction"
 _OF_EQUITY: Final = "fraction of equity"
 _OF_MARK: Final = "fraction of the mark"
+_USERS: Final = "list of user numbers"
+_GROUPS: Final = "list of group numbers"
 
 
 class Durability(StrEnum):
@@ -318,8 +322,56 @@ class TlsSection(Section):
     key_file: Annotated[Text, Key("Its private key.", "path of a PEM file", '"server.key"')]
     client_authority_file: Annotated[
         Text | None,
-        Key("Clients must show a certificate signed by these.", "path of a PEM file", '"ca.pem"'),
+        Key(
+            "Clients must show a certificate signed directly by one of these; its role is in it.",
+            "path of a PEM file",
+            '"ca.pem"',
+        ),
     ] = None
+    revoked_fingerprints_file: Annotated[
+        Text | None,
+        Key(
+            "Certificates whose SHA-256 fingerprint stands here, one a line, are refused.",
+            "path of a text file",
+            '"revoked.txt"',
+        ),
+    ] = None
+
+    @model_validator(mode="after")
+    def _revoke_what_is_shown(self) -> Self:
+        """Refuse a list that could never refuse anybody."""
+        if self.revoked_fingerprints_file is not None and self.client_authority_file is None:
+            rule = "written with client_authority_file, or nobody shows a certificate to revoke"
+            raise fault(rule, self.revoked_fingerprints_file, "add it, or take the list out")
+        return self
+
+
+class UnixRolesSection(Section):
+    """Who is what on the Unix sockets, by the kernel's word; who is not named is an observer.
+
+    Without this section whoever may open a socket is a bot.
+    """
+
+    bot_uids: Annotated[Ids, Key("These users are bots.", _USERS, "[1001, 1002]")] = ()
+    bot_gids: Annotated[
+        Ids,
+        Key("Users in these groups are bots, where no other key names them.", _GROUPS, "[2001]"),
+    ] = ()
+    observer_uids: Annotated[Ids, Key("These users read and stop only.", _USERS, "[1003]")] = ()
+    observer_gids: Annotated[
+        Ids,
+        Key("Users in these groups read and stop only, whatever bot_gids says.", _GROUPS, "[2002]"),
+    ] = ()
+
+    @model_validator(mode="after")
+    def _name_each_once(self) -> Self:
+        """Refuse a number that is said to be both."""
+        for kind in ("uids", "gids"):
+            both = set(getattr(self, f"bot_{kind}")) & set(getattr(self, f"observer_{kind}"))
+            if both:
+                rule = f"in bot_{kind} or in observer_{kind}, not in both"
+                raise fault(rule, min(both), "take it out of one")
+        return self
 
 
 class ServerSection(Section):
@@ -344,6 +396,7 @@ class ServerSection(Section):
         ),
     ] = LoopbackRole.BOT
     tls: TlsSection | None = None
+    unix_roles: UnixRolesSection | None = None
 
 
 class Configuration(Section):

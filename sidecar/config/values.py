@@ -30,6 +30,7 @@ from sidecar.core.numbers import (
 SECONDS_MAX: Final = 366 * 24 * 3600
 COUNT_MAX: Final = 1_000_000
 BYTES_MAX: Final = 1 << 50
+ID_MAX: Final = (1 << 32) - 2
 _NANOSECOND_DIGITS: Final = 9
 _SHOWN_LENGTH_MAX: Final = 60
 _PORT_MAX: Final = 65535
@@ -175,6 +176,15 @@ def _read_names(value: object) -> tuple[str, ...]:
     return tuple(_read_name(item) for item in value)
 
 
+def _read_ids(value: object) -> tuple[int, ...]:
+    if not isinstance(value, list):
+        raise fault("a list of numbers", value, "write it as [1001, 1002]; `id NAME` prints them")
+    for item in value:
+        if isinstance(item, bool) or not isinstance(item, int) or not 0 <= item <= ID_MAX:
+            raise fault(f"whole numbers from 0 to {ID_MAX}", item, "`id NAME` prints them")
+    return tuple(value)
+
+
 def _read_zone(value: object) -> str:
     name = _read_text(value)
     try:
@@ -232,5 +242,6 @@ Flag = Annotated[bool, BeforeValidator(_read_flag)]
 Text = Annotated[str, BeforeValidator(_read_text)]
 Name = Annotated[str, BeforeValidator(_read_name)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_read_names)]
+Ids = Annotated[tuple[int, ...], BeforeValidator(_read_ids)]
 Zone = Annotated[str, BeforeValidator(_read_zone)]
 Addresses = Annotated[tuple[str, ...], BeforeValidator(_read_addresses)]

@@ -13,6 +13,7 @@ from hashlib import sha256
 
 from sidecar.core.account import price_flows, would_confirm
 from sidecar.core.answers import AccountAnswer, BookName, Drift
+from sidecar.core.bounds import refuse_account
 from sidecar.core.commands import (
     OrderType,
     ReportAccount,
@@ -76,6 +77,7 @@ def handle_account(turn: Turn, report: ReportAccount) -> Outcome:
     if known is not None:
         return _handle_known(turn, report, known.content, content)
     _check_form(turn.state, report)
+    refuse_account(turn.state, report)
     flows = _plan_flows(turn, report)
     for mark in report.marks:
         turn.emit(MarkReported(symbol=mark.symbol, price=mark.price))

@@ -8,7 +8,8 @@ Rules:
 from collections.abc import Callable
 from typing import Any, Final
 
-from sidecar.core import account, account_effects, circuit_breaker, kill_switch, trades
+from sidecar.core import account, account_effects, circuit_breaker, folding, kill_switch, trades
+from sidecar.core.answers import RecoveryState
 from sidecar.core.commands import ReportApiError
 from sidecar.core.derive import rebuild
 from sidecar.core.events import (
@@ -22,12 +23,14 @@ from sidecar.core.events import (
     ClockAccepted,
     ClockJumped,
     ConfigurationApplied,
+    DenialsFolded,
     EquityReported,
     Event,
     KillActivated,
     KillEased,
     KillRepeated,
     KillReset,
+    KillsFolded,
     MarkReported,
     OpenOrderListed,
     OrderApprovalRepeated,
@@ -46,7 +49,6 @@ from sidecar.core.events import (
 )
 from sidecar.core.order_effects import (
     apply_order_approved,
-    apply_order_denied,
     apply_orders_withdrawn,
 )
 from sidecar.core.reservations import end
@@ -135,12 +137,15 @@ def _recovery_entered(state: State, event: RecoveryEntered) -> None:
     recovery.detail, recovery.way_out = event.detail, event.way_out
     recovery.denies_reducing = event.denies_reducing
     if event.way_out:
-        state.stop_epoch += 1
+        # Kills that only memory knew had epochs too, and an approval given under them must not
+        # meet its own number again.
+        state.stop_epoch += kill_switch.EPOCHS_UNWRITTEN_MAX if event.denies_reducing else 1
         state.last_stop_at = state.now
 
 
 def _recovery_ended(state: State, event: RecoveryEnded) -> None:
     recovery = state.recovery
+    recovery.state = RecoveryState.RECOVERED
     recovery.detail = f"{recovery.detail}; ended by {event.by}: {event.reason}"
     recovery.way_out = ""
     recovery.denies_reducing = False
@@ -166,7 +171,8 @@ EFFECTS: Final[dict[type, Callable[[State, Any], None]]] = {
     PeriodStarted: _period,
     OrderApproved: apply_order_approved,
     OrderApprovalRepeated: _repeated,
-    OrderDenied: apply_order_denied,
+    OrderDenied: folding.apply_denied,
+    DenialsFolded: folding.apply_denials_folded,
     OrdersWithdrawn: apply_orders_withdrawn,
     TradeReported: _trade,
     ReportConflicted: _conflict,
@@ -182,7 +188,8 @@ EFFECTS: Final[dict[type, Callable[[State, Any], None]]] = {
     BreakerReset: _breaker_reset,
     WarningChanged: circuit_breaker.apply_warning_changed,
     KillActivated: kill_switch.apply_kill_activated,
-    KillRepeated: kill_switch.apply_kill_repeated,
+    KillRepeated: folding.apply_repeated,
+    KillsFolded: folding.apply_kills_folded,
     KillReset: kill_switch.apply_kill_reset,
     KillEased: kill_switch.apply_kill_eased,
     RecoveryEntered: _recovery_entered,

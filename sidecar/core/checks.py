@@ -28,6 +28,7 @@ from sidecar.core.events import (
     OrdersWithdrawn,
     ReservationReleased,
 )
+from sidecar.core.folding import fold_denial
 from sidecar.core.judgement import Judgement, judge
 from sidecar.core.numbers import ZERO
 from sidecar.core.state import OrderRecord, State
@@ -144,7 +145,7 @@ def _already_reported(turn: Turn, order: CheckOrder, record: OrderRecord) -> Ord
         layer=Layer.POSITION_LIMITS,
         violations=(violation,),
         approvable_quantity=ZERO,
-        sequence=turn.state.last_sequence,
+        sequence=turn.sequence,
         stop_epoch=turn.state.stop_epoch,
         config_hash=turn.state.config_hash,
     )
@@ -203,6 +204,14 @@ def _emit_denied(
     violations: tuple[Violation, ...],
     approvable: Decimal,
 ) -> None:
+    counts_in_rate = all(v.code is not DenialCode.ORDER_RATE for v in violations)
+    peer = turn.conditions.peer
+    # In a record that stands already, one more event costs no record.
+    if not turn.events and fold_denial(
+        turn.state, order, violations[0].code, peer, counts_in_rate=counts_in_rate
+    ):
+        turn.has_folded = True
+        return
     turn.emit(
         OrderDenied(
             order_id=order.order_id,
@@ -216,7 +225,8 @@ def _emit_denied(
             layer=layer,
             violations=violations,
             approvable_quantity=approvable,
-            counts_in_rate=all(v.code is not DenialCode.ORDER_RATE for v in violations),
+            counts_in_rate=counts_in_rate,
+            peer=peer,
         )
     )
 
@@ -233,7 +243,7 @@ def _decision(
         judgement.layer,
         judgement.violations,
         judgement.approvable_quantity,
-        0 if is_dry else state.last_sequence,
+        0 if is_dry else turn.sequence,
         state.stop_epoch,
         turn.now + valid_ns if valid_ns else None,
         valid_ns,

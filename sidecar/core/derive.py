@@ -42,6 +42,7 @@ def rebuild(state: State) -> None:
     ]
     for record in sorted(waiting, key=_held_number):
         state.expiries[record.order_id] = record.expires_at or 0
+    state.report_ids = sum(len(record.reports or ()) for record in state.orders.values())
     state.silence_due = next_silence(state)
 
 

@@ -1,4 +1,4 @@
-"""What falls due with time alone: releases and silence (S7.5, S9)."""
+"""What falls due with time alone: releases, silence and folds (S7.5, S9, S12.6)."""
 
 from heapq import heappop, heappush
 
@@ -9,7 +9,7 @@ from sidecar.core.turn import Outcome, Turn
 
 
 def handle_tick(turn: Turn) -> Outcome:
-    """Release what is overdue, and trip on silence."""
+    """Release what is overdue, trip on silence, write what was folded in a second that is over."""
     state, now = turn.state, turn.now
     heap = state.release_heap
     overdue: dict[str, int] = {}
@@ -37,4 +37,7 @@ def handle_tick(turn: Turn) -> Outcome:
         # A look too early, as after a restart, must leave no trace: it is not in the journal.
         turn.follow()
     state.silence_due = next_silence(state)
+    waiting = state.folds_waiting
+    if waiting is not None and waiting.due <= now:
+        turn.write_folds()
     return Outcome(events=turn.events)

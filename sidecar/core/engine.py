@@ -7,8 +7,10 @@ Rules:
 - `now` never goes back; `next_due` says when `Tick` must run before anything else.
 """
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from decimal import Inexact
+from operator import attrgetter
 from typing import Any, Final
 
 from sidecar.core import circuit_breaker, kill_switch
@@ -16,13 +18,14 @@ from sidecar.core.account import rebase_moves
 from sidecar.core.account_reports import conflict, handle_account
 from sidecar.core.answers import (
     AnchorMove,
-    ApiErrorAnswer,
     KillAnswer,
     RecoveryState,
     StartAnswer,
     TradeAnswer,
 )
-from sidecar.core.apply import api_error_content, apply_event
+from sidecar.core.api_errors import handle_api_error
+from sidecar.core.apply import apply_event
+from sidecar.core.bounds import refuse_stranger
 from sidecar.core.checks import handle_all_or_none, handle_check
 from sidecar.core.commands import (
     AcceptClock,
@@ -52,11 +55,11 @@ from sidecar.core.denial import (
 )
 from sidecar.core.due import handle_tick
 from sidecar.core.events import (
-    ApiErrorReported,
     ClockAccepted,
     ClockJumped,
     Event,
     KillActivated,
+    KillRepeated,
     PositionsAssumedFlat,
     RecoveryEnded,
     RecoveryEntered,
@@ -64,6 +67,7 @@ from sidecar.core.events import (
     ReservationReleased,
     TradeReported,
 )
+from sidecar.core.folding import fold_kill, take_folds
 from sidecar.core.judgement import Conditions
 from sidecar.core.numbers import ZERO, exact
 from sidecar.core.reservations import group_fill_key
@@ -79,6 +83,8 @@ from sidecar.core.turn import Outcome, Turn, short_status
 
 REMEMBERED_IDS_MIN: Final = 1_000_000
 REMEMBERED_NS_MIN: Final = 7 * 86_400 * 1_000_000_000
+REPORTS_REMEMBERED_MAX: Final = 10_000_000
+_ENDED_SLACK: Final = 1_000
 
 
 def begin(state: State, sequence: int, now: int) -> None:
@@ -95,6 +101,8 @@ def begin(state: State, sequence: int, now: int) -> None:
         _forget_orders(state)
     if len(state.reports) > REMEMBERED_IDS_MIN:
         _forget_reports(state)
+    if len(state.ended) > 2 * len(state.orders) + _ENDED_SLACK:
+        _compact_ended(state)
 
 
 def _note_expiries(state: State) -> None:
@@ -113,12 +121,30 @@ def _note_expiries(state: State) -> None:
 
 
 def _forget_reports(state: State) -> None:
-    """Forget report ids beyond a million that are older than seven days (S7.2)."""
+    """Forget report ids beyond a million that are older than seven days (S7.2).
+
+    Beyond ten million also younger ones: a report is taken rather than refused.
+    """
     while len(state.reports) > REMEMBERED_IDS_MIN:
         key = next(iter(state.reports))
-        if state.reports[key].at > state.now - REMEMBERED_NS_MIN:
+        is_young = state.reports[key].at > state.now - REMEMBERED_NS_MIN
+        if is_young and len(state.reports) <= REPORTS_REMEMBERED_MAX:
             return
         del state.reports[key]
+
+
+def _compact_ended(state: State) -> None:
+    """Drop the entries that a later one of the same order has overtaken: one an order is left.
+
+    Each late report on an ended order adds one, so a bot that repeats itself could fill memory.
+    """
+    orders = state.orders
+    kept = {
+        entry.key: entry
+        for entry in state.ended
+        if entry.key in orders and orders[entry.key].touched_at <= entry.at
+    }
+    state.ended = deque(sorted(kept.values(), key=attrgetter("at")))
 
 
 def _forget_orders(state: State) -> None:
@@ -134,6 +160,7 @@ def _forget_orders(state: State) -> None:
         state.forgotten_before = max(state.forgotten_before or 0, oldest.at)
         if state.group_fills.get(group_fill_key(record)) == record.order_id:
             del state.group_fills[group_fill_key(record)]
+        state.report_ids -= len(record.reports or ())
         del state.orders[oldest.key]
 
 
@@ -156,7 +183,7 @@ def execute(state: State, command: object, conditions: Conditions) -> Outcome:
     try:
         return _HANDLERS[type(command)](turn, command)
     except Exception as error:
-        if turn.events:
+        if turn.events or turn.has_folded:
             # After the first event, memory cannot be believed.
             raise BrokenInvariantError(f"{type(command).__name__}: {error!r}") from error
         if isinstance(error, Inexact):
@@ -180,7 +207,17 @@ def next_due(state: State) -> int:
     due = state.account.day_ends_at
     if state.silence_due < due:
         due = state.silence_due
+    if state.folds_waiting is not None and state.folds_waiting.due < due:
+        due = state.folds_waiting.due
     return min(due, state.release_heap[0][0]) if state.release_heap else due
+
+
+def write_folds(state: State) -> list[Event]:
+    """Return what was folded and is not yet journalled, as events that took effect already.
+
+    For the record that is about to be written whatever else stands in it; empty where none waits.
+    """
+    return take_folds(state)
 
 
 @exact
@@ -308,6 +345,8 @@ def _check_trade(state: State, report: ReportTrade, *, is_known: bool) -> None:
             f"order {report.order_id} is not remembered and venue_time lies before what is; "
             "reconcile with a complete ReportAccount instead",
         )
+    if not is_known:
+        refuse_stranger(state, report)
     if report.fee_quantity is not None:
         faults = []
         if report.side is Side.SELL:
@@ -331,42 +370,13 @@ def _trade_answer(
     )
 
 
-def _handle_api_error(turn: Turn, report: ReportApiError) -> Outcome:
-    state = turn.state
-    known = state.reports.get(f"ReportApiError {report.report_id}")
-    if known is not None:
-        contents = (known.content.split("\n"), api_error_content(report).split("\n"))
-        names = ("api", "code", "message")
-        pairs = zip(names, *contents, strict=True)
-        fields = tuple(name for name, one, two in pairs if one != two)
-        if not fields:
-            return Outcome(answer=_api_error_answer(turn, duplicate=True))
-        turn.emit(
-            ReportConflicted(
-                rpc="ReportApiError", order_id="", report_id=report.report_id, fields=fields
-            )
-        )
-        return Outcome(events=turn.events, refused=conflict(report.report_id, fields))
-    turn.emit(ApiErrorReported(report=report))
-    turn.follow()
-    return Outcome(answer=_api_error_answer(turn, duplicate=False), events=turn.events)
-
-
-def _api_error_answer(turn: Turn, *, duplicate: bool) -> ApiErrorAnswer:
-    state = turn.state
-    window = state.thresholds.circuit_breaker.api_errors_window_ns
-    return ApiErrorAnswer(
-        duplicate=duplicate,
-        errors_in_window=state.breaker.api_errors.count(turn.now, window),
-        sequence=state.last_sequence,
-        status=short_status(state),
-    )
-
-
 def _handle_kill(turn: Turn, command: TriggerKill) -> Outcome:
     state = turn.state
-    event = kill_switch.decide_trigger(state, command)
-    turn.emit(event)
+    event = kill_switch.decide_trigger(state, command, turn.conditions.peer)
+    if isinstance(event, KillRepeated) and fold_kill(state, event):
+        turn.has_folded = True
+    else:
+        turn.emit(event)
     active = state.activations[kill_switch.scope_key(event.scope)]
     answer = KillAnswer(
         already_active=not isinstance(event, KillActivated),
@@ -374,7 +384,7 @@ def _handle_kill(turn: Turn, command: TriggerKill) -> Outcome:
         scope_known=active.scope_known,
         durable=turn.conditions.store_problem is None,
         advice=kill_switch.advice_on(state, command, active),
-        sequence=state.last_sequence,
+        sequence=turn.sequence,
     )
     return Outcome(answer=answer, events=turn.events)
 
@@ -441,7 +451,7 @@ _HANDLERS: Final[dict[type, Callable[[Turn, Any], Outcome]]] = {
     CheckOrder: handle_check,
     tuple: handle_all_or_none,
     ReportTrade: _handle_trade,
-    ReportApiError: _handle_api_error,
+    ReportApiError: handle_api_error,
     ReportAccount: handle_account,
     TriggerKill: _handle_kill,
     ReleaseOrder: _handle_release,

@@ -23,6 +23,7 @@ from sidecar.core.commands import (
     Side,
 )
 from sidecar.core.denial import Layer, Violation
+from sidecar.core.folds import FoldedDenials, FoldedKills, FoldedOrder
 from sidecar.core.numbers import ZERO
 from sidecar.core.thresholds import Thresholds
 
@@ -103,6 +104,19 @@ class OrderDenied:
     violations: tuple[Violation, ...]
     approvable_quantity: Decimal
     counts_in_rate: bool
+    peer: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class DenialsFolded:
+    """Denials beyond the first ten alike in a second (S12.6): each took effect when it came.
+
+    `heard`: when each strategy was last heard; `asked`: the orders a rule looks back at, in order.
+    """
+
+    folds: tuple[FoldedDenials, ...]
+    heard: dict[str, int]
+    asked: tuple[FoldedOrder, ...]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -273,6 +287,14 @@ class KillRepeated:
     scope: KillScope
     reason: str
     triggered_by: str
+    peer: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class KillsFolded:
+    """Repeated triggers beyond the first ten alike in a second (S12.6)."""
+
+    folds: tuple[FoldedKills, ...]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -372,6 +394,7 @@ Event: TypeAlias = (
     | OrderApproved
     | OrderApprovalRepeated
     | OrderDenied
+    | DenialsFolded
     | OrdersWithdrawn
     | TradeReported
     | ReportConflicted
@@ -388,6 +411,7 @@ Event: TypeAlias = (
     | WarningChanged
     | KillActivated
     | KillRepeated
+    | KillsFolded
     | KillReset
     | KillEased
     | RecoveryEntered

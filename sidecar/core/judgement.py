@@ -36,8 +36,9 @@ class Conditions:
     """What the core is told about the world below it; never journalled, never remembered.
 
     `store_problem`: why the store refuses, absent while it takes records. `damage`: why the books
-    cannot be believed at all. `store_low` decides; the bytes beside it are what it is told with,
-    absent where the room cannot be told.
+    cannot be believed at all; `damage_way_out`: what to do about it. `store_low` decides; the bytes
+    beside it are what it is told with, absent where the room cannot be told. `peer`: who asks;
+    denials alike in it are folded (S12.6).
     """
 
     store_problem: str | None = None
@@ -45,6 +46,8 @@ class Conditions:
     free_bytes: int | None = None
     free_bytes_min: int | None = None
     damage: str | None = None
+    damage_way_out: str = ""
+    peer: str = ""
     calendar: Calendar = field(default_factory=UtcCalendar)
 
 

@@ -28,6 +28,9 @@ from sidecar.core.state import KillActivation, State
 REASON_LENGTH_MAX: Final = 512
 TRIGGERED_BY_LENGTH_MAX: Final = 128
 SCOPES_MAX: Final = 1_000
+EPOCHS_UNWRITTEN_MAX: Final = 10_000
+"""More stops than a store that takes no record can see: nothing is reset there, so each of
+SCOPES_MAX scopes is stopped twice at most, once more where a reset was under way."""
 ADVICE_FLATTEN: Final = "flatten by hand, or EaseKill"
 _STRICTNESS: Final = {KillMode.REDUCE_ONLY: 1, KillMode.HALT: 2}
 
@@ -52,7 +55,9 @@ def strictest_for(state: State, strategy: str, symbol: str) -> KillActivation | 
     return found
 
 
-def decide_trigger(state: State, command: TriggerKill) -> KillActivated | KillRepeated:
+def decide_trigger(
+    state: State, command: TriggerKill, peer: str = ""
+) -> KillActivated | KillRepeated:
     """Return what a trigger does: activate, escalate, or count as an attempt. Never refuses."""
     scope = _read_scope(state, command)
     action = _read_action(command.requested_action)
@@ -61,7 +66,7 @@ def decide_trigger(state: State, command: TriggerKill) -> KillActivated | KillRe
     triggered_by = _read_text(command.triggered_by, TRIGGERED_BY_LENGTH_MAX)
     active = state.activations.get(scope_key(scope))
     if active is not None and _STRICTNESS[mode] <= _STRICTNESS[active.mode]:
-        return KillRepeated(scope=scope, reason=reason, triggered_by=triggered_by)
+        return KillRepeated(scope=scope, reason=reason, triggered_by=triggered_by, peer=peer)
     return KillActivated(
         scope=scope,
         mode=mode,
@@ -132,9 +137,9 @@ def apply_kill_activated(state: State, event: KillActivated) -> None:
     )
 
 
-def apply_kill_repeated(state: State, event: KillRepeated) -> None:
-    """Count the attempt."""
-    state.activations[scope_key(event.scope)].attempts += 1
+def apply_kill_repeated(state: State, scope: KillScope, count: int) -> None:
+    """Count attempts."""
+    state.activations[scope_key(scope)].attempts += count
 
 
 def prepare_reset(state: State, command: ResetKill | ResetAll) -> KillReset | None:

@@ -1,8 +1,12 @@
 """What a decision about an order leaves: reservation, windows, memory (S3, S5, S7.1)."""
 
 from decimal import Decimal
+from typing import Final
 
-from sidecar.core.events import OrderApproved, OrderDenied, OrdersWithdrawn
+from sidecar.core.bounds import has_room_for_strategy
+from sidecar.core.events import DenialsFolded, OrderApproved, OrderDenied, OrdersWithdrawn
+from sidecar.core.folds import FoldedOrder
+from sidecar.core.numbers import ZERO
 from sidecar.core.order_rules import duplicate_text
 from sidecar.core.reservations import (
     end,
@@ -21,6 +25,8 @@ from sidecar.core.state import (
     Timed,
 )
 
+DUPLICATES_DENIED_MAX: Final = 200_000
+
 
 def apply_order_approved(state: State, event: OrderApproved) -> None:
     """Reserve the worst case, or renew the reservation the order already has."""
@@ -31,7 +37,7 @@ def apply_order_approved(state: State, event: OrderApproved) -> None:
     strategy.heard_at = state.now
     if not event.is_renewal:
         # A renewal repeats an order that was counted when it was first asked.
-        _count_order(state, strategy, event, counts_in_rate=True)
+        _count_order(state, strategy, event, state.now, counts_in_rate=True)
     record = state.orders.get(event.order_id)
     if record is None:
         record = OrderRecord(event.order_id, event.strategy, event.symbol, event.side)
@@ -83,58 +89,90 @@ def _count_daily_notional(account: AccountState, record: OrderRecord, notional: 
         record.daily_notional, record.daily_day = notional, account.day
 
 
+def is_looked_back_at(state: State) -> bool:
+    """Say whether any rule remembers the orders that were asked."""
+    rules = state.thresholds.order_rules
+    return (
+        rules.duplicate_window_ns is not None
+        or rules.max_orders_per_window is not None
+        or rules.max_orders_per_window_per_strategy is not None
+    )
+
+
 def _count_order(
     state: State,
     strategy: StrategyState,
-    event: OrderApproved | OrderDenied,
+    event: OrderApproved | OrderDenied | FoldedOrder,
+    at: int,
     *,
     counts_in_rate: bool,
 ) -> None:
     """Remember an asked order where a rule looks back at it."""
     rules = state.thresholds.order_rules
     if rules.duplicate_window_ns is not None:
-        _remember_duplicate(state, event, rules.duplicate_window_ns)
+        _remember_duplicate(state, event, at, rules.duplicate_window_ns)
     if not counts_in_rate:
         return
     if rules.max_orders_per_window is not None:
-        state.rate.add(state.now, rules.order_rate_window_ns)
+        state.rate.add(at, rules.order_rate_window_ns)
     if rules.max_orders_per_window_per_strategy is not None:
-        strategy.rate.add(state.now, rules.order_rate_window_ns)
+        strategy.rate.add(at, rules.order_rate_window_ns)
 
 
-def _remember_duplicate(state: State, event: OrderApproved | OrderDenied, window: int) -> None:
+def _remember_duplicate(
+    state: State, event: OrderApproved | OrderDenied | FoldedOrder, at: int, window: int
+) -> None:
     queue = state.duplicate_queue
-    while queue and queue[0].at <= state.now - window:
+    while queue and queue[0].at <= at - window:
         expired = queue.popleft()
         known = state.duplicates.get(expired.key)
-        if known is not None and known.at <= state.now - window:
+        if known is not None and known.at <= at - window:
             del state.duplicates[expired.key]
+    if len(queue) >= DUPLICATES_DENIED_MAX and not isinstance(event, OrderApproved):
+        # What was denied was not sent: it makes room for what may have been.
+        return
     key = duplicate_text(
         (event.strategy, event.symbol, event.side),
-        event.quantity,
+        event.quantity or ZERO,
         (event.limit_price, event.stop_price),
     )
     memory = state.duplicates.get(key)
     if memory is None:
-        state.duplicates[key] = DuplicateMemory(order_id=event.order_id, at=state.now)
+        state.duplicates[key] = DuplicateMemory(order_id=event.order_id, at=at)
     else:
         if memory.order_id != event.order_id:
             memory.other_at = memory.at
-        memory.order_id, memory.at = event.order_id, state.now
-    queue.append(Timed(at=state.now, key=key))
+        memory.order_id, memory.at = event.order_id, at
+    queue.append(Timed(at=at, key=key))
 
 
 def apply_order_denied(state: State, event: OrderDenied) -> None:
     """Count the asked order; a denial leaves nothing else."""
     state.decisions_denied += 1
-    rules = state.thresholds.order_rules
-    strategy = state.strategies.get(event.strategy)
+    _remember_denied(state, event, state.now, counts_in_rate=event.counts_in_rate)
+
+
+def remember_folded(state: State, event: DenialsFolded) -> None:
+    """Leave what each of the folded denials would have left, at the time it came."""
+    for order in event.asked:
+        _remember_denied(state, order, order.at, counts_in_rate=order.counts_in_rate)
+    for name, at in event.heard.items():
+        strategy = state.strategies.get(name)
+        if strategy is not None:
+            strategy.heard_at = at
+
+
+def _remember_denied(
+    state: State, order: OrderDenied | FoldedOrder, at: int, *, counts_in_rate: bool
+) -> None:
+    strategy = state.strategies.get(order.strategy)
+    per_strategy = state.thresholds.order_rules.max_orders_per_window_per_strategy
     if strategy is not None:
-        strategy.heard_at = state.now
-    elif rules.max_orders_per_window_per_strategy is not None:
-        strategy = state.strategy_of(event.strategy)
-    counted = strategy or StrategyState(name=event.strategy)
-    _count_order(state, counted, event, counts_in_rate=event.counts_in_rate)
+        strategy.heard_at = at
+    elif per_strategy is not None and has_room_for_strategy(state):
+        strategy = state.strategy_of(order.strategy)
+    counted = strategy or StrategyState(name=order.strategy)
+    _count_order(state, counted, order, at, counts_in_rate=counts_in_rate)
 
 
 def apply_orders_withdrawn(state: State, event: OrdersWithdrawn) -> None:

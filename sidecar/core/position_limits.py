@@ -9,6 +9,7 @@ Rules:
 
 from decimal import Decimal
 
+from sidecar.core.bounds import check_memory
 from sidecar.core.denial import DenialCode, Violation
 from sidecar.core.facts import Facts, could_open_without_own
 from sidecar.core.numbers import ZERO, format_decimal
@@ -147,13 +148,13 @@ def position_count_violation(facts: Facts) -> Violation:
 
 
 def check_orders_held(facts: Facts) -> Violation | None:
-    """Deny beyond the number of reservations the sidecar can hold."""
+    """Deny beyond the number of reservations the sidecar can hold, or of what it remembers."""
     count = len(facts.state.open_orders)
     if count < ORDERS_HELD_MAX:
-        return None
+        return check_memory(facts)
     count -= int(_is_own_held(facts))
     if count < ORDERS_HELD_MAX:
-        return None
+        return check_memory(facts)
     return Violation(
         code=DenialCode.TOO_MANY_ORDERS,
         scope="portfolio",

@@ -8,7 +8,7 @@ Rules:
 """
 
 from decimal import Decimal
-from heapq import heappush
+from heapq import heapify, heappush
 from itertools import islice
 from typing import Final
 
@@ -20,6 +20,7 @@ from sidecar.core.state import Book, OrderRecord, State, Timed
 CLUSTER_MEMBERS_MAX: Final = 16
 ORDERS_HELD_MAX: Final = 200_000
 BLOCKING_ORDERS_MAX: Final = 16
+_RELEASES_SLACK: Final = 1_000
 _BLOCKING_LOOKED_AT_MAX: Final = 4 * BLOCKING_ORDERS_MAX
 
 
@@ -253,8 +254,16 @@ def schedule_release(state: State, record: OrderRecord) -> None:
     if record.good_till is None and rules.release_unreported_after_ns is None:
         return
     due = release_due_at(state, record)
-    if due is not None:
-        heappush(state.release_heap, (due, record.order_id))
+    if due is None:
+        return
+    heap = state.release_heap
+    heappush(heap, (due, record.order_id))
+    if len(heap) > 2 * len(state.open_orders) + _RELEASES_SLACK:
+        # Each report puts one down; looked at anew, one an order is left.
+        held = [state.orders[order_id] for order_id in state.open_orders]
+        dues = [(release_due_at(state, other), other.order_id) for other in held]
+        heap[:] = [(at, order_id) for at, order_id in dues if at is not None]
+        heapify(heap)
 
 
 def find_blocking(

@@ -16,11 +16,14 @@ from typing import Any, Final
 from sidecar.core import codec
 from sidecar.core.answers import CauseView, Drift, RecoveryState
 from sidecar.core.commands import Drawdown, KillMode, KillScope, OrderType, RequestedAction, Side
+from sidecar.core.folds import FoldCounts, FoldsWaiting
 from sidecar.core.numbers import ONE, ZERO
 from sidecar.core.thresholds import DEFAULT_SYMBOL_RULES, SymbolRules, Thresholds
 
 DERIVED: Final = {"derived": True}
 NEVER: Final = 2**63 - 1
+WINDOW_TIMES_MAX: Final = 1_000_000
+"""No limit or threshold counts further, so no window remembers twice as many."""
 
 
 @dataclass(slots=True)
@@ -40,6 +43,9 @@ class SlidingWindow:
             if 2 * expired >= len(times):
                 del times[:expired]
         times.append(now)
+        if len(times) >= 2 * WINDOW_TIMES_MAX:
+            # More than any limit can count: the oldest make no difference to a decision.
+            del times[:-WINDOW_TIMES_MAX]
 
     def count(self, now: int, window_ns: int) -> int:
         """Return how many events count at `now`."""
@@ -316,11 +322,15 @@ class State:
     decisions_approved: int = 0
     decisions_denied: int = 0
     held_count: int = 0
+    fold_counts: FoldCounts = field(default_factory=FoldCounts)
+    # Effective and not yet journalled: never at the end of a record (S12.6).
+    folds_waiting: FoldsWaiting | None = field(default=None, metadata=DERIVED)
     portfolio_exposure: Decimal = field(default=ZERO, metadata=DERIVED)
     position_count: int = field(default=0, metadata=DERIVED)
     open_orders: "OrderedDict[str, None]" = field(default_factory=OrderedDict, metadata=DERIVED)
     unreported: "OrderedDict[str, None]" = field(default_factory=OrderedDict, metadata=DERIVED)
     expiries: "OrderedDict[str, int]" = field(default_factory=OrderedDict, metadata=DERIVED)
+    report_ids: int = field(default=0, metadata=DERIVED)
     # From when `begin` must look at the expiries; 0 where the first of them may have changed.
     expiry_due: int = field(default=0, metadata=DERIVED)
     release_heap: list[tuple[int, str]] = field(default_factory=list, metadata=DERIVED)

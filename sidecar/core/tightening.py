@@ -289,5 +289,5 @@ def shown(field: str, value: object) -> str:
         return format_decimal(value)
     if isinstance(value, int) and "_ns" in field:
         return format_decimal(Decimal(value) / SECOND_NS)
-    text = ", ".join(value) or "none" if isinstance(value, tuple) else str(value)
+    text = ", ".join(map(str, value)) or "none" if isinstance(value, tuple) else str(value)
     return text if len(text) <= _SHOWN_LENGTH_MAX else f"{text[: _SHOWN_LENGTH_MAX - 3]}..."

@@ -41,6 +41,8 @@ CONTENT_FIELDS: Final = (
 )
 _ENDING: Final = (ReportKind.CANCELED, ReportKind.EXPIRED, ReportKind.REJECTED)
 _REPLACED_IN_A_ROW_MAX: Final = 16
+REPORT_IDS_PER_ORDER_MAX: Final = 10_000
+REPORT_IDS_MAX: Final = 20_000_000
 _HEALTHY: Final = (ReportKind.ACCEPTED, ReportKind.FILLED)
 
 
@@ -171,7 +173,7 @@ def apply_trade_reported(state: State, event: TradeReported) -> None:
         state.unreported.pop(record.order_id, None)
     if record.reports is None:
         record.reports = {}
-    record.reports[report.report_id] = trade_content(report)
+    _remember_report(state, record.reports, report)
     record.last_report_at = state.now
     record.last_report_kind = report.kind.value
     state.strategy_of(report.strategy).heard_at = state.now
@@ -185,6 +187,19 @@ def apply_trade_reported(state: State, event: TradeReported) -> None:
         schedule_release(state, record)
     else:
         state.ended.append(Timed(at=state.now, key=record.order_id))
+
+
+def _remember_report(state: State, known: dict[str, str], report: ReportTrade) -> None:
+    """Remember a report under its id, in place of the oldest of its order where there is no room.
+
+    A report is applied rather than refused: the books must follow the venue.
+    """
+    known[report.report_id] = trade_content(report)
+    state.report_ids += 1
+    is_full = state.report_ids > REPORT_IDS_MAX and len(known) > 1
+    if is_full or len(known) > REPORT_IDS_PER_ORDER_MAX:
+        del known[next(iter(known))]
+        state.report_ids -= 1
 
 
 def _stranger(report: ReportTrade) -> OrderRecord:

@@ -14,6 +14,7 @@ from sidecar.core.circuit_breaker import find_consequences
 from sidecar.core.commands import KillMode
 from sidecar.core.denial import CallRefused
 from sidecar.core.events import Event
+from sidecar.core.folding import take_folds
 from sidecar.core.judgement import Conditions
 from sidecar.core.state import State
 from sidecar.core.thresholds import WhenOpen
@@ -34,7 +35,7 @@ class Outcome:
 class Turn:
     """The state, the instant, and what happened so far."""
 
-    __slots__ = ("conditions", "events", "now", "state")
+    __slots__ = ("conditions", "events", "has_folded", "now", "state")
 
     def __init__(self, state: State, now: int, conditions: Conditions) -> None:
         """Begin with nothing decided."""
@@ -42,6 +43,12 @@ class Turn:
         self.state = state
         self.now = now
         self.conditions = conditions
+        self.has_folded = False
+
+    @property
+    def sequence(self) -> int:
+        """Return the newest record's sequence: this one's where anything happened (S12.6)."""
+        return self.state.last_sequence if self.events else self.state.last_sequence - 1
 
     def answered(self, answer: Any) -> Outcome:  # noqa: ANN401 - each command has its own answer
         """Return the outcome: an answer, and what happened."""
@@ -52,8 +59,14 @@ class Turn:
 
         Kept first: where applying fails half-way, the turn must not look as if nothing happened.
         """
+        if self.state.folds_waiting is not None:
+            self.write_folds()
         self.events.append(event)
         EFFECTS[type(event)](self.state, event)
+
+    def write_folds(self) -> None:
+        """Put what was folded before into this record: it has taken effect already."""
+        self.events += take_folds(self.state)
 
     def emit_all(self, events: list[Event]) -> None:
         """Apply and keep several."""

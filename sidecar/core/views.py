@@ -335,7 +335,7 @@ def _recovery(state: State, conditions: Conditions) -> RecoveryView:
             state=RecoveryState.DAMAGED,
             since=recovery.since,
             detail=conditions.damage,
-            way_out="restore the data directory from a copy, or start a new one and reconcile",
+            way_out=conditions.damage_way_out,
             denies_reducing=True,
         )
     return RecoveryView(

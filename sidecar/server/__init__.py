@@ -1,7 +1,8 @@
 """Floor 4, the gRPC shell: reads a call, asks the service, writes the answer.
 
 `server.py` is the life of a server; `calls.py` is what every call goes through; `safety.py` and
-`operator.py` are the tables of calls; `status_feed.py` feeds every reader of the status;
+`operator.py` are the tables of calls; `certificates.py`, `tls.py`, `tls_files.py` and
+`unix_roles.py`, `unix_relay.py` say who calls; `status_feed.py` feeds every reader of the status;
 `health.py`, `http_health.py` say how we are; `addresses.py`, `unix_socket.py` where we listen.
 """
 

@@ -19,8 +19,8 @@ from grpc_health.v1 import health_pb2  # type: ignore[import-untyped] # ships no
 
 from sidecar.core.denial import CallRefused, ErrorCode
 from sidecar.server.calls import Calls, Context, encode, parse
-from sidecar.server.failures import too_many
 from sidecar.server.options import ServerOptions
+from sidecar.server.shares import Shares
 from sidecar.service import Caller, Service
 
 NAME: Final = "grpc.health.v1.Health"
@@ -40,14 +40,19 @@ class HealthBoard:
     ) -> None:
         """`service_names` are those asked about beside the overall ''."""
         self._service = service
-        self._options = options
         self._names = frozenset(("", *service_names))
         self._closing = asyncio.Event()
         self._was_ready = True
-        self._watches_count = 0
+        self._calls: Calls | None = None
+        self._watches = Shares(
+            "health watches",
+            count_max=options.health_watches_max,
+            per_peer_max=options.health_watches_per_peer_max,
+        )
 
     def handlers(self, calls: Calls) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
         """Return the handler of each call."""
+        self._calls = calls
         return {
             "Check": calls.unary(self._check, is_stop=True),  # asked above all while draining
             "Watch": calls.stream(self._watch),
@@ -73,19 +78,16 @@ class HealthBoard:
             )
         return encode(health_pb2.HealthCheckResponse(status=self._status_of(name)))
 
-    async def _watch(self, body: bytes, _caller: Caller, context: Context) -> None:
+    async def _watch(self, body: bytes, caller: Caller, context: Context) -> None:
         name = parse(health_pb2.HealthCheckRequest, body).service
-        if self._watches_count >= self._options.health_watches_max:
-            raise too_many("health watches", self._options.health_watches_max)
-        self._watches_count += 1
-        try:
+        with self._watches.hold(caller.peer):
             await self._tell_changes(name, context)
-        finally:
-            self._watches_count -= 1
 
     async def _tell_changes(self, name: str, context: Context) -> None:
         told = None
         while True:
+            if self._calls is not None:
+                self._calls.recheck(context)
             status = self._status_of(name)
             if status != told:
                 await context.write(encode(health_pb2.HealthCheckResponse(status=status)))

@@ -26,7 +26,7 @@ from sidecar.service import Service
 
 _BACKLOG: Final = 64
 _READ_SECONDS_MAX: Final = 5
-_REQUEST_BYTES_MAX: Final = 16 * 1024
+REQUEST_BYTES_MAX: Final = 16 * 1024
 _DRAIN_SECONDS_MAX: Final = 0.2
 
 
@@ -101,7 +101,7 @@ class HttpHealth:
         config.shutdown_timeout = _DRAIN_SECONDS_MAX
         config.keep_alive_timeout = _READ_SECONDS_MAX
         config.read_timeout = _READ_SECONDS_MAX
-        config.h11_max_incomplete_size = _REQUEST_BYTES_MAX
+        config.h11_max_incomplete_size = REQUEST_BYTES_MAX
         app = cast("ASGIFramework", build_app(self._service))
         self._task = asyncio.create_task(
             serve(app, config, shutdown_trigger=self._stopping.wait, mode="asgi"),

@@ -7,6 +7,7 @@ needs one only where something loosens, so a bad one refuses nothing else.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any, Final
 
 import grpc
@@ -113,6 +114,7 @@ class OperatorCalls:
                 caller = await self._prover.prove(f"/{NAME}/ReloadConfig", body, caller, context)
             except CallRefused as refused:
                 unproved = refused  # what only tightens is for anyone, a bad proof or none
+                caller = replace(caller, has_operator_proof=False)  # nor does a certificate mend it
         try:
             answer = await self._service.reloads.reload(command, caller)
         except CallRefused as refused:

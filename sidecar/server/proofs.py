@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Final
 
 from sidecar.auth import (
+    CERTIFICATES_ONLY,
     ProofOutcome,
     RememberNonce,
     Secrets,
@@ -21,6 +22,7 @@ from sidecar.auth import (
 )
 from sidecar.core.denial import CallRefused, ErrorCode
 from sidecar.server.calls import Context
+from sidecar.server.quiet_log import QuietLog
 from sidecar.service import Caller, Role, Service
 from sidecar.service.callers import require_operator_proof
 
@@ -52,18 +54,27 @@ class Prover:
         secrets: Secrets,
         remember_nonce: RememberNonce,
         real_time_ns: Callable[[], int],
+        can_certify: bool = False,
     ) -> None:
-        """`real_time_ns` is real time under a driven clock too."""
+        """`real_time_ns` is real time under a driven clock too.
+
+        `can_certify`: a client certificate can prove an operator here.
+        """
         self._service = service
         self._secrets = secrets
         self._remember_nonce = remember_nonce
         self._real_time_ns = real_time_ns
+        self._can_certify = can_certify
+        self._log = QuietLog(LOG)
 
     async def prove(self, path: str, body: bytes, caller: Caller, context: Context) -> Caller:
         """Return the caller as the operator it proved to be; CallRefused where it did not.
 
+        An operator's certificate needs no signature; one that is given must be right all the same.
         A refusal is logged with peer and reason, never with what was given.
         """
+        if caller.has_operator_proof and not is_proof_given(context):
+            return caller
         result = await verify_proof(
             read_headers(context.invocation_metadata() or ()),
             SignedCall(audience=self._service.store_id, path=path, body=body),
@@ -73,7 +84,9 @@ class Prover:
         )
         if result.is_proved:
             return replace(caller, role=Role.OPERATOR, has_operator_proof=True)
-        LOG.warning("%s from %s refused: %s", path, caller.peer, result.reason)
+        if result.outcome is ProofOutcome.UNCONFIGURED and self._can_certify:
+            result = CERTIFICATES_ONLY
+        self._log.warning("%s from %s refused: %s", path, caller.peer, result.reason)
         if result.outcome is ProofOutcome.MISSING:
             require_operator_proof(caller, path.rpartition("/")[2])
         code, reason = _REFUSALS[result.outcome]

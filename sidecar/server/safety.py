@@ -27,7 +27,7 @@ from sidecar import wire
 from sidecar.core.answers import BatchResult, OrderDecision
 from sidecar.core.denial import CallRefused
 from sidecar.server.calls import Calls, Context, encode, parse
-from sidecar.server.failures import UNEXPECTED
+from sidecar.server.failures import unexpected
 from sidecar.server.pages import cut_page
 from sidecar.server.proofs import Prover, is_proof_given
 from sidecar.server.status_feed import StatusFeed
@@ -84,8 +84,10 @@ class SafetyCalls:
         return self._writer.encode_batch(results)
 
     async def _check_order_stream(self, caller: Caller, context: Context) -> None:
-        while (body := await context.read()) is not grpc.aio.EOF:
-            await context.write(await self._stream_answer(body, caller))
+        with self._calls.order_streams.hold(caller.peer):
+            while (body := await context.read()) is not grpc.aio.EOF:
+                self._calls.recheck(context)
+                await context.write(await self._stream_answer(body, caller))
 
     async def _stream_answer(self, body: bytes, caller: Caller) -> bytes:
         request = parse(order_pb2.CheckOrderStreamRequest, body)
@@ -100,10 +102,10 @@ class SafetyCalls:
             finally:
                 self._calls.leave()
         except CallRefused as refused:
-            failure = refused
+            failure = refused.with_traceback(None)
         except Exception:
             LOG.exception("an order on a stream failed and was answered as denied")
-            failure = UNEXPECTED
+            failure = unexpected()
         return encode(wire.stream_error(request.request_id, failure))
 
     def _is_overtaken(self, decision: OrderDecision) -> bool:
@@ -150,6 +152,12 @@ class SafetyCalls:
         status = wire.status_message(self._service.status())
         return encode(status_pb2.GetStatusResponse(status=status))
 
-    async def _stream_status(self, body: bytes, _caller: Caller, context: Context) -> None:
+    async def _stream_status(self, body: bytes, caller: Caller, context: Context) -> None:
         wire.read_subscriber(parse(status_pb2.StreamStatusRequest, body))
-        await self._feed.follow(context.write)
+
+        async def write(frame: bytes) -> None:
+            self._calls.recheck(context)
+            await context.write(frame)
+
+        with self._calls.status_streams.hold(caller.peer):
+            await self._feed.follow(write)

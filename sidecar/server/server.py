@@ -19,7 +19,6 @@ from contextvars import copy_context
 from typing import Any, Final
 
 import grpc
-from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped] # ships no types
 
 from sidecar.auth import RememberNonce, Secrets
 from sidecar.core.numbers import exact
@@ -38,10 +37,14 @@ from sidecar.server.health import NAME as HEALTH_NAME
 from sidecar.server.health import HealthBoard
 from sidecar.server.neighbour import describe_neighbour
 from sidecar.server.operator import OperatorCalls
-from sidecar.server.options import GRPC_OPTIONS, ServerOptions, TlsFiles
+from sidecar.server.options import GRPC_OPTIONS, ServerOptions
 from sidecar.server.proofs import Prover
+from sidecar.server.reflection import NAME as REFLECTION_NAME
+from sidecar.server.reflection import Reflection
 from sidecar.server.safety import SafetyCalls
 from sidecar.server.status_feed import StatusFeed
+from sidecar.server.tls import TlsKeeper
+from sidecar.server.unix_relay import UnixRelay, Visitor
 from sidecar.server.unix_socket import UnixSocketOwner
 from sidecar.service import Service
 
@@ -70,6 +73,8 @@ class Server:
         self._options = options or ServerOptions()
         self._real_time_ns = real_time_ns
         self._owners: list[UnixSocketOwner] = []
+        self._relays: list[UnixRelay] = []
+        self.tls: TlsKeeper | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._grpc: grpc.aio.Server | None = None
         self._calls = Calls(service=service, options=self._options)
@@ -94,14 +99,14 @@ class Server:
         is_clock_driven = self._service.status().clock_kind == "driven"
         self._calls.is_clock_driven = is_clock_driven
         addresses = self._judged(is_clock_driven=is_clock_driven)
-        credentials = read_credentials(self._options.tls) if self._options.tls else None
+        self._begin_tls()
         server = self._grpc = self._build()
         try:
-            self.addresses = tuple(
-                [await self._bind(server, each, credentials) for each in addresses]
-            )
+            self.addresses = tuple([await self._bind(server, each) for each in addresses])
             # Every call inherits the context it starts in: the core finds its arithmetic set.
             await asyncio.create_task(server.start(), context=exact(copy_context)())
+            for relay in self._relays:
+                relay.start()
             for owner in self._owners:
                 owner.restrict()
         except BaseException:
@@ -111,6 +116,8 @@ class Server:
             asyncio.create_task(self._feed.run(), name="status feed"),
             asyncio.create_task(self._health.run(), name="health"),
         ]
+        if self.tls is not None:
+            self._tasks.append(asyncio.create_task(self.tls.run(), name="certificates"))
 
     async def drain(self) -> None:
         """Stop within about a second (rule 2); a second call does nothing."""
@@ -145,6 +152,7 @@ class Server:
             secrets=self._secrets,
             remember_nonce=self._remember_nonce,
             real_time_ns=self._real_time_ns,
+            can_certify=self.tls is not None and self.tls.asks_for_certificates,
         )
         safety_calls = SafetyCalls(
             service=self._service, calls=self._calls, prover=prover, feed=self._feed
@@ -156,30 +164,34 @@ class Server:
             | AuditCalls(service=self._service, options=self._options).handlers(self._calls),
             HEALTH_NAME: self._health.handlers(self._calls),
         }
+        reflected = Reflection(calls=self._calls, service_names=tuple(tables))
+        tables[REFLECTION_NAME] = reflected.handlers()
         server.add_generic_rpc_handlers(
             [grpc.method_handlers_generic_handler(name, table) for name, table in tables.items()]
         )
-        reflection.enable_server_reflection([*tables, reflection.SERVICE_NAME], server)
         return server
 
-    async def _bind(
-        self,
-        server: grpc.aio.Server,
-        address: UnixAddress | TcpAddress,
-        credentials: grpc.ServerCredentials | None,
-    ) -> str:
+    def _begin_tls(self) -> None:
+        """Load the certificates, before anything is bound."""
+        if self._options.tls is None:
+            return
+        self.tls = TlsKeeper(self._options.tls, real_time_ns=self._real_time_ns)
+        self._calls.tls = self.tls
+        self._service.add_health_part(self.tls.health)
+
+    async def _bind(self, server: grpc.aio.Server, address: UnixAddress | TcpAddress) -> str:
         if isinstance(address, UnixAddress):
             holder = f"haltline store {self._service.store_id}"
             owner = UnixSocketOwner(address.path, holder=holder)
             owner.acquire()
             self._owners.append(owner)
-            server.add_insecure_port(str(address))
+            server.add_insecure_port(str(self._relayed(address)))
             return str(address)
         try:
-            if credentials is None:
+            if self.tls is None:
                 port = server.add_insecure_port(str(address))
             else:
-                port = server.add_secure_port(str(address), credentials)
+                port = server.add_secure_port(str(address), self.tls.credentials())
         except RuntimeError as error:
             raise AddressHeldError(
                 f"{address} cannot be listened on: {await describe_neighbour(address)} "
@@ -187,25 +199,30 @@ class Server:
             ) from error
         return str(TcpAddress(host=address.host, port=port, is_loopback=address.is_loopback))
 
+    def _relayed(self, address: UnixAddress) -> UnixAddress:
+        """Return where grpc listens: there, or behind a relay that knows who comes (S11)."""
+        if self._options.unix_roles is None:
+            return address
+        relay = UnixRelay(address.path, self._options.unix_roles)
+        relay.prepare()
+        self._relays.append(relay)
+        self._calls.visitor_of = self._visitor_of
+        return UnixAddress(path=relay.private_path)
+
+    def _visitor_of(self, peer: str) -> Visitor | None:
+        found = (relay.visitor_of(peer) for relay in self._relays)
+        return next((visitor for visitor in found if visitor is not None), None)
+
     async def _close(self) -> None:
+        for relay in self._relays:
+            await relay.stop_listening()
         if self._grpc is not None:
             await self._grpc.stop(_CLOSE_GRACE_SECONDS)
             self._grpc = None
+        for relay in self._relays:
+            await relay.close()
+        self._relays.clear()
         for owner in self._owners:
             with contextlib.suppress(OSError):
                 owner.release()
         self._owners.clear()
-
-
-def read_credentials(files: TlsFiles) -> grpc.ServerCredentials:
-    """Return the credentials in `files`; AddressError naming the file that cannot be read."""
-    try:
-        pair = (files.private_key.read_bytes(), files.certificate.read_bytes())
-        client_ca = None if files.client_ca is None else files.client_ca.read_bytes()
-    except OSError as error:
-        raise AddressError(
-            f"[server] tls: {error.filename}: {error.strerror or error} (give a readable PEM file)"
-        ) from error
-    return grpc.ssl_server_credentials(
-        [pair], root_certificates=client_ca, require_client_auth=client_ca is not None
-    )

@@ -26,7 +26,7 @@ from typing import Final, Protocol, TypeAlias
 
 from haltline.v1 import status_pb2
 
-from sidecar.server.failures import UNEXPECTED, too_many
+from sidecar.server.failures import too_many, unexpected
 from sidecar.server.options import ServerOptions
 from sidecar.wire import (
     FrameHeader,
@@ -190,7 +190,7 @@ class StatusFeed:
                 shown = newest
                 await reader.write(status_pb2.FRAME_KIND_UPDATE, newest, conflated=is_conflated)
         if self._has_failed:
-            raise UNEXPECTED
+            raise unexpected()
         await reader.write(status_pb2.FRAME_KIND_GOING_AWAY, self._snapshot)
 
     async def _wait_newer(self, seen_number: int, heard_at: float) -> bool:

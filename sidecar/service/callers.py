@@ -37,7 +37,8 @@ class Actor:
 class Caller:
     """One peer and what it proved. `name` is what the caller calls itself, unverified.
 
-    `proof_problem` says in words for the person who is refused why `has_operator_proof` is false.
+    `proof_problem` says in words for the person who is refused why `has_operator_proof` is false,
+    `role_problem` why the role is no more than OBSERVER where somebody may have meant more.
     `actor` is the caller as the journal names it, made once: a caller makes many calls.
     """
 
@@ -46,6 +47,7 @@ class Caller:
     name: str = ""
     has_operator_proof: bool = False
     proof_problem: str = MISSING.reason
+    role_problem: str = ""
     actor: Actor = field(init=False)
 
     def __post_init__(self) -> None:
@@ -56,6 +58,7 @@ class Caller:
 SIDECAR: Final = Actor("SIDECAR", "", "")
 KILL_FILE_ACTOR: Final = Actor("SIDECAR", "data directory", "KILL file")
 SIGNAL_ACTOR: Final = Actor("SIDECAR", "signal", "SIGHUP")
+REPAIR_ACTOR: Final = Actor("OPERATOR", "command line", "store repair")
 START_ACTOR: Final = Actor("OPERATOR", "command line", "serve")
 
 
@@ -74,8 +77,9 @@ def require_bot(caller: Caller, call: str) -> None:
     """Refuse `call` from an observer: it reads and stops, and does nothing else."""
     if caller.role is not Role.OBSERVER:
         return
+    why = f": {caller.role_problem}" if caller.role_problem else ""
     raise CallRefused(
         ErrorCode.PERMISSION_DENIED,
         "ROLE_NOT_ALLOWED",
-        f"{call} is for bots and operators; {caller.peer} has the role OBSERVER",
+        f"{call} is for bots and operators; {caller.peer} has the role OBSERVER{why}",
     )

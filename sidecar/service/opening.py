@@ -18,9 +18,9 @@ from sidecar.clock import format_rfc3339
 from sidecar.core import engine
 from sidecar.core.answers import RecoveryState
 from sidecar.core.state import State
-from sidecar.service.records import RecordError, decode_record, decode_snapshot
+from sidecar.service.records import RecordError, RecordVersionError, decode_record, decode_snapshot
 from sidecar.store.errors import StoreDamagedError
-from sidecar.store.recovery import Damage, RecoveryKind, classify
+from sidecar.store.recovery import WAY_OUT_NEWER, Damage, RecoveryKind, classify
 from sidecar.store.store import Store
 
 _INSTEAD: Final = "the one before it, or the journal, serves instead"
@@ -109,7 +109,7 @@ def open_state(store: Store) -> Opened:
     )
     if kind is RecoveryKind.RECONCILE:
         opened.way_out = WAY_OUT_RECONCILE
-        opened.denies_reducing = store.facts.was_poisoned
+        opened.denies_reducing = store.facts.was_poisoned or store.facts.was_repaired
     if damage is not None:
         opened.damage = f"the journal is damaged at record {damage.sequence}: {damage.what}"
         opened.detail = f"{detail}; {opened.damage}"
@@ -123,6 +123,11 @@ def _why(store: Store, kind: RecoveryKind) -> str:
         return (
             "the store was poisoned before; orders approved and kills taken from memory, answered "
             "as not durable, may be forgotten"
+        )
+    if kind is RecoveryKind.RECONCILE and store.facts.was_repaired:
+        return (
+            "the journal was repaired; what stood in the records cut off (approvals, reports, "
+            "stops) is forgotten"
         )
     return _WHY[kind]
 
@@ -169,6 +174,8 @@ def _replay(store: JournalReader, state: State) -> Damage | None:
             engine.replay(state, sequence, record.time, record.events)
     except StoreDamagedError as error:
         return Damage(sequence=error.sequence, what=error.what, way_out=error.way_out)
+    except RecordVersionError as error:
+        return Damage(sequence=sequence, what=f"it {error}", way_out=WAY_OUT_NEWER, is_newer=True)
     except RecordError as error:
         return Damage(sequence=sequence, what=f"it {error}")
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:

@@ -6,7 +6,9 @@ Rules:
 2. An approval whose record could not be written is judged anew by a store that refuses.
 3. Approvals are written before the answer and power-durable soon after; where the configuration
    asks for more, the answer waits. Denials never wait.
-4. A trip that fell due in the same turn is power-durable before anything is answered.
+4. A trip that fell due in the same turn is power-durable before anything is answered. So is the
+   newest kill before an approval is: the start after a power cut counts its own stop from the
+   last kill it finds, and must not come upon the epoch of an approval it has forgotten.
 """
 
 from __future__ import annotations
@@ -35,11 +37,11 @@ class Orders:
 
     def __init__(
         self,
-        *,
         writer: Writer,
         starts: Starts,
         store: Store,
         refused: RefusedAttempts,
+        *,
         approvals_need_power: bool,
     ) -> None:
         """`approvals_need_power`: an approval waits for the disk (`durability = "power"`).
@@ -80,7 +82,12 @@ class Orders:
                 self._note((result.order,), result.refused, actor)
         if self._is_settled(has_approval=any(_is_approved(result) for result in results)):
             return results
-        return [await self._give_out_item(result, actor) for result in results]
+        for _ in range(JUDGED_COUNT_MAX):
+            results = [await self._give_out_item(result, actor) for result in results]
+            # What one of them waited for may have overtaken another that was ready.
+            if self._are_current(results):
+                return results
+        raise stopped_meanwhile()
 
     async def check_all_or_none(
         self, orders: Sequence[CheckOrder | CallRefused], actor: Actor
@@ -137,6 +144,15 @@ class Orders:
             decision = self._writer.decide(order, actor).answer
         raise stopped_meanwhile()
 
+    def _are_current(self, results: Sequence[BatchResult]) -> bool:
+        """Say whether no approval among the results was overtaken since it was ready."""
+        writer = self._writer
+        decisions = [result.decision for result in results if result.decision is not None]
+        approved = [d for d in decisions if d.is_approved and d.sequence]
+        if writer.problem and any(d.durable for d in approved):
+            return False
+        return all(d.stop_epoch == writer.state.stop_epoch for d in approved)
+
     def _is_settled(self, *, has_approval: bool) -> bool:
         """Say whether what was just decided may be answered at once: nearly always (S12.1)."""
         writer, store = self._writer, self._store
@@ -145,6 +161,8 @@ class Orders:
         if self.approvals_need_power and has_approval:
             return False
         sequence = writer.must_be_durable_sequence
+        if has_approval and writer.epoch_sequence > sequence:
+            sequence = writer.epoch_sequence
         if sequence and sequence > store.durable_sequence:
             return False
         store.request_sync()
@@ -156,6 +174,8 @@ class Orders:
         approved = [d for d in decisions if d.is_approved and d.sequence]
         durable = [d.sequence for d in approved if d.durable]
         sequence = writer.must_be_durable_sequence
+        if durable:
+            sequence = max(sequence, writer.epoch_sequence)
         if self.approvals_need_power and durable:
             sequence = max(sequence, *durable)
         if sequence > store.durable_sequence and not writer.problem:

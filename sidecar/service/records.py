@@ -34,6 +34,10 @@ class RecordError(Exception):
     """A record or snapshot cannot be read by this version."""
 
 
+class RecordVersionError(RecordError):
+    """A record or snapshot is whole, and of a newer version than this one."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """One record as it stands in the journal."""
@@ -133,5 +137,6 @@ def _load(payload: bytes, version: int) -> dict[str, Any]:
         raise RecordError(f"is not JSON: {error}") from error
     if not isinstance(plain, dict) or plain.get("version") != version:
         found = plain.get("version") if isinstance(plain, dict) else None
-        raise RecordError(f"has version {found!r}, this sidecar reads {version} (use its own)")
+        kind = RecordVersionError if isinstance(found, int) and found > version else RecordError
+        raise kind(f"has version {found!r}, this sidecar reads {version} (use its own)")
     return plain

@@ -124,6 +124,7 @@ class Reloads:
             answer = await self._reload(command, SIGNAL_ACTOR, "a signal proves nothing")
         except CallRefused as refused:
             self._refused.note(RELOAD_KIND, refused, SIGNAL_ACTOR)
+            LOG.warning("SIGHUP changed nothing: %s", refused.message)
             self._note_problem(f"SIGHUP changed nothing: {refused.message}")
         except Exception:
             LOG.exception("SIGHUP changed nothing: the configuration could not be read again")
@@ -188,7 +189,11 @@ class Reloads:
         except (ConfigurationError, RecursionError) as error:
             refused = configuration_faulty(error)
             if not is_dry_run:
+                before = self.problem
                 self._note_problem(f"{refused.message}; {self._writer.state.config_hash} stays")
+                if self.problem != before:
+                    # Once for each faulty file, however often somebody has it read.
+                    LOG.warning("%s", refused.message)
             raise refused from error
 
     async def _tighten(
@@ -291,8 +296,6 @@ class Reloads:
 
     def _note_problem(self, problem: str) -> None:
         """Show in health why the file is not what is in force; empty once it is."""
-        if problem:
-            LOG.warning("%s", problem)
         problem = problem[:_PROBLEM_LENGTH_MAX]
         if problem != self.problem:
             self.problem = problem

@@ -77,7 +77,7 @@ LOG: Final = logging.getLogger(__name__)
 
 BEAT_SECONDS: Final = 0.1
 """How often the KILL file is looked for and what falls due is done (S10.4)."""
-REPLAYED_COUNT_FOR_SNAPSHOT: Final = 500_000
+REPLAYED_COUNT_FOR_SNAPSHOT: Final = 250_000
 """A start that replayed more keeps the state before it serves; else `Snapshots` does afterwards."""
 ORDERS_COUNT_FOR_SNAPSHOT_AT_STOP_MAX: Final = 100_000
 """A stop takes no longer than a supervisor waits; beyond this the newest snapshot must do."""
@@ -85,6 +85,8 @@ ORDERS_COUNT_FOR_SNAPSHOT_AT_STOP_MAX: Final = 100_000
 
 class Service:
     """Decides, appends, applies, makes durable, answers. One event loop, one owner."""
+
+    _health_elsewhere: tuple[Callable[[], HealthPart], ...] = ()
 
     def __init__(
         self,
@@ -136,13 +138,9 @@ class Service:
 
     def _compose(self, settings: Settings, source: ConfigurationSource | None) -> None:
         """Put the parts together that need all of the above."""
-        store = self._store
+        store, needs_power = self._store, settings.approvals_need_power
         self._orders = Orders(
-            writer=self._writer,
-            starts=self._starts,
-            store=store,
-            refused=self.refused,
-            approvals_need_power=settings.approvals_need_power,
+            self._writer, self._starts, store, self.refused, approvals_need_power=needs_power
         )
         self._watch = self._build_watch()
         self.reloads = self._build_reloads(source)
@@ -181,7 +179,7 @@ class Service:
         notes = [*opened.notes, *self.audit.begin()]
         self._watch.look_at_disk()
         if opened.damage:
-            writer.mark_damaged(opened.damage)
+            writer.mark_damaged(opened.damage, opened.way_out)
         put_in_force(writer, opened, self._thresholds, self._config_hash)
         is_ignored = take_initial_equity(writer, self._settings.initial_equity, notes)
         if self._settings.is_assumed_flat:
@@ -220,6 +218,7 @@ class Service:
             await asyncio.wait(self._tasks)
         writer = self._writer
         self.refused.flush(is_last=True)
+        writer.write_folds()
         is_small = len(writer.state.orders) <= ORDERS_COUNT_FOR_SNAPSHOT_AT_STOP_MAX
         if self._is_well and is_small and self._snapshots.unkept_count:
             await self._snapshots.write_here("Stop", [])
@@ -376,8 +375,8 @@ class Service:
         """Return every part with its cause; a killed sidecar is well, a poisoned one is not."""
         writer = self._writer
         return health_parts(
-            problem=writer.problem,
             damage=writer.conditions.damage or "",
+            damage_way_out=writer.conditions.damage_way_out,
             store=self._store_status(),
             kill_file=self._watch.kill_file_look,
             is_draining=self._is_draining,
@@ -387,7 +386,11 @@ class Service:
                 "snapshot": self._snapshots.problem,
                 "audit": self.audit.problem,
             },
-        )
+        ) + tuple(part() for part in self._health_elsewhere)
+
+    def add_health_part(self, part: Callable[[], HealthPart]) -> None:
+        """Tell, with our own, of a part of the sidecar that the service does not own."""
+        self._health_elsewhere = (*self._health_elsewhere, part)
 
     @property
     def is_ready(self) -> bool:

@@ -46,8 +46,8 @@ def clock_problem(clock: Clock, clock_jump_ns: int) -> str:
 
 def health_parts(
     *,
-    problem: str,
     damage: str,
+    damage_way_out: str,
     store: StoreStatus,
     kill_file: KillFileLook,
     is_draining: bool,
@@ -57,10 +57,11 @@ def health_parts(
 
     `others` are parts that are not needed, by name, with what is wrong with each.
     """
+    problem = store.poisoned
     low = f"{store.free_bytes} bytes are free; raising orders are denied" if store.is_low else ""
     return (
-        _part("store", f"{problem}; {WAY_OUT_POISONED}" if problem else ""),
-        _part("books", damage),
+        _part("store", f"{problem}; {damage_way_out or WAY_OUT_POISONED}" if problem else ""),
+        _part("books", f"{damage}; {damage_way_out}" if damage else ""),
         _part("lifetime", "the sidecar is stopping" if is_draining else ""),
         _part("disk_space", low, is_needed=False),
         _part("kill_file", kill_file.problem and kill_file.sentence, is_needed=False),

@@ -75,7 +75,9 @@ class Watch:
             self._store.request_sync()
 
     def look_at_disk(self) -> None:
-        """Note how much room is left (STORE_LOW, S4.2)."""
+        """Note whether the store is where it was, and how much room is left (STORE_LOW, S4.2)."""
+        if self._store.check_place():
+            self._writer.refresh_conditions()
         self.free_bytes = self._store.free_bytes()
         conditions = self._writer.conditions
         is_store_low = is_low(self.free_bytes, self.disk_free_min_bytes)

@@ -22,7 +22,7 @@ from sidecar.core.answers import AccountAnswer, ApiErrorAnswer, StartAnswer, Tra
 from sidecar.core.calendar import Calendar
 from sidecar.core.commands import CheckOrder, Tick
 from sidecar.core.denial import CallRefused, ErrorCode
-from sidecar.core.events import BreakerOpened, ConfigurationApplied, Event
+from sidecar.core.events import BreakerOpened, ConfigurationApplied, Event, KillActivated
 from sidecar.core.judgement import Conditions
 from sidecar.core.state import State
 from sidecar.core.turn import Outcome
@@ -33,6 +33,7 @@ from sidecar.store.errors import StoreError, StorePoisonedError
 from sidecar.store.store import Store
 
 BROKEN_REFUSAL: Final = "INVARIANT_BROKEN"
+WAY_OUT_BROKEN: Final = "restart it, which replays the journal; then report the fault with its log"
 
 Decide: TypeAlias = Callable[[State, Any, Conditions], Outcome]
 """Decides about a command on the state and applies what follows, as `engine.execute` does."""
@@ -48,6 +49,8 @@ class Writer:
         self.state = state
         self.conditions = Conditions(calendar=calendar)
         self.must_be_durable_sequence = 0
+        self.epoch_sequence = 0
+        """Record of the newest kill; an approval after it waits for it."""
         self.written_bytes = 0
         """Of records, by this process."""
         self._store = store
@@ -70,10 +73,11 @@ class Writer:
             self.conditions.store_problem = problem
             self._changes.bump()
 
-    def mark_damaged(self, why: str) -> None:
+    def mark_damaged(self, why: str, way_out: str = WAY_OUT_BROKEN) -> None:
         """Deny every order from here on: the books cannot be believed (S12.4)."""
         if self.conditions.damage is None:
             self.conditions.damage = why
+            self.conditions.damage_way_out = way_out
             self._changes.bump()
 
     def decide(self, command: object, actor: Actor) -> Outcome:
@@ -125,13 +129,20 @@ class Writer:
         self.catch_up()
         sequence = self.state.last_sequence + 1
         engine.begin(self.state, sequence, self._now)
-        self._encode(sequence, self.state.now, kind, actor, ())
+        folds = engine.write_folds(self.state)
+        self._encode(sequence, self.state.now, kind, actor, folds)
         self.flush()
+
+    def write_folds(self) -> None:
+        """Write what was folded so far: starts are decided on the journal, a stop leaves none."""
+        if self.state.folds_waiting is not None:
+            self.mark("Fold", SIDECAR)
 
     def open_turn(self) -> tuple[int, int]:
         """Begin a turn whose events are decided now and applied later; its sequence and time."""
         self.catch_up()
         self.flush()
+        self.write_folds()
         sequence = self.state.last_sequence + 1
         engine.begin(self.state, sequence, self._now)
         self.state.last_sequence = sequence - 1
@@ -187,6 +198,7 @@ class Writer:
         sequence = state.last_sequence + 1
         engine.begin(state, sequence, self._now)
         time = state.now
+        self.conditions.peer = actor.peer
         try:
             outcome = decide(state, command, self.conditions)
         except CallRefused:
@@ -211,6 +223,8 @@ class Writer:
         for event in events:
             if event.__class__ is BreakerOpened:
                 self.must_be_durable_sequence = sequence
+            elif event.__class__ is KillActivated:
+                self.epoch_sequence = sequence
         self._changes.bump(state.stop_epoch)
         return outcome
 
@@ -232,8 +246,8 @@ class Writer:
 
 def _hash_after(events: Sequence[Event]) -> str:
     """Return the configuration that a record puts in force, applied by now or not."""
-    first = events[0] if events else None
-    return first.config_hash if isinstance(first, ConfigurationApplied) else ""
+    applied = (event for event in events if event.__class__ is ConfigurationApplied)
+    return next((event.config_hash for event in applied), "")
 
 
 def _broken_text(kind: str, error: Exception) -> str:

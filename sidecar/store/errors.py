@@ -67,6 +67,10 @@ class StoreMissingError(StoreError):
     """No store is in the directory, and the caller said there must be one."""
 
 
+class StoreRepairUnfinishedError(StoreError):
+    """A repair was cut off and is finished by running it again; until then nobody starts."""
+
+
 class StoreClosedError(StoreError):
     """The store was closed before the call."""
 

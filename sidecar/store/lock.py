@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from sidecar.store.errors import StoreError, StoreHeldError
+from sidecar.store.ways_out import way_out_of
 
 LOCK_FILE_NAME = "lock"
 HOLDER_BYTES_MAX = 16 * 1024
@@ -52,7 +53,7 @@ class DirectoryLock:
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         except OSError as error:
-            raise StoreError(f"{path}: {error} (check the owner and mode)") from error
+            raise StoreError(f"{path}: {error} ({way_out_of(error)})") from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.ftruncate(descriptor, 0)
@@ -62,7 +63,7 @@ class DirectoryLock:
             raise _held(directory) from error
         except OSError as error:
             os.close(descriptor)
-            raise StoreError(f"{path}: {error} (use a local file system)") from error
+            raise StoreError(f"{path}: {error} ({way_out_of(error)})") from error
         return cls(directory, descriptor)
 
     def release(self) -> None:

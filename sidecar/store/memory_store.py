@@ -337,7 +337,7 @@ class MemoryStore(Store):
 
     def snapshot_head(self) -> dict[str, Any]:
         """As `Store` says."""
-        return make_head(self.last_sequence, self.chain_hash)
+        return make_head(self.last_sequence, self.chain_hash, self.store_id)
 
     async def adopt_snapshot(self, sequence: int, beside: Path) -> None:
         """As `Store` says."""

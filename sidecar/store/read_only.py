@@ -15,21 +15,34 @@ from typing import Self
 
 import apsw
 
-from sidecar.store.errors import StoreDamagedError, StoreMissingError
+from sidecar.store.directory import refuse_strange_files, refuse_unfinished_repair
+from sidecar.store.errors import StoreDamagedError, StoreError, StoreMissingError
+from sidecar.store.examination import (
+    Examination,
+    Look,
+    facts_of,
+    find_how_far,
+    identity_of,
+    refuse_other_format,
+)
 from sidecar.store.lock import Holder, raise_if_held, read_holder
 from sidecar.store.merkle_tree import TreeHead
-from sidecar.store.recovery import Damage, read_boot_id
-from sidecar.store.snapshot import snapshots_in
+from sidecar.store.recovery import WAY_OUT_DAMAGED, read_boot_id
+from sidecar.store.snapshot import proved_snapshots_in
 from sidecar.store.sqlite_database import (
     DATABASE_FILE_NAME,
-    check_journal,
+    WAL_FILE_NAME,
     open_connection_read_only,
+    read_hash,
     read_meta,
+    words_of,
 )
-from sidecar.store.sqlite_store import META_CLEAN_SEQUENCE, read_checked
-from sidecar.store.sqlite_tree import read_base, read_frontier, read_heads
+from sidecar.store.sqlite_store import read_checked
+from sidecar.store.sqlite_tree import read_frontier, read_heads
 from sidecar.store.store import ChainedRecord
-from sidecar.store.watermark import acknowledged_by, read_marks
+from sidecar.store.wal import count_run_frames
+from sidecar.store.watermark import read_marks
+from sidecar.store.ways_out import way_out_of
 
 
 class ReadOnlyStore:
@@ -37,33 +50,48 @@ class ReadOnlyStore:
 
     def __init__(self, directory: Path) -> None:
         """Use `open_read_only`. Raises StoreMissingError, StoreHeldError, StoreDamagedError."""
+        refuse_unfinished_repair(directory)
+        refuse_strange_files(directory)
         if not (directory / DATABASE_FILE_NAME).exists():
             raise StoreMissingError(f"{directory}: holds no store")
         raise_if_held(directory)
         self.notes: list[str] = []
         self._directory = directory
-        marks = read_marks(directory)
+        examination = Examination(marks=read_marks(directory))
+        boot_id_now = read_boot_id()
         try:
-            self._connection = open_connection_read_only(directory)
-            self._meta = read_meta(self._connection)
-            self.base = read_base(self._connection, self._meta)
-            found = check_journal(
-                self._connection,
-                base=self.base,
-                verified_sequence=0,
-                acknowledged=0 if marks is None else acknowledged_by(marks, read_boot_id()),
-            )
-            self.store_id = self._meta["store.id"]
-            self.clock_kind = self._meta["store.clock_kind"]
-        except (apsw.Error, KeyError, ValueError) as error:
-            damage = Damage(sequence=1, what=f"{directory}: {type(error).__name__}: {error}")
+            connection = examination.connection = open_connection_read_only(directory)
+            self._look(connection, examination, boot_id_now)
+        except (ValueError, apsw.Error) as error:
+            examination.close()
             raise StoreDamagedError(
-                sequence=damage.sequence, what=damage.what, way_out=damage.way_out
+                sequence=1, what=f"{directory}: {words_of(error)}", way_out=WAY_OUT_DAMAGED
             ) from error
-        self.last_sequence = found.last_sequence
-        self.chain_hash = found.chain_hash
-        self.damage = found.damage
-        self.was_clean_stop = self._meta.get(META_CLEAN_SEQUENCE) == str(found.last_sequence)
+        except BaseException:
+            examination.close()
+            raise
+        self._connection = connection
+        self._meta = examination.meta
+        self.facts = facts_of(examination, is_new=False, boot_id_now=boot_id_now)
+        self.last_sequence = examination.found.last_sequence
+        self.chain_hash = examination.found.chain_hash
+        self.base = examination.base
+        self.damage = self.facts.damage
+        self.was_clean_stop = self.facts.was_clean_stop
+
+    def _look(
+        self, connection: apsw.Connection, examination: Examination, boot_id_now: str
+    ) -> None:
+        directory = self._directory
+        examination.meta = read_meta(connection)
+        refuse_other_format(directory, examination.meta)
+        look = Look(
+            boot_id_now=boot_id_now,
+            kept_frames_count=count_run_frames(directory / WAL_FILE_NAME),
+            is_thorough=True,
+        )
+        find_how_far(directory, connection, examination, look)
+        self.store_id, self.clock_kind = identity_of(directory, examination)
 
     @property
     def last_holder(self) -> Holder:
@@ -75,8 +103,13 @@ class ReadOnlyStore:
         return self._meta.get(key)
 
     def snapshots(self) -> Iterator[tuple[int, bytes]]:
-        """Yield the snapshots whose checksum holds, newest first."""
-        yield from snapshots_in(self._directory, self.notes)
+        """Yield the snapshots that belong to this journal, newest first."""
+        yield from proved_snapshots_in(
+            self._directory,
+            store_id=self.store_id,
+            hash_of=lambda sequence: read_hash(self._connection, sequence),
+            notes=self.notes,
+        )
 
     def read(self, from_sequence: int) -> Iterator[tuple[int, bytes]]:
         """Yield the records from `from_sequence` on, up to the damage if there is any."""
@@ -117,4 +150,7 @@ def open_read_only(directory: Path) -> ReadOnlyStore:
 
     Raises StoreMissingError, StoreHeldError naming who runs there, StoreDamagedError.
     """
-    return ReadOnlyStore(directory)
+    try:
+        return ReadOnlyStore(directory)
+    except OSError as error:
+        raise StoreError(f"{directory}: {error} ({way_out_of(error)})") from error

@@ -2,8 +2,8 @@
 
 Rules:
 1. Damage before the tail outranks everything: the service starts HALTED.
-2. A store that had been poisoned, or a machine that rebooted without a clean stop, may have
-   forgotten approvals that were only process-durable: reconcile first.
+2. A store that had been poisoned or repaired, or a machine that rebooted without a clean stop,
+   may have forgotten approvals that were only process-durable: reconcile first.
 3. A crash of the process alone loses nothing written: trading goes on.
 4. What is unknown counts as the worse case. A boot id that cannot be read is a reboot.
 5. A reconcile that is owed stays owed over any number of restarts, until it is settled.
@@ -17,9 +17,13 @@ from pathlib import Path
 
 BOOT_ID_PATH = Path("/proc/sys/kernel/random/boot_id")
 WAY_OUT_DAMAGED = (
-    "restore the directory from a backup, or start on a new --data-dir and reconcile with "
-    "ReportAccount; keep the damaged directory for the audit"
+    "stop the sidecar and run `haltline store repair`: it keeps a copy, cuts to the last whole "
+    "record and leaves a HALT; or restore the directory from a backup; or start on a new "
+    "--data-dir and reconcile with ReportAccount"
 )
+
+
+WAY_OUT_NEWER = "use the version of haltline that wrote it; nothing is damaged"
 
 
 class RecoveryKind(enum.Enum):
@@ -43,6 +47,8 @@ class Damage:
     """The first record that is missing or changed; everything before it is whole."""
     what: str
     way_out: str = WAY_OUT_DAMAGED
+    is_newer: bool = False
+    """The record is whole, and written by a newer version: nothing to repair."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,13 +68,15 @@ class RecoveryFacts:
     damage: Damage | None
     torn_tail_frames_count: int
     """Whole or partial writes cut from the tail because they were never acknowledged."""
+    was_repaired: bool = False
+    """`haltline store repair` cut records off, and nobody has settled it since."""
 
 
 def classify(facts: RecoveryFacts) -> RecoveryKind:
     """Return the kind of recovery that `facts` call for, worst first."""
     if facts.damage is not None:
         return RecoveryKind.DAMAGED
-    if facts.was_poisoned or facts.is_reconcile_owed:
+    if facts.was_poisoned or facts.was_repaired or facts.is_reconcile_owed:
         return RecoveryKind.RECONCILE
     if facts.is_new or facts.was_clean_stop:
         return RecoveryKind.CLEAN

@@ -10,7 +10,9 @@ Rules:
 3. Older ones are removed only after the newer one is power-durable.
 4. What is written is synced piece by piece: a large file that lies about unsynced would make the
    journal's next sync wait for all of it.
-5. A snapshot never takes the last room of the disk from the journal.
+5. A snapshot names its store and the chain's hash at its record. One that lies in another store's
+   directory, or beside a journal that tells another past, is not taken for this one's state.
+6. A snapshot never takes the last room of the disk from the journal.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import hashlib
 import json
 import os
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -32,17 +34,36 @@ SYNC_BYTES: Final = 4 * 1024 * 1024
 HEAD_BYTES_MAX: Final = 1024 * 1024
 _PREFIX: Final = "snapshot-"
 _SUFFIX: Final = ".bin"
+SNAPSHOT_GLOB: Final = f"{_PREFIX}*{_SUFFIX}"
 _MAGIC: Final = b"HLSNAP02"
 _LENGTH: Final = struct.Struct(">I")
 _CHECKSUM_BYTES: Final = hashlib.sha256().digest_size
 
 Head: TypeAlias = Mapping[str, Any]
-"""`sequence`, and `chain_hash` in hex: the journal's at that record; more may follow."""
+"""`sequence`, `chain_hash` in hex: the journal's at that record, `store_id`; more may follow."""
 
 
-def make_head(sequence: int, chain_hash: bytes) -> dict[str, Any]:
+HashOf: TypeAlias = Callable[[int], bytes | None]
+"""The hash of the chain up to a record, as the journal has it; None where it has no such record."""
+
+
+def make_head(sequence: int, chain_hash: bytes, store_id: str = "") -> dict[str, Any]:
     """Return the head of a snapshot of the state after record `sequence`."""
-    return {"sequence": sequence, "chain_hash": chain_hash.hex()}
+    head: dict[str, Any] = {"sequence": sequence, "chain_hash": chain_hash.hex()}
+    return {**head, "store_id": store_id} if store_id else head
+
+
+def hash_in(head: Head) -> bytes:
+    """Return the chain's hash that a head names, empty where it names none."""
+    try:
+        return bytes.fromhex(head["chain_hash"])
+    except (KeyError, TypeError, ValueError):
+        return b""
+
+
+def is_foreign(head: Head, store_id: str) -> bool:
+    """Say whether a head names another store; one that names none is taken for ours."""
+    return head.get("store_id", store_id) not in {store_id, ""}
 
 
 def write_beside(path: Path, head: Head, parts: Iterable[bytes], free_bytes_min: int = 0) -> int:
@@ -103,10 +124,56 @@ def snapshots_in(directory: Path, notes: list[str]) -> Iterator[tuple[int, bytes
             notes.append(note)
 
 
+def proved_snapshots_in(
+    directory: Path, *, store_id: str, hash_of: HashOf, notes: list[str]
+) -> Iterator[tuple[int, bytes]]:
+    """Yield the whole snapshots of this very journal, newest first; others add to `notes`."""
+    for sequence, path in list_snapshot_files(directory):
+        fault = _fault_of(read_head(path, sequence), sequence, store_id, hash_of)
+        payload = None if fault else read_snapshot_file(path, sequence)
+        if payload is not None:
+            yield sequence, payload
+            continue
+        fault = fault or "is damaged"
+        note = f"{path.name} {fault} and was skipped; the one before it, or the journal, serves"
+        if note not in notes:
+            notes.append(note)
+
+
+def _fault_of(head: Head | None, sequence: int, store_id: str, hash_of: HashOf) -> str:
+    if head is None:
+        return "is damaged"
+    if is_foreign(head, store_id):
+        return f"is of another store ({head['store_id']})"
+    chain_hash = hash_of(sequence)
+    if chain_hash is None:
+        return "is of a record that the journal cannot show"
+    if chain_hash != hash_in(head):
+        return "is of another past than the journal's"
+    return ""
+
+
+def foreign_notes(directory: Path, store_id: str) -> list[str]:
+    """Return a sentence about each snapshot that is of another store."""
+    return [
+        f"{path.name} is of another store ({head['store_id']}) and is left out"
+        for sequence, path in list_snapshot_files(directory)
+        if (head := read_head(path, sequence)) is not None and is_foreign(head, store_id)
+    ]
+
+
+def set_foreign_aside(directory: Path, store_id: str) -> None:
+    """Rename whole snapshots of other stores, so that nobody begins from them. Raises OSError."""
+    for sequence, path in list_snapshot_files(directory):
+        head = read_head(path, sequence)
+        if head is not None and is_foreign(head, store_id):
+            path.rename(path.with_name(f"{path.name}.foreign"))
+
+
 def list_snapshot_files(directory: Path) -> list[tuple[int, Path]]:
     """Return (sequence, path) of every snapshot by name, newest first, unread."""
     found = []
-    for path in directory.glob(f"{_PREFIX}*{_SUFFIX}"):
+    for path in directory.glob(SNAPSHOT_GLOB):
         digits = path.name[len(_PREFIX) : -len(_SUFFIX)]
         if digits.isascii() and digits.isdigit():
             found.append((int(digits), path))

@@ -23,10 +23,11 @@ import apsw.sqlite_extra
 
 from sidecar.store.errors import StoreError, StoreMismatchError
 from sidecar.store.merkle_tree import JournalBase
-from sidecar.store.records import chain_hash_after
+from sidecar.store.records import EMPTY_CHAIN_HASH, chain_hash_after
 from sidecar.store.recovery import Damage
 from sidecar.store.snapshot import sync_directory
 from sidecar.store.store import ClockKind
+from sidecar.store.wal import pages_of_run
 
 DATABASE_FILE_NAME = "journal.db"
 WAL_FILE_NAME = "journal.db-wal"
@@ -143,27 +144,79 @@ def has_page_checksums(path: Path) -> bool:
 
 
 def read_meta(connection: apsw.Connection) -> dict[str, str]:
-    """Return every named value. Raises apsw.Error."""
+    """Return every named value. Raises apsw.Error, or ValueError where one is no text any more."""
     return {
         str(key): str(value) for key, value in connection.execute("SELECT key, value FROM meta")
     }
 
 
+def words_of(error: Exception) -> str:
+    """Return what went wrong in words; SQLite calls a wrong checksum an I/O error."""
+    if getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_DATA:
+        return f"a page of {DATABASE_FILE_NAME} does not match its checksum"
+    return f"{type(error).__name__}: {error}"
+
+
+def read_hash(connection: apsw.Connection, sequence: int) -> bytes | None:
+    """Return the hash of the chain up to record `sequence`, or None where it cannot be read."""
+    if sequence == 0:
+        return EMPTY_CHAIN_HASH
+    rows, _ = read_rows(connection, sequence, 1)
+    return rows[0][1] if rows and rows[0][0] == sequence else None
+
+
+def last_readable_sequence(connection: apsw.Connection) -> int:
+    """Return the greatest sequence that any readable row has, 0 where none can be read."""
+    try:
+        return int(next(connection.execute("SELECT max(sequence) FROM journal"))[0] or 0)
+    except apsw.Error:
+        return 0
+
+
+def read_nonces(connection: apsw.Connection) -> tuple[list[tuple[str, int]], str]:
+    """Return the remembered nonces with their expiry, and what stopped the reading."""
+    nonces: list[tuple[str, int]] = []
+    try:
+        for nonce, expires_at_ns in connection.execute("SELECT nonce, expires_at_ns FROM nonce"):
+            nonces.append((str(nonce), int(expires_at_ns)))
+    except (apsw.Error, TypeError, ValueError) as error:
+        return nonces, words_of(error)
+    return nonces, ""
+
+
+def find_cut_page(directory: Path, connection: apsw.Connection, kept_frames_count: int) -> str:
+    """Say which page the database file should hold and does not, empty if all are there.
+
+    SQLite reads a page that is cut off as if it ended in zeros, and checks no sum of it. What
+    the WAL holds is written there again, so a checkpoint cut off by a crash is no damage.
+    """
+    page_bytes = int(connection.pragma("page_size"))
+    pages_count = int(connection.pragma("page_count"))
+    whole_count = (directory / DATABASE_FILE_NAME).stat().st_size // page_bytes
+    if whole_count >= pages_count:
+        return ""
+    in_wal = pages_of_run(directory / WAL_FILE_NAME, kept_frames_count)
+    for page in range(whole_count + 1, pages_count + 1):
+        if page not in in_wal:
+            return f"{DATABASE_FILE_NAME} is cut off in page {page} of {pages_count}"
+    return ""
+
+
 def check_journal(
     connection: apsw.Connection,
+    base: JournalBase,
     *,
+    fault: str,
     verified_sequence: int,
     acknowledged: int,
-    base: JournalBase | None = None,
 ) -> JournalFound:
-    """Return how far the journal is whole; it begins after `base`.
+    """Return how far the journal is whole, beginning after `base`; `fault` is known already.
 
     Every page is read for its checksum. The hash chain is computed from `verified_sequence` on (a
     snapshot holds what came before), or from the start if anything looks wrong. A journal that
     ends before `acknowledged` has lost records.
     """
-    base = base or JournalBase()
-    fault = _find_fault(connection, base.size)
+    fault = fault or _find_fault(connection, base.size)
     found = scan_chain(connection, base, after=0 if fault else verified_sequence)
     if found.damage is not None:
         return found
@@ -206,8 +259,8 @@ def read_rows(
             if type(stored_hash) is not bytes or type(record) is not bytes:
                 return rows, f"record {sequence} is no blob"
             rows.append((sequence, stored_hash, record))
-    except apsw.Error as error:
-        return rows, f"{type(error).__name__}: {error}"
+    except (apsw.Error, ValueError) as error:  # ValueError: text that is no text any more
+        return rows, words_of(error)
     return rows, ""
 
 
@@ -243,7 +296,7 @@ def _find_fault(connection: apsw.Connection, base_size: int) -> str:
             connection.execute("SELECT count(*), min(sequence), max(sequence) FROM journal")
         )
     except apsw.Error as error:
-        return f"{type(error).__name__}: {error}"
+        return words_of(error)
     if first_problem != "ok":
         return f"quick_check: {' '.join(first_problem.split())}"
     if count and (first != base_size + 1 or last != base_size + count):

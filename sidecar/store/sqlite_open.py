@@ -11,69 +11,48 @@ Rules:
 
 from __future__ import annotations
 
-import os
 import secrets
-import stat
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args
 
 import apsw
 
-from sidecar.store.errors import (
-    StoreDamagedError,
-    StoreError,
-    StoreMismatchError,
-    StoreMissingError,
+from sidecar.store.directory import (
+    Place,
+    prepare_directory,
+    refuse_unfinished_repair,
 )
-from sidecar.store.lock import DirectoryLock, Holder
-from sidecar.store.merkle_tree import Frontier, JournalBase
-from sidecar.store.records import EMPTY_CHAIN_HASH
-from sidecar.store.recovery import (
-    Damage,
-    RecoveryFacts,
-    RecoveryKind,
-    classify,
-    read_boot_id,
-)
-from sidecar.store.snapshot import list_snapshot_files, read_head, sync_directory
-from sidecar.store.sqlite_database import (
-    DATABASE_FILE_NAME,
-    FORMAT_VERSION,
-    META_SQL,
-    WAL_FILE_NAME,
-    JournalFound,
-    check_journal,
-    create_database,
-    open_connection,
-    read_meta,
-    read_rows,
-)
-from sidecar.store.sqlite_store import (
+from sidecar.store.errors import StoreError, StoreMismatchError, StoreMissingError
+from sidecar.store.examination import (
+    META_BOOT_ID,
     META_CLEAN_SEQUENCE,
     META_RECOVERY_OWED,
-    OpenedParts,
-    SqliteStore,
+    OWED_POISONED,
+    OWED_REBOOT,
+    OWED_REPAIRED,
+    Examination,
+    examine,
+    facts_of,
+    identity_of,
+    is_new,
+    notes_of,
 )
+from sidecar.store.lock import DirectoryLock, Holder
+from sidecar.store.recovery import RecoveryFacts, RecoveryKind, classify, read_boot_id
+from sidecar.store.snapshot import foreign_notes, set_foreign_aside, sync_directory
+from sidecar.store.sqlite_database import META_SQL, create_database, words_of
+from sidecar.store.sqlite_store import OpenedParts, SqliteStore
 from sidecar.store.sqlite_tree import (
     INSERT_FRONTIER_SQL,
     TREE_STEP_COUNT,
     create_tables,
     last_frontier_size,
-    last_head_size,
-    read_base,
-    read_frontier,
 )
 from sidecar.store.sqlite_writer import CHECKPOINT_PAGES_COUNT, SqliteWriter
-from sidecar.store.store import NONCES_COUNT_MAX, SNAPSHOTS_KEPT_COUNT, ClockKind
-from sidecar.store.wal import count_run_frames
-from sidecar.store.watermark import Marks, Watermark, acknowledged_by, read_marks
-
-META_BOOT_ID = "store.boot_id"
-OWED_POISONED = "poisoned"
-OWED_REBOOT = "reboot"
-DIRECTORY_MODE = 0o700
+from sidecar.store.store import NONCES_COUNT_MAX, ClockKind
+from sidecar.store.watermark import Marks, Watermark, read_marks
+from sidecar.store.ways_out import WAY_OUT_UNKNOWN, way_out_of
 
 
 def make_store_id() -> str:
@@ -95,66 +74,59 @@ class OpenOptions:
     checkpoint_pages_count: int = CHECKPOINT_PAGES_COUNT
 
 
-@dataclass(slots=True, kw_only=True)
-class _Opening:
-    """What is known so far while a store is being opened."""
-
-    marks: Marks | None
-    torn_frames_count: int = 0
-    connection: apsw.Connection | None = None
-    meta: dict[str, str] = field(default_factory=dict)
-    base: JournalBase = field(default_factory=JournalBase)
-    frontier: Frontier = field(default_factory=Frontier)
-    found: JournalFound = field(
-        default_factory=lambda: JournalFound(
-            last_sequence=0, chain_hash=EMPTY_CHAIN_HASH, damage=None
-        )
-    )
-
-
 def open_sqlite_store(directory: Path, options: OpenOptions) -> SqliteStore:
     """Return the store in `directory`, made if there is none.
 
     Raises StoreHeldError, StoreMissingError, StoreMismatchError, and StoreDamagedError where not
     even the store's identity can be read. Other damage is a fact of the store returned.
     """
-    notes = _prepare_directory(directory, must_exist=options.must_exist)
+    notes = prepare_directory(directory, must_exist=options.must_exist)
     lock = DirectoryLock.acquire(directory, options.holder)
     try:
         return _open_locked(directory, options, lock, notes)
     except OSError as error:
         lock.release()
-        raise StoreError(f"{directory}: {error}") from error
+        raise StoreError(f"{directory}: {error} ({way_out_of(error)})") from error
     except apsw.Error as error:
         lock.release()
-        raise StoreError(f"{directory}: {type(error).__name__}: {error}") from error
+        text = f"{directory}: {words_of(error)}"
+        raise StoreError(f"{text} ({_way_out_of_database(error)})") from error
     except BaseException:
         lock.release()
         raise
 
 
+def _way_out_of_database(error: apsw.Error) -> str:
+    """Return what to do about what SQLite said."""
+    if isinstance(error, apsw.FullError):
+        return "free some disk space, then start again"
+    if isinstance(error, (apsw.ReadOnlyError, apsw.CantOpenError, apsw.PermissionsError)):
+        return "make the file system and the directory writable for this user"
+    return WAY_OUT_UNKNOWN
+
+
 def _open_locked(
     directory: Path, options: OpenOptions, lock: DirectoryLock, notes: list[str]
 ) -> SqliteStore:
-    opening = _Opening(marks=read_marks(directory))
-    is_new = _is_new(directory, opening.marks)
-    if is_new:
+    refuse_unfinished_repair(directory)
+    was_absent = is_new(directory, read_marks(directory))
+    if was_absent:
         if options.must_exist:
             raise StoreMissingError(f"{directory}: holds no store (start without --existing)")
         store_id = options.make_store_id()
         create_database(directory, store_id=store_id, clock_kind=options.clock_kind)
-    _inspect(directory, opening, options.boot_id)
-    store_id, clock_kind = _identity(directory, opening)
+    found = examine(directory, boot_id_now=options.boot_id)
     try:
-        _check_kind(directory, opening, clock_kind, options.clock_kind)
-        facts = _facts(opening, is_new=is_new, boot_id_now=options.boot_id)
-        notes += _notes(opening, facts)
+        store_id, clock_kind = identity_of(directory, found)
+        _refuse_other_clock(directory, clock_kind, options.clock_kind)
+        facts = facts_of(found, is_new=was_absent, boot_id_now=options.boot_id)
+        notes += notes_of(found, facts)
+        notes += foreign_notes(directory, store_id)
         writer = None
-        if facts.damage is None and opening.connection is not None:
-            writer = _begin_writing(directory, opening, options, facts, (store_id, clock_kind))
+        if facts.damage is None and found.connection is not None:
+            writer = _begin_writing(directory, found, options, facts, (store_id, clock_kind))
     except BaseException:
-        if opening.connection is not None:
-            opening.connection.close()
+        found.close()
         raise
     return SqliteStore(
         OpenedParts(
@@ -163,132 +135,20 @@ def _open_locked(
             store_id=store_id,
             clock_kind=clock_kind,
             facts=facts,
-            found=opening.found,
-            base=opening.base,
-            frontier=opening.frontier,
-            meta=opening.meta,
+            found=found.found,
+            base=found.base,
+            frontier=found.frontier,
+            meta=found.meta,
             notes=notes,
-            connection=opening.connection,
+            connection=found.connection,
             writer=writer,
             nonces_count_max=options.nonces_count_max,
         )
     )
 
 
-def _prepare_directory(directory: Path, *, must_exist: bool) -> list[str]:
-    """Make `directory` for its owner alone; refuse one that others may write in."""
-    if not must_exist:
-        directory.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
-    try:
-        status = directory.stat()
-    except FileNotFoundError as error:
-        raise StoreMissingError(
-            f"{directory}: does not exist (start without --existing)"
-        ) from error
-    if status.st_uid not in {os.geteuid(), 0}:
-        raise StoreError(f"{directory}: belongs to user {status.st_uid} (use a directory of yours)")
-    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise StoreError(f"{directory}: others may write in it (chmod 700 {directory})")
-    if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        return [f"{directory} may be read by others (chmod 700 {directory})"]
-    return []
-
-
-def _is_new(directory: Path, marks: Marks | None) -> bool:
-    """Return whether there is no store here, not even the remains of one (rule 2)."""
-    if (directory / DATABASE_FILE_NAME).exists():
-        return False
-    is_known = marks is not None and max(marks.written_sequence, marks.durable_sequence) > 0
-    return not is_known and not list_snapshot_files(directory)
-
-
-def _inspect(directory: Path, opening: _Opening, boot_id_now: str) -> None:
-    """Open the database and find how far it is whole; damage becomes a fact."""
-    if not (directory / DATABASE_FILE_NAME).exists():
-        opening.found = replace(
-            opening.found, damage=Damage(sequence=1, what=f"{DATABASE_FILE_NAME} is missing")
-        )
-        return
-    run_frames_count = count_run_frames(directory / WAL_FILE_NAME)
-    try:
-        opening.connection = open_connection(directory)
-        opening.meta = read_meta(opening.connection)
-        opening.base = read_base(opening.connection, opening.meta)
-        kept_frames_count, _ = opening.connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)
-        snapshots = list_snapshot_files(directory)[:SNAPSHOTS_KEPT_COUNT]
-        opening.found = check_journal(
-            opening.connection,
-            verified_sequence=_verified_sequence(opening.connection, snapshots),
-            acknowledged=_acknowledged(opening, snapshots[0][0] if snapshots else 0, boot_id_now),
-            base=opening.base,
-        )
-        if opening.found.damage is None:
-            opening.frontier = read_frontier(
-                opening.connection, opening.base, opening.found.last_sequence
-            )
-    except (apsw.Error, ValueError) as error:
-        what = f"{DATABASE_FILE_NAME} cannot be read: {type(error).__name__}: {error}"
-        opening.found = replace(opening.found, damage=Damage(sequence=1, what=what))
-        return
-    opening.torn_frames_count = max(0, run_frames_count - max(kept_frames_count, 0))
-
-
-def _verified_sequence(connection: apsw.Connection, snapshots: list[tuple[int, Path]]) -> int:
-    """Return the record from which the chain is computed: the oldest snapshot's that fits it.
-
-    Its head names the chain's hash at that record. Whether the rest of the file is whole is looked
-    at when it is read; what is then replayed instead is proved against the chain row by row.
-    """
-    fitting = []
-    for sequence, path in snapshots:
-        head = read_head(path, sequence)
-        rows, _ = read_rows(connection, sequence, 1)
-        if head is not None and rows and rows[0][:2] == (sequence, _hash_in(head)):
-            fitting.append(sequence)
-    return min(fitting, default=0)
-
-
-def _hash_in(head: dict[str, Any]) -> bytes:
-    try:
-        return bytes.fromhex(head["chain_hash"])
-    except (KeyError, TypeError, ValueError):
-        return b""
-
-
-def _acknowledged(opening: _Opening, snapshot_sequence: int, boot_id_now: str) -> int:
-    """Return what the journal must reach: power-durable, signed, or written on this boot."""
-    witnesses = [snapshot_sequence, int(opening.meta.get(META_CLEAN_SEQUENCE, "0"))]
-    if opening.connection is not None:
-        witnesses.append(last_head_size(opening.connection))
-    if opening.marks is not None:
-        witnesses.append(acknowledged_by(opening.marks, boot_id_now))
-    return max(witnesses)
-
-
-def _identity(directory: Path, opening: _Opening) -> tuple[str, ClockKind]:
-    """Return the store's id and clock kind, from the database or else from the watermark."""
-    store_id = opening.meta.get("store.id")
-    for clock_kind in get_args(ClockKind):
-        if store_id is not None and opening.meta.get("store.clock_kind") == clock_kind:
-            return store_id, clock_kind
-    if opening.marks is not None:
-        return opening.marks.store_id, opening.marks.clock_kind
-    damage = opening.found.damage or Damage(sequence=1, what="the store's identity is missing")
-    raise StoreDamagedError(
-        sequence=damage.sequence, what=f"{directory}: {damage.what}", way_out=damage.way_out
-    )
-
-
-def _check_kind(directory: Path, opening: _Opening, stored: ClockKind, asked: ClockKind) -> None:
-    """Refuse a store of another format or clock, naming both (S2.5)."""
-    version = opening.meta.get("store.format_version", FORMAT_VERSION)
-    if version != FORMAT_VERSION:
-        raise StoreMismatchError(
-            what=f"{directory}: format version",
-            stored=version,
-            asked=FORMAT_VERSION,
-            way_out="use the version of haltline that wrote it",
-        )
+def _refuse_other_clock(directory: Path, stored: ClockKind, asked: ClockKind) -> None:
+    """Refuse a store of another clock, naming both (S2.5)."""
     if stored != asked:
         raise StoreMismatchError(
             what=f"{directory}: clock",
@@ -298,37 +158,9 @@ def _check_kind(directory: Path, opening: _Opening, stored: ClockKind, asked: Cl
         )
 
 
-def _facts(opening: _Opening, *, is_new: bool, boot_id_now: str) -> RecoveryFacts:
-    owed = opening.meta.get(META_RECOVERY_OWED, "")
-    is_marked_poisoned = opening.marks is not None and opening.marks.is_poisoned
-    is_watermark_missing = opening.marks is None and not is_new
-    return RecoveryFacts(
-        is_new=is_new,
-        boot_id_then=opening.meta.get(META_BOOT_ID, ""),
-        boot_id_now=boot_id_now,
-        was_clean_stop=META_CLEAN_SEQUENCE in opening.meta
-        and opening.meta[META_CLEAN_SEQUENCE] == str(opening.found.last_sequence),
-        was_poisoned=is_marked_poisoned or owed == OWED_POISONED,
-        is_reconcile_owed=bool(owed) or is_watermark_missing,
-        damage=opening.found.damage,
-        torn_tail_frames_count=opening.torn_frames_count,
-    )
-
-
-def _notes(opening: _Opening, facts: RecoveryFacts) -> list[str]:
-    notes = []
-    if facts.torn_tail_frames_count:
-        notes.append(
-            f"{facts.torn_tail_frames_count} unfinished writes were cut from the journal's tail"
-        )
-    if opening.marks is None and not facts.is_new:
-        notes.append("the watermark file is missing or not whole; a reconcile is asked for")
-    return notes
-
-
 def _begin_writing(
     directory: Path,
-    opening: _Opening,
+    found: Examination,
     options: OpenOptions,
     facts: RecoveryFacts,
     identity: tuple[str, ClockKind],
@@ -337,25 +169,24 @@ def _begin_writing(
 
     The order matters: the watermark comes last, because its boot id says that `written` binds.
     """
-    connection = opening.connection
+    connection = found.connection
     if connection is None:
         raise StoreError(f"{directory}: there is no database to write to")
     connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-    owed = ""
-    if classify(facts) is RecoveryKind.RECONCILE:
-        owed = OWED_POISONED if facts.was_poisoned else OWED_REBOOT
+    owed = _owed(facts)
     with connection:
         create_tables(connection)
-        if opening.frontier.size - last_frontier_size(connection) >= TREE_STEP_COUNT:
-            row = (opening.frontier.size, opening.frontier.to_bytes())
+        if found.frontier.size - last_frontier_size(connection) >= TREE_STEP_COUNT:
+            row = (found.frontier.size, found.frontier.to_bytes())
             connection.execute(INSERT_FRONTIER_SQL, row)
         connection.execute("DELETE FROM meta WHERE key = ?", (META_CLEAN_SEQUENCE,))
         connection.executemany(
             META_SQL, [(META_BOOT_ID, options.boot_id), (META_RECOVERY_OWED, owed)]
         )
-    sync_directory(directory)
     store_id, clock_kind = identity
-    last_sequence = opening.found.last_sequence
+    set_foreign_aside(directory, store_id)
+    sync_directory(directory)
+    last_sequence = found.found.last_sequence
     watermark = Watermark(
         directory,
         Marks(
@@ -371,5 +202,15 @@ def _begin_writing(
         directory,
         connection,
         watermark,
+        place=Place(directory),
         checkpoint_pages_count=options.checkpoint_pages_count,
     )
+
+
+def _owed(facts: RecoveryFacts) -> str:
+    """Return what is written down about a reconcile, so that no restart forgets why."""
+    if classify(facts) is not RecoveryKind.RECONCILE:
+        return ""
+    if facts.was_repaired:
+        return OWED_REPAIRED
+    return OWED_POISONED if facts.was_poisoned else OWED_REBOOT

@@ -29,6 +29,7 @@ from sidecar.store.errors import (
     StorePoisonedError,
     StoreSnapshotError,
 )
+from sidecar.store.examination import META_CLEAN_SEQUENCE, META_RECOVERY_OWED
 from sidecar.store.group_sync import GroupSync
 from sidecar.store.lock import DirectoryLock
 from sidecar.store.merkle_tree import Frontier, JournalBase, TreeHead
@@ -39,7 +40,7 @@ from sidecar.store.snapshot import (
     SNAPSHOT_BESIDE_NAME,
     keep,
     make_head,
-    snapshots_in,
+    proved_snapshots_in,
     write_beside,
 )
 from sidecar.store.sqlite_database import (
@@ -47,7 +48,9 @@ from sidecar.store.sqlite_database import (
     JournalFound,
     JournalRow,
     follow,
+    read_hash,
     read_rows,
+    words_of,
 )
 from sidecar.store.sqlite_tree import TREE_STEP_COUNT, read_heads
 from sidecar.store.sqlite_writer import SqliteWriter
@@ -56,8 +59,6 @@ from sidecar.store.store import CHAINED_READ_COUNT_MAX, ChainedRecord, ClockKind
 Outcome = TypeVar("Outcome")
 
 META_RESERVED_PREFIX = "store."
-META_CLEAN_SEQUENCE = "store.clean_sequence"
-META_RECOVERY_OWED = "store.recovery_owed"
 WAY_OUT_DROPPED = "they stand in the file that `haltline audit drop` wrote"
 
 
@@ -249,7 +250,7 @@ class SqliteStore(Store):
 
     def snapshot_head(self) -> dict[str, Any]:
         """As `Store` says."""
-        return make_head(self._last_sequence, self._chain_hash)
+        return make_head(self._last_sequence, self._chain_hash, self.store_id)
 
     async def adopt_snapshot(self, sequence: int, beside: Path) -> None:
         """As `Store` says."""
@@ -280,11 +281,18 @@ class SqliteStore(Store):
         rows = read_rows(self._connection, sequence, 1)[0] if self._connection else []
         if not rows or rows[0][0] != sequence:
             raise StoreSnapshotError(f"snapshot {sequence}: the journal has no such record")
-        return make_head(sequence, rows[0][1])
+        return make_head(sequence, rows[0][1], self.store_id)
 
     def snapshots(self) -> Iterator[tuple[int, bytes]]:
         """As `Store` says."""
-        yield from snapshots_in(self._parts.directory, self.notes)
+        connection = self._connection
+        if connection is not None:
+            yield from proved_snapshots_in(
+                self._parts.directory,
+                store_id=self.store_id,
+                hash_of=lambda sequence: read_hash(connection, sequence),
+                notes=self.notes,
+            )
 
     async def remember_nonce(self, nonce: str, *, expires_at_ns: int, now_ns: int) -> bool:
         """As `Store` says."""
@@ -329,6 +337,16 @@ class SqliteStore(Store):
         except OSError:
             return None
         return status.f_bavail * status.f_frsize
+
+    def check_place(self) -> str:
+        """As `Store` says."""
+        writer = self._writer
+        if writer is None or self._is_closed or self._poisoned is not None:
+            return ""
+        problem = writer.place_problem()
+        if problem:
+            self.poison(problem)
+        return problem
 
     def close(self, *, clean: bool) -> None:
         """As `Store` says."""
@@ -467,4 +485,4 @@ def read_checked(
 
 
 def _reason(what: str, error: Exception) -> str:
-    return f"{what} failed: {type(error).__name__}: {error}"
+    return f"{what} failed: {words_of(error)}"

@@ -10,7 +10,6 @@ Rules (the reasons stand in DESIGN.md):
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import apsw
 
+from sidecar.store.directory import Place
 from sidecar.store.merkle_tree import Frontier, JournalBase
 from sidecar.store.snapshot import sync_directory
 from sidecar.store.sqlite_database import META_SQL, WAL_FILE_NAME, JournalRow, open_connection
@@ -47,12 +47,14 @@ class SqliteWriter:
         connection: apsw.Connection,
         watermark: Watermark,
         *,
+        place: Place,
         checkpoint_pages_count: int,
     ) -> None:
-        """Everything in `connection` is power-durable, and its WAL exists."""
+        """Everything in `connection` is power-durable; its WAL and every file of `place` exist."""
         self._connection = connection
         self._inserts = connection.cursor()
         self._watermark = watermark
+        self._place = place
         self._checkpoint_pages_count = checkpoint_pages_count
         self.is_checkpoint_due = False
         self._wal_descriptor = os.open(directory / WAL_FILE_NAME, os.O_RDWR)
@@ -113,13 +115,16 @@ class SqliteWriter:
     def sync_disk(self) -> None:
         """Make everything committed before the call power-durable. Raises OSError. Any thread.
 
-        A WAL that has no name any more syncs without a complaint, and nobody will ever read it.
+        Files that lost their names sync without a complaint, and nobody will ever read them.
         """
         os.fdatasync(self._wal_descriptor)
-        if os.fstat(self._wal_descriptor).st_nlink == 0:
-            raise FileNotFoundError(
-                errno.ENOENT, "was deleted while the sidecar ran", WAL_FILE_NAME
-            )
+        problem = self._place.problem()
+        if problem:
+            raise FileNotFoundError(problem)
+
+    def place_problem(self) -> str:
+        """Say which file is not where it was opened, empty while all are."""
+        return self._place.problem()
 
     def sync_and_measure(self) -> None:
         """As `sync_disk`; afterwards `is_checkpoint_due` says whether the WAL has grown too long.

@@ -213,6 +213,13 @@ class Store(ABC):
     def free_bytes(self) -> int | None:
         """Return the bytes free where the store lives, or None where that cannot be told."""
 
+    def check_place(self) -> str:
+        """Poison the store if its files are no longer where they were opened; return why.
+
+        Empty while all is well, and where there are no files. Cheap: asked every second.
+        """
+        return ""
+
     @abstractmethod
     def close(self, *, clean: bool) -> None:
         """Make everything power-durable and let go of the directory; a second call does nothing.

@@ -11,6 +11,8 @@ Rules:
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 WAL_HEADER_BYTES = 32
@@ -22,23 +24,33 @@ _FRAME_HEADER = struct.Struct(">IIII")
 
 def count_run_frames(path: Path) -> int:
     """Return the frames of the WAL's current run, one begun but not whole included; 0 if absent."""
+    return sum(1 for _ in _run(path))
+
+
+def pages_of_run(path: Path, frames_count: int) -> frozenset[int]:
+    """Return the numbers of the pages in the first `frames_count` frames of the current run."""
+    return frozenset(islice(_run(path), frames_count))
+
+
+def _run(path: Path) -> Iterator[int]:
+    """Yield the page number of each frame of the current run."""
     try:
         file = path.open("rb")
     except FileNotFoundError:
-        return 0
+        return
     with file:
         header = file.read(WAL_HEADER_BYTES)
         if len(header) < WAL_HEADER_BYTES:
-            return 0
+            return
         magic, _, page_bytes, _, salt_1, salt_2 = _HEADER.unpack_from(header)
         if magic not in _WAL_MAGICS:
-            return 0
-        frames_count = 0
+            return
         while True:
             frame_header = file.read(WAL_FRAME_HEADER_BYTES)
             if len(frame_header) < _FRAME_HEADER.size:
-                return frames_count
-            if _FRAME_HEADER.unpack_from(frame_header)[2:] != (salt_1, salt_2):
-                return frames_count
-            frames_count += 1
+                return
+            page, _, *salts = _FRAME_HEADER.unpack_from(frame_header)
+            if salts != [salt_1, salt_2]:
+                return
+            yield page
             file.seek(page_bytes, 1)

@@ -1,5 +1,6 @@
 """Fixtures of the command line's tests: a fresh sidecar, and the secret that starts it again."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,8 +12,9 @@ from tests.cli.running import SECRET, RunningSidecar, running
 @pytest.fixture(autouse=True)
 def _no_secrets_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever runs the tests may have secrets and targets of their own."""
-    for variable in ("KILL_SWITCH_SECRET", "KILL_SWITCH_RESET_SECRET", "HALTLINE_TARGET"):
-        monkeypatch.delenv(variable, raising=False)
+    for variable in os.environ:
+        if variable.startswith(("KILL_SWITCH_", "HALTLINE_")):
+            monkeypatch.delenv(variable)
 
 
 @pytest.fixture

@@ -67,6 +67,8 @@ class RunningSidecar:
     directory: Path
     secret: str = SECRET
     command: tuple[str, ...] = SIDECAR
+    wrapper: tuple[str, ...] = ()
+    http: tuple[str, ...] = ("--no-http",)
     process: subprocess.Popen[str] | None = None
     ready: str = ""
     logs: list[str] = field(default_factory=list)
@@ -92,7 +94,7 @@ class RunningSidecar:
         secrets = {"KILL_SWITCH_SECRET": self.secret} if self.secret else {}
         self.process = subprocess.Popen(
             [
-                *self.command, "serve", "--no-http", *self.at,
+                *self.wrapper, *self.command, "serve", *self.http, *self.at,
                 "--listen", f"unix:{self.directory}/run/haltline.sock", *arguments,
             ],
             cwd=ROOT,

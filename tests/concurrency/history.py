@@ -4,7 +4,7 @@ Rules:
 - A journal record holds events, not requests: the request is found in the log by its ids, and by
   its content where one id was used for two.
 - An answer with a record of its own carries that record's sequence; others (duplicates, resets of
-  what is not stopped, statuses) carry the sequence of the newest record they knew.
+  what is not stopped, folded denials, statuses) carry the sequence of the newest one they knew.
 """
 
 from collections import defaultdict
@@ -66,10 +66,31 @@ class History:
     asked_counts: dict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
     unknown_counts: dict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
 
+    folded: list[Answered] = field(default_factory=list)
+    subjects: dict[int, frozenset[str]] = field(default_factory=dict)
+
     def __post_init__(self) -> None:
         """Index every call."""
+        self.subjects = {record.sequence: frozenset(subjects_of(record)) for record in self.records}
         for call in self.calls:
             _READERS[call.rpc](self, call)
+
+    def take_stop(
+        self,
+        call: Call,
+        kind: str,
+        subject: str,
+        message: Any,  # noqa: ANN401 - any answer
+        *,
+        may_fold: bool,
+    ) -> None:
+        """Keep an answer that is folded where its sequence is another's record (S12.6)."""
+        is_own = not may_fold or subject in self.subjects.get(
+            message.sequence, frozenset((subject,))
+        )
+        self.take(call, kind, subject, message, is_own=is_own)
+        if not is_own:
+            self.folded.append(self.answered[-1])
 
     def asked(self, kind: str, subject: str, call: Call) -> None:
         """Count one question about a subject, and whether its outcome is unknown."""
@@ -165,7 +186,14 @@ def _read_order(
     history.asked_counts["CheckOrder", order.order_id] += 1
     history.unknown_counts["CheckOrder", order.order_id] += not is_decided and not call.is_refused
     if decision is not None:
-        history.take(call, "CheckOrder", order.order_id, decision)
+        _take_decision(history, call, "CheckOrder", decision)
+
+
+def _take_decision(
+    history: History, call: Call, kind: str, decision: order_pb2.CheckOrderResponse
+) -> None:
+    is_denied = decision.verdict == order_pb2.VERDICT_DENIED
+    history.take_stop(call, kind, decision.order_id, decision, may_fold=is_denied)
 
 
 def _is_refusal(reason: str) -> bool:
@@ -189,7 +217,7 @@ def _read_batch(history: History, call: Call) -> None:
         history.asked_counts[kind, order.order_id] += 1
         history.unknown_counts[kind, order.order_id] += not is_decided and not is_refused
         if result is not None and is_decided:
-            history.take(call, kind, order.order_id, result.decision)
+            _take_decision(history, call, kind, result.decision)
 
 
 def _read_report(history: History, call: Call) -> None:
@@ -238,7 +266,9 @@ def _read_kill(history: History, call: Call) -> None:
     history.remember(history.others[f"TriggerKill {request.reason}"], questions.kill_of(request))
     history.asked("TriggerKill", request.reason, call)
     if call.answer is not None:
-        history.take(call, "TriggerKill", request.reason, call.said())
+        answer = call.said()
+        may_fold = answer.already_active
+        history.take_stop(call, "TriggerKill", request.reason, answer, may_fold=may_fold)
 
 
 def _read_start(history: History, call: Call) -> None:

@@ -9,13 +9,15 @@ Rules:
 """
 
 from collections import defaultdict
-from typing import Final
+from typing import Any, Final
 
 from sidecar.core import commands, events
 from sidecar.core.denial import ErrorCode
+from sidecar.core.folds import FoldedOrder
 from sidecar.service.records import Record
 from tests.concurrency import facts, questions
 from tests.concurrency.floating import Floating
+from tests.concurrency.folds import add_attempts, begins_at, find_unfolded, own_events
 from tests.concurrency.history import ORDER_EVENTS, STARTS, Answered, History, subjects_of
 from tests.concurrency.real_time import RealTime
 from tests.simulation.model import AssumeFlat, CheckTogether, Model
@@ -39,7 +41,12 @@ class Replay:
         self._answers: dict[int, list[Answered]] = defaultdict(list)
         for item in history.answered:
             self._answers[item.sequence].append(item)
+        self._folded: dict[str, list[Answered]] = defaultdict(list)
+        for item in history.folded:
+            self._folded[item.subject].append(item)
+        self._has_folded_kills = any(item.kind == "TriggerKill" for item in history.folded)
         self.model: Model
+        self._newest: Record
         self._floating = Floating(history, real_time)
 
     def run(self) -> list[str]:
@@ -50,10 +57,12 @@ class Replay:
                 self._configure(record)
             else:
                 self._tell(record)
-            until = records[at + 1].time if at + 1 < len(records) else record.time
+            until = begins_at(records[at + 1]) if at + 1 < len(records) else record.time
             self._look(record)
             self._floating.look(self.model, record, until)
+            self._newest = record
         self.differences += self._floating.never_right()
+        self.differences += find_unfolded(self._folded, records)
         return self.differences
 
     def _configure(self, record: Record) -> None:
@@ -77,6 +86,11 @@ class Replay:
     # Telling.
 
     def _tell(self, record: Record) -> None:
+        for event in record.events:
+            if isinstance(event, events.DenialsFolded):
+                self._tell_folded(record, event)
+            elif isinstance(event, events.KillsFolded):
+                add_attempts(self.model.memory, event)
         if record.kind == "CheckOrder":
             self._tell_order(record)
         elif record.kind == "CheckOrders":
@@ -98,7 +112,7 @@ class Replay:
         return self.model.step(command, record.time, sequence=record.sequence)
 
     def _tell_order(self, record: Record) -> None:
-        event = record.events[0]
+        event = own_events(record)[0]
         order = _matching(self.history.orders, event)
         if order is None:
             self.differences.append(f"model: nobody asked for record {record.sequence}: {event}")
@@ -108,19 +122,75 @@ class Replay:
         self._hold_decisions(record, {order.order_id: answer})
 
     def _tell_batch(self, record: Record) -> None:
-        decided = [event for event in record.events if isinstance(event, ORDER_EVENTS)]
-        orders = self.history.batches.get(decided[0].order_id)
-        if orders is None or len(orders) != len(decided):
+        decided = {e.order_id: e for e in record.events if isinstance(e, ORDER_EVENTS)}
+        orders = next(
+            (
+                orders
+                for orders in self.history.batches.values()
+                if decided.keys() <= {order.order_id for order in orders}
+            ),
+            None,
+        )
+        if orders is None or not decided:
             self.differences.append(f"model: nobody asked for batch {record.sequence}")
             return
         given = self._step(CheckTogether(tuple(orders)), record).batch
         stands = all(answer.verdict == "APPROVED" for answer in given)
-        for event, answer in zip(decided, given, strict=True):
-            if stands or isinstance(event, events.OrderDenied):
+        for order, answer in zip(orders, given, strict=True):
+            event = decided.get(order.order_id)
+            if event is None:
+                # Denied first, and folded: it stands among the folds of this very record.
+                self._hold_folded(record, order.order_id, answer)
+            elif stands or isinstance(event, events.OrderDenied):
                 self._hold_event(record, event, answer)
         self._hold_decisions(
             record, {order.order_id: item for order, item in zip(orders, given, strict=True)}
         )
+
+    def _tell_folded(self, record: Record, event: events.DenialsFolded) -> None:
+        """Tell each folded denial at its time: the round's rules look back at every order."""
+        if sum(fold.count for fold in event.folds) != len(event.asked):
+            self.differences.append(f"model: record {record.sequence} folds other than it lists")
+        ends = [*(asked.at for asked in event.asked[1:]), record.time]
+        for asked, until in zip(event.asked, ends, strict=True):
+            if self._is_of_batch(record, asked):
+                continue
+            order = _matching(self.history.orders, asked)
+            if order is None:
+                self.differences.append(f"model: nobody asked for {asked} in {record.sequence}")
+                continue
+            answer = self.model.step(order, asked.at, sequence=record.sequence)
+            self._hold_folded(record, asked.order_id, answer)
+            self._floating.look(self.model, self._newest, until)
+
+    def _is_of_batch(self, record: Record, asked: FoldedOrder) -> bool:
+        """Say whether a batch explains it; one that was folded as a whole is told now."""
+        orders = next(
+            (orders for orders in self.history.batches.values() if _names(orders, asked)), None
+        )
+        if orders is None:
+            return False
+        begins_here = asked.order_id == orders[0].order_id
+        decided = [event for event in record.events if isinstance(event, ORDER_EVENTS)]
+        is_part = record.kind == "CheckOrders" and asked.at == record.time
+        if begins_here and not (is_part and any(_names(orders, event) for event in decided)):
+            told = CheckTogether(tuple(orders))
+            given = self.model.step(told, asked.at, sequence=record.sequence).batch
+            for order, answer in zip(orders, given, strict=True):
+                self._hold_folded(record, order.order_id, answer)
+        return True
+
+    def _hold_folded(self, record: Record, order_id: str, answer: Answer) -> None:
+        self._differ(record, f"folded {order_id}", "DENIED", answer.verdict)
+        # An order that was denied several times had an answer each time.
+        model = facts.of_model(answer) | {"stop_epoch": self.model.memory.stop_epoch}
+        still = []
+        for item in self._folded.pop(order_id, []):
+            told = facts.of_decision(item.message)
+            if any(model[name] != told[name] for name in told):
+                still.append(item)
+        if still:
+            self._folded[order_id] = still
 
     def _hold_event(self, record: Record, event: object, answer: Answer) -> None:
         recorded = facts.of_event(event)
@@ -139,7 +209,7 @@ class Replay:
                 self._differ(record, "answered", told, {name: model[name] for name in told})
 
     def _tell_kill(self, record: Record) -> None:
-        event = record.events[0]
+        event = own_events(record)[0]
         assert isinstance(event, (events.KillActivated, events.KillRepeated))
         asked = self.history.others.get(f"TriggerKill {event.reason}")
         if not asked:
@@ -160,7 +230,7 @@ class Replay:
             self.differences.append(f"model: nobody asked for record {record.sequence}")
             return
         answer = self._step(command, record)
-        is_conflict = isinstance(record.events[0], events.ReportConflicted)
+        is_conflict = isinstance(own_events(record)[0], events.ReportConflicted)
         refused = ErrorCode.ALREADY_EXISTS if is_conflict else None
         self._differ(record, "refused", refused, answer.refused)
         for event in record.events:
@@ -171,12 +241,12 @@ class Replay:
         """Return what was asked; of two contents under one id, the one that this record tells."""
         for event in record.events:
             if isinstance(event, events.AccountReported) and event.report_id == "start-equity":
-                first = record.events[0]
+                first = own_events(record)[0]
                 assert isinstance(first, events.EquityReported)
                 return commands.ReportAccount(report_id="start-equity", equity=first.equity)
         for subject in subjects_of(record):
             known = self.history.others.get(f"{record.kind} {subject}", [])
-            is_taken = not isinstance(record.events[0], events.ReportConflicted)
+            is_taken = not isinstance(own_events(record)[0], events.ReportConflicted)
             for command in known:
                 if record.kind != "ReportTrade":
                     return command
@@ -186,7 +256,7 @@ class Replay:
 
     def _taken(self, record: Record, subject: str) -> object:
         """Return the report that was applied under this id."""
-        first = record.events[0]
+        first = own_events(record)[0]
         if isinstance(first, events.TradeReported):
             return first.report
         order_id, report_id = subject.split(" ")
@@ -195,10 +265,11 @@ class Replay:
     # Looking.
 
     def _look(self, record: Record) -> None:
-        view: dict[str, object] | None = None
+        view: dict[str, Any] | None = None
         for status in self.history.statuses.get(record.sequence, ()):
             view = facts.of_view(view_of(self.model.memory, Below())) if view is None else view
             shown = facts.of_status(status.message)
+            self._overlook_attempts(shown, view)
             self._differ(record, status.kind, shown, view)
         short = facts.short_of_model(self.model)
         for item in self._answers[record.sequence]:
@@ -206,6 +277,15 @@ class Replay:
                 self._differ(record, "status", facts.short_of(item.message.status), short)
             if not item.is_own:
                 self._look_at_unchanged(record, item)
+
+    def _overlook_attempts(self, shown: dict[str, Any], view: dict[str, Any]) -> None:
+        """Let a status know of triggers whose fold is still to be written."""
+        if not self._has_folded_kills:
+            return
+        for scope in shown["kills"].keys() & view["kills"].keys():
+            mode, epoch, attempts = shown["kills"][scope]
+            if attempts > view["kills"][scope][2]:
+                shown["kills"][scope] = (mode, epoch, view["kills"][scope][2])
 
     def _look_at_unchanged(self, record: Record, item: Answered) -> None:
         """Hold an answer that changed nothing to what the model knows at its sequence."""
@@ -237,11 +317,15 @@ def _stands(memory: Memory, command: commands.StartingCommand) -> bool:
     return bool(kills) or (isinstance(command, commands.ResetAll) and memory.is_open)
 
 
+def _names(orders: list[commands.CheckOrder], event: Any) -> bool:  # noqa: ANN401 - what has an order id
+    return any(order.order_id == event.order_id for order in orders)
+
+
 def _matching(
     known: dict[str, list[commands.CheckOrder]], event: object
 ) -> commands.CheckOrder | None:
     """Return the order that this decision is about: of two contents under one id, its own."""
-    assert isinstance(event, ORDER_EVENTS)
+    assert isinstance(event, (*ORDER_EVENTS, FoldedOrder))
     asked = known.get(event.order_id, [])
     if isinstance(event, events.OrderApprovalRepeated):
         return asked[0] if asked else None

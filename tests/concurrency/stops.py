@@ -19,6 +19,7 @@ from sidecar.core.thresholds import PositionLimits, Thresholds
 from sidecar.service.records import Record
 from tests.concurrency import questions
 from tests.concurrency.calls import Call
+from tests.concurrency.folds import own_events
 from tests.concurrency.history import STARTS, Answered, History
 from tests.concurrency.ledger import Ledger, released_by
 
@@ -150,7 +151,7 @@ def _follow_account(history: History, ledger: Ledger, record: Record) -> None:
         if not isinstance(event, events.AccountReported):
             continue
         asked = history.others.get(f"ReportAccount {event.report_id}")
-        first = record.events[0]
+        first = own_events(record)[0]
         if asked:
             ledger.account(asked[0])
         elif isinstance(first, events.EquityReported):

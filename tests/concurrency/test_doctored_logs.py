@@ -13,6 +13,7 @@ from sidecar.service.callers import Actor
 from sidecar.service.records import Record
 from tests.concurrency.calls import Call
 from tests.concurrency.checker import check_round, find_in_log
+from tests.concurrency.folds import folds_of, own_events
 from tests.concurrency.history import Answered, History
 from tests.concurrency.rounds import Round, run_round
 from tests.concurrency.stops import find_passed
@@ -53,7 +54,7 @@ def doctored(true_round: Round) -> Round:
 
 
 def _approval(record: Record) -> events.OrderApproved | None:
-    first = record.events[0] if record.events else None
+    first = next(iter(own_events(record)), None)
     is_single = record.kind == "CheckOrder" and isinstance(first, events.OrderApproved)
     return first if is_single and isinstance(first, events.OrderApproved) else None
 
@@ -61,7 +62,8 @@ def _approval(record: Record) -> events.OrderApproved | None:
 def _unary(played: Round, wanted: Callable[[Answered], bool]) -> list[Answered]:
     """Return the answered unary checks that left a record, in the order of their records."""
     answered = History(played.calls, played.records).answered
-    found = [item for item in answered if item.call.rpc == "CheckOrder" and wanted(item)]
+    unary = [item for item in answered if item.is_own and item.call.rpc == "CheckOrder"]
+    found = [item for item in unary if wanted(item)]
     return sorted(found, key=lambda item: item.sequence)
 
 
@@ -101,7 +103,8 @@ def _approve_under_halt(played: Round) -> Answered:
     """Turn a denial by a kill into an approval, in the answer and in the journal."""
     denied = _halted(played)[0]
     record = played.records[denied.sequence - 1]
-    event = record.events[0]
+    own = own_events(record)
+    event = own[0]
     assert isinstance(event, events.OrderDenied)
     approved = events.OrderApproved(
         **{
@@ -119,7 +122,7 @@ def _approve_under_halt(played: Round) -> Answered:
         daily_notional=event.quantity,
         is_renewal=False,
     )
-    _put(played, denied.sequence, events=(approved, *record.events[1:]))
+    _put(played, denied.sequence, events=(*folds_of(record), approved, *own[1:]))
     answer = denied.call.said()
     answer.ClearField("violations")
     answer.verdict = order_pb2.VERDICT_APPROVED

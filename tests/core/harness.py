@@ -166,6 +166,11 @@ class Desk:
         while self.now >= engine.next_due(self.state):
             self.run(Tick())
 
+    def write_folds(self) -> None:
+        """Write what was folded so far as a record of its own, as a stop does; nothing waits."""
+        self._begin()
+        self._journal(engine.write_folds(self.state))
+
     def advance(self, seconds: float) -> None:
         """Let time pass; what falls due is done with the next command, as in the service."""
         self.now += round(seconds * SECOND)
@@ -363,6 +368,7 @@ class Desk:
     def _start(self, command: StartingCommand) -> StartAnswer:
         """Decide first, journal, then make effective: the order in which a start is durable."""
         self.tick()
+        self.write_folds()
         self._begin()
         before = to_plain(self.state)
         moves: tuple[AnchorMove, ...] = ()
@@ -441,6 +447,7 @@ class Desk:
 
     def assert_replays(self) -> None:
         """Hold the state to the fold of its journal and to its own snapshot (S3)."""
+        self.write_folds()
         live = list(to_parts(_settled(self.state, self.sequence, self.now)))
         for other in (self.replayed(), self.snapshot()):
             settled = _settled(other, self.sequence, self.now)

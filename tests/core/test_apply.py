@@ -11,6 +11,7 @@ from sidecar.core.events import (
     RecoveryEnded,
     RecoveryEntered,
 )
+from sidecar.core.kill_switch import EPOCHS_UNWRITTEN_MAX
 from sidecar.core.state import State
 from tests.core.harness import Desk
 
@@ -33,7 +34,10 @@ def test_a_repeated_approval_is_a_sign_of_life_and_a_decision() -> None:
 
 
 def test_a_recovery_that_asks_for_something_stops_and_its_end_starts() -> None:
-    """Entering one with a way out moves the stop epoch; its end lets trade (S12.4)."""
+    """Entering one with a way out moves the stop epoch; its end lets trade (S12.4).
+
+    Where exits were approved from memory it goes beyond every epoch that left no record.
+    """
     desk = Desk(marks={"X": 100})
     desk.record_events(
         RecoveryEntered(
@@ -43,11 +47,12 @@ def test_a_recovery_that_asks_for_something_stops_and_its_end_starts() -> None:
             denies_reducing=True,
         )
     )
-    assert desk.state.stop_epoch == 1
+    assert desk.state.stop_epoch == EPOCHS_UNWRITTEN_MAX
     assert not desk.check("BUY", 1, 100).is_approved
     desk.record_events(RecoveryEnded(by="ann", reason="counted"))
-    assert desk.state.stop_epoch == 1
+    assert desk.state.stop_epoch == EPOCHS_UNWRITTEN_MAX
     assert desk.state.recovery.denies_reducing is False
+    assert desk.state.recovery.state is RecoveryState.RECOVERED
     assert desk.state.recovery.detail == "the machine was restarted; ended by ann: counted"
     assert desk.check("BUY", 1, 100).is_approved
     desk.assert_replays()

@@ -169,11 +169,12 @@ def test_damage_shows_as_recovery_with_a_way_out() -> None:
     """Status.recovery says which and the way out (S12.4)."""
     desk = Desk()
     desk.conditions.damage = "damage at byte 512"
+    desk.conditions.damage_way_out = "`haltline store repair`"
     shown = status(desk)
     assert shown.mode is TradingMode.HALTED
     assert shown.recovery.state is RecoveryState.DAMAGED
     assert shown.recovery.detail == "damage at byte 512"
-    assert shown.recovery.way_out
+    assert shown.recovery.way_out == "`haltline store repair`"
 
 
 def test_stops_and_starts_leave_their_times() -> None:

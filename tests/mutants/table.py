@@ -480,5 +480,18 @@ MUTANTS: Final[tuple[Mutant, ...]] = tuple(
             "if len(column) < 0:",
             "a column that ends too soon",
         ),
+        # Other rules while running.
+        ("tightening", "if had < has", "if has < had", "a list that loosens for free"),
+        ("tightening", "(Direction.TIGHTENS, Direction.SAME)", "(Direction.UNKNOWN,)", "the proof"),
+        ("tightening", "and _has_collar(before)", "and not before", "exits held by a collar"),
+        ("configuration", "state.now < state.account", "state.now > state.account", "the day"),
+        ("configuration", "zone != state", "zone == state", "a zone that gives a fresh allowance"),
+        (
+            "account",
+            "record.daily_day == state.account.day else",
+            "record.daily_day == day else",
+            "a renewal counted twice in a renamed day",
+        ),
+        ("account", "elif is_week_renamed:", "elif is_day_renamed and False:", "the week's gain"),
     )
 )

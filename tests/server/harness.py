@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import hmac
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -107,10 +107,12 @@ async def sidecar_on(  # the parts of a sidecar, each with its default
     thresholds: Thresholds | None = None,
     source: ConfigurationSource | None = None,
     has_equity: bool = True,
+    store: MemoryStore | None = None,
+    real_time_ns: Callable[[], int] = time.time_ns,
 ) -> AsyncIterator[Sidecar]:
     """Start a sidecar on `addresses` (one loopback port unless given), and stop it at the end."""
     is_driven = isinstance(clock, DrivenClock)
-    store = MemoryStore(clock_kind="driven" if is_driven else "wall")
+    store = store or MemoryStore(clock_kind="driven" if is_driven else "wall")
     service = Service(
         store=store,
         clock=clock or WallClock(),
@@ -132,6 +134,7 @@ async def sidecar_on(  # the parts of a sidecar, each with its default
         remember_nonce=partial(remember_nonce, store),
         addresses=addresses or (LOOPBACK,),
         options=options,
+        real_time_ns=real_time_ns,
     )
     sidecar = Sidecar(service=service, store=store, server=server)
     try:

@@ -55,10 +55,10 @@ def test_loopback_has_the_role_configured(peer: str, expected: Role) -> None:
 @pytest.mark.parametrize(
     "peer", ["ipv4:192.0.2.7:1", "ipv6:%5B2001:db8::1%5D:1", "ipv6:%5Bfe80::1%25eth0%5D:1", "", "x"]
 )
-def test_elsewhere_reads_and_stops_unless_its_certificate_was_checked(peer: str) -> None:
-    """A stranger over TLS is an observer; one whose certificate was checked is a bot (S11)."""
+def test_elsewhere_reads_and_stops_unless_a_certificate_says_more(peer: str) -> None:
+    """A stranger over TLS is an observer, whatever else is configured (S11)."""
     assert role_of(peer, ServerOptions(tls=TLS)) is Role.OBSERVER
-    assert role_of(peer, ServerOptions(tls=MUTUAL_TLS)) is Role.BOT
+    assert role_of(peer, ServerOptions(tls=MUTUAL_TLS)) is Role.OBSERVER
 
 
 def test_no_address_alone_proves_an_operator() -> None:

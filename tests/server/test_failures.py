@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import traceback
+
 import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped] # ships no types
-from haltline.v1 import errors_pb2
+from haltline.v1 import errors_pb2, order_pb2
 
 from sidecar.core.denial import CallRefused, ErrorCode, FieldFault, malformed
-from sidecar.server.failures import STATUS_CODES, shown_message, trailing_metadata
+from sidecar.server.calls import parse
+from sidecar.server.failures import (
+    STATUS_CODES,
+    draining,
+    shown_message,
+    trailing_metadata,
+    unexpected,
+    unreadable,
+)
 
 METADATA_BYTES_MAX = 8 * 1024
 
@@ -52,3 +62,18 @@ def test_a_thousand_faults_fit_into_metadata() -> None:
     size = sum(len(key) + len(value) + 32 for key, value in trailing_metadata(refused))
     size += 3 * len(shown_message(refused).encode())  # percent-encoded by the transport
     assert size < METADATA_BYTES_MAX
+
+
+def test_a_refusal_keeps_nothing_of_the_calls_before_it() -> None:
+    """A shared exception gains the frames of every call that raises it, and never lets them go.
+
+    [a soak of 20,000 unreadable calls left 92 MB behind]
+    """
+    lengths = []
+    for _ in range(3):
+        with pytest.raises(CallRefused) as caught:
+            parse(order_pb2.CheckOrderRequest, b"\xff no message")
+        lengths.append(len(list(traceback.walk_tb(caught.value.__traceback__))))
+    assert len(set(lengths)) == 1, lengths
+    for made in (unexpected, draining, unreadable):
+        assert made() is not made()

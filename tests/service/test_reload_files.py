@@ -76,6 +76,8 @@ async def test_a_faulty_file_keeps_what_was_in_force_and_says_so(
         for text in (part(service).cause, caplog.text):
             assert all(key in text for key in faulty)
         assert service.config_hash == hash_of(BEFORE)
+        await refused(service)
+        assert caplog.text.count("the file cannot be used") == 1
         file.text = BEFORE
         answer = await service.reloads.reload(NOW, BOT)
         assert not answer.changed

@@ -87,6 +87,7 @@ EVENTS: Final = (
     *("flow before equity", "flow without equity", "flow with equity", "new series"),
     *("equity held", "equity confirmed", "book skipped", "released listed again"),
     "a group or chain was full",
+    "folded",
     *(f"drift {kind}" for kind in ("POSITION", "ORDER_QUANTITY", "ORDER_UNKNOWN")),
     *(f"drift {kind}" for kind in ("ORDER_MISSING", "EQUITY", "EQUITY_HELD")),
     *(f"warned {cause}" for cause in CAUSES[:7]),

@@ -58,6 +58,7 @@ class BusyDesk(Desk):
     def start(self, command: StartingCommand) -> StartAnswer:
         """Decide, journal, then make effective: the order in which a start is durable."""
         self.tick()
+        self.write_folds()
         self._begin()
         try:
             events, moves = engine.prepare(self.state, command, self.conditions)

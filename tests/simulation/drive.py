@@ -15,7 +15,7 @@ from typing import Any, Final
 from unittest.mock import patch
 
 from sidecar.clock import ZoneCalendar
-from sidecar.core import commands, engine, facts, position_limits, reservations
+from sidecar.core import commands, engine, facts, folding, position_limits, reservations
 from sidecar.core.answers import RecoveryState
 from sidecar.core.denial import CallRefused
 from sidecar.core.events import ConfigurationApplied, WarningChanged
@@ -38,6 +38,7 @@ from tests.simulation.model import (
 )
 from tests.simulation.model_answer import Answer
 from tests.simulation.model_facts import Below, equity
+from tests.simulation.model_folding import FoldBounds, Records
 from tests.simulation.model_view import view
 from tests.simulation.worlds import World, draw_world
 
@@ -78,6 +79,7 @@ class Pair:
         self.model = Model(thresholds, now)
         self.model.memory.times[1] = now
         self.coverage = Coverage()
+        self.records = Records()
         self._watched = Watched(period=(self.model.memory.day, self.model.memory.week))
 
     def start_recovery(self, *, denies_reducing: bool) -> None:
@@ -126,6 +128,7 @@ class Pair:
         if desk.sequence < sequence:
             self.model.memory.times.pop(sequence, None)
         differences = compare_answers(core, model)
+        differences += self._compare_record(command, model, is_left=desk.sequence >= sequence)
         shown = view(self.model.memory, below)
         differences += compare_views(desk, shown)
         differences += self._compare_warnings(command, core, published, shown["warnings"])
@@ -133,6 +136,15 @@ class Pair:
         if differences:
             raise DifferenceError("\n".join(differences))
         return core, model
+
+    def _compare_record(self, command: object, model: Answer, *, is_left: bool) -> list[str]:
+        """Hold what was journalled singly to what the page says (S12.6)."""
+        before = self.records.folded_count
+        foretold = self.records.foretell(command, model, self.model.memory.now)
+        self.coverage.events["folded"] += self.records.folded_count - before
+        if foretold is None or foretold is is_left:
+            return []
+        return [f"a record of its own: core {is_left}, model {foretold}"]
 
     def batch(self, orders: tuple[commands.CheckOrder, ...], now: int) -> None:
         """Ask about orders that stand alone: a record each, nothing between them."""
@@ -179,6 +191,8 @@ class Pair:
     def restart(self, *, from_snapshot: bool) -> None:
         """Go on with the state a start would find, which is the state that was (S3)."""
         desk = self.desk
+        desk.write_folds()
+        self.model.memory.times[desk.sequence] = desk.now
         desk.look()
         # The next record is begun and dropped: a call without a record leaves no more than that.
         engine.begin(desk.state, desk.sequence + 1, desk.now)
@@ -295,7 +309,11 @@ class Pair:
 @contextmanager
 def small_bounds(world: World) -> Iterator[None]:
     """Make the bounds small in the core as they are in the model."""
+    folds = FoldBounds.of(world.seed)
     with ExitStack() as stack:
+        stack.enter_context(patch.object(folding, "SECOND_NS", folds.second))
+        stack.enter_context(patch.object(folding, "SINGLES_PER_SECOND", folds.singles))
+        stack.enter_context(patch.object(folding, "KINDS_PER_PEER_MAX", folds.kinds))
         for module, name, bound in (
             (position_limits, "ORDERS_HELD_MAX", world.orders_held_max),
             (engine, "REMEMBERED_IDS_MIN", world.remembered_min),
@@ -318,6 +336,7 @@ def _run_world(world: World, steps: int, coverage: Coverage) -> Pair:
     chance = world.chance
     pair = Pair(world.thresholds, world.begins_at)
     pair.coverage = coverage
+    pair.records = Records(FoldBounds.of(world.seed))
     memory = pair.model.memory
     memory.orders_held_max = world.orders_held_max or memory.orders_held_max
     memory.remembered_min = world.remembered_min or memory.remembered_min

@@ -181,11 +181,18 @@ class World:
         return outcome.answer if outcome.refused is None else outcome.refused
 
     def _start(self, command: StartingCommand) -> Any:  # noqa: ANN401 - the answer to a start
+        self._write_folds()
+        self._begin()
         events, moves = self.core.prepare(self.state, command, self.conditions)
         self._note(events)
         if events:
             engine.replay(self.state, self.sequence, self.now, events)
         return engine.start_answer(self.state, changed=bool(events), moves=moves)
+
+    def _write_folds(self) -> None:
+        """Write what was folded so far, as the service does before a start and a stop."""
+        self._begin()
+        self._note(engine.write_folds(self.state))
 
     def _turn(self, decide: Callable[[State, Conditions], Outcome]) -> None:
         self._begin()
@@ -226,12 +233,14 @@ class World:
 
     def plain(self) -> list[Any]:
         """Return all that is remembered, as a call without a record would leave it."""
+        self._write_folds()
         self._begin()
         self.state.last_sequence = self.sequence
         return to_plain(self.state)
 
     def replayed(self) -> "World":
         """Return the sidecar a start would find: its journal folded into an empty state."""
+        self._write_folds()
         other = World(self.thresholds, core=self.core)
         other.state, other.journal = State(), list(self.journal)
         other.sequences, other.conditions = list(self.sequences), self.conditions

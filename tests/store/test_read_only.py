@@ -102,3 +102,43 @@ async def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "store" / DATABASE_FILE_NAME).write_bytes(b"rubbish" * 1_000)
     with pytest.raises(StoreDamagedError, match="backup"):
         open_read_only(tmp_path / "store")
+
+
+async def test_a_name_that_is_no_text_any_more_is_damage(tmp_path: Path) -> None:
+    """A byte changed inside a named value is told; the reader dies of no decoding error."""
+    store = await written(tmp_path / "store")
+    store.close(clean=True)
+    database = tmp_path / "store" / DATABASE_FILE_NAME
+    data = database.read_bytes()
+    database.write_bytes(data.replace(b"store.clean_sequence", b"store.clean_sequenc\xe5"))
+    with pytest.raises(StoreDamagedError, match="store repair"):
+        open_read_only(tmp_path / "store")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE journal SET record = CAST(x'ff' AS TEXT) WHERE sequence = 3",
+        "UPDATE journal SET record = 'text' WHERE sequence = 3",
+        "UPDATE journal SET record = 1000000000000 WHERE sequence = 3",
+        "UPDATE journal SET record = NULL WHERE sequence = 3",
+        "UPDATE journal SET hash = 32 WHERE sequence = 3",
+    ],
+)
+async def test_a_record_of_another_type_is_damage(tmp_path: Path, statement: str) -> None:
+    """A row whose type was changed is damage at its record, at a start and to the reader."""
+    store = await written(tmp_path / "store")
+    store.close(clean=True)
+    connection = open_connection(tmp_path / "store")
+    connection.execute("PRAGMA ignore_check_constraints = 1; PRAGMA writable_schema = 1")
+    connection.execute("UPDATE sqlite_schema SET sql = replace(sql, 'NOT NULL', '')")
+    connection.close()
+    connection = open_connection(tmp_path / "store")
+    connection.execute(statement)
+    connection.close()
+    with open_read_only(tmp_path / "store") as found:
+        assert found.damage is not None
+        assert found.damage.sequence == 3
+    started = open_sqlite_store(tmp_path / "store", options())
+    assert started.facts.damage is not None
+    started.close(clean=False)

@@ -165,7 +165,7 @@ async def test_a_snapshot_made_by_another_process_is_adopted(
     store = harness.store
     store.append([(1, b"a"), (2, b"b")])
     head = store.snapshot_head()
-    assert head == make_head(2, store.chain_hash)
+    assert head == make_head(2, store.chain_hash, store.store_id)
     beside = tmp_path / "beside"
     write_beside(beside, head, [b"state"])
     await store.adopt_snapshot(2, beside)

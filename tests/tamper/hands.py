@@ -1,7 +1,7 @@
 """What somebody with access to the directory can do to it, from clumsy to careful.
 
 Rules: a clumsy hand changes rows and computes nothing. A careful one computes every hash anew,
-makes the watermark, the kept trees and the snapshots fit, and has everything but the private key.
+makes the watermark and the kept trees fit, removes the snapshots, and has no private key.
 """
 
 from __future__ import annotations
@@ -80,9 +80,8 @@ def write_carefully(directory: Path, journal: Journal) -> None:
         sql = "UPDATE meta SET value = ? WHERE key = 'store.clean_sequence'"
         connection.execute(sql, (str(len(rows)),))
     forge_watermark(directory, len(rows))
-    for sequence, path in list_snapshot_files(directory):
-        if sequence > len(rows):
-            path.unlink()
+    for _, path in list_snapshot_files(directory):
+        path.unlink()  # each names the chain's hash at its record
 
 
 def forge_watermark(directory: Path, last: int) -> None:

@@ -33,6 +33,7 @@ from haltline.order import Order
 from haltline.outbox import UnreportedFact
 from haltline.receipts import receipt_text
 from haltline.settings import GuardSettings
+from haltline.tls import Tls
 from haltline.words import (
     DenialCode,
     DrawdownKind,
@@ -77,6 +78,7 @@ __all__ = [
     "Side",
     "StaleApproval",
     "StoreMismatch",
+    "Tls",
     "TradingMode",
     "UnreportedFact",
     "Verdict",

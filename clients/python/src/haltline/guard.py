@@ -36,8 +36,10 @@ from haltline.settings import (
     STREAM_RETRY_FIRST_SECONDS,
     STREAM_RETRY_LAST_SECONDS,
     GuardSettings,
+    with_tls,
 )
 from haltline.times import SECOND_NS
+from haltline.tls import TlsOption
 from haltline.v1 import (
     kill_switch_pb2,
     reservations_pb2,
@@ -54,7 +56,9 @@ class Guard(
 
     `on_halt` is called once for each stop and `on_resume` once when none stands any more, from a
     thread of the guard. `store_id` pins the store; otherwise the first one heard is it.
-    `driven_clock` is for replays: then, and only then, is a driven sidecar spoken to.
+    `driven_clock` is for replays: then, and only then, is a driven sidecar spoken to. `tls` is for
+    a sidecar over TCP with certificates: the directory `haltline init` made for this client, or
+    `Tls(ca=..., cert=..., key=...)`.
     """
 
     def __init__(
@@ -66,8 +70,10 @@ class Guard(
         on_resume: StatusCallback | None = None,
         driven_clock: bool = False,
         store_id: str = "",
+        tls: TlsOption = None,
         settings: GuardSettings = DEFAULTS,
     ) -> None:
+        settings = with_tls(settings, tls)
         super().__init__(
             target,
             strategy=strategy,

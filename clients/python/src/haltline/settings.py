@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import grpc
@@ -12,6 +12,7 @@ from haltline.guard_core import (
     KILL_TIMEOUT_SECONDS,
     REPORT_TIMEOUT_SECONDS,
 )
+from haltline.tls import TlsOption, credentials_of
 
 STREAM_RETRY_FIRST_SECONDS = 0.05
 STREAM_RETRY_LAST_SECONDS = 1.0
@@ -33,7 +34,8 @@ CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
 class GuardSettings:
     """Waits are seconds and each has its bound. A check without answer in its time is a denial.
 
-    `credentials` are for a sidecar beyond this machine; without them the connection is plain.
+    `credentials` are for a sidecar beyond this machine; without them the connection is plain. A
+    guard's `tls` makes them of files.
     `channel` is one made elsewhere; the guard then neither makes nor closes any. At most
     `reports_max` reports wait to be acknowledged before new orders are denied. With
     `uses_check_stream` orders are asked about over one open stream; not under a driven clock, whose
@@ -53,3 +55,10 @@ class GuardSettings:
 
 
 DEFAULTS = GuardSettings()
+
+
+def with_tls(settings: GuardSettings, tls: TlsOption) -> GuardSettings:
+    """Return the settings with credentials made of `tls`; as they are where it is None."""
+    if tls is None:
+        return settings
+    return replace(settings, credentials=credentials_of(tls, settings.credentials))

@@ -40,8 +40,10 @@ from haltline.settings import (
     STREAM_RETRY_FIRST_SECONDS,
     STREAM_RETRY_LAST_SECONDS,
     GuardSettings,
+    with_tls,
 )
 from haltline.times import SECOND_NS
+from haltline.tls import TlsOption
 from haltline.v1 import kill_switch_pb2, reservations_pb2, safety_service_pb2_grpc, status_pb2
 
 ResultT = TypeVar("ResultT")
@@ -76,6 +78,7 @@ class Guard(
         on_resume: StatusCallback | None = None,
         driven_clock: bool = False,
         store_id: str = "",
+        tls: TlsOption = None,
         settings: GuardSettings = DEFAULTS,
     ) -> None:
         super().__init__(
@@ -85,7 +88,7 @@ class Guard(
             on_resume=on_resume,
             driven_clock=driven_clock,
             store_id=store_id,
-            settings=settings,
+            settings=with_tls(settings, tls),
         )
         self._lock = contextlib.nullcontext()
         self._channel: Any = None

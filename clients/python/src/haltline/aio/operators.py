@@ -16,6 +16,7 @@ from haltline import operator_requests as requests
 from haltline.aio.guard import open_channel
 from haltline.errors import CallFailed, read_rpc_error
 from haltline.operator_requests import AnswerT, OperatorCall, Prover
+from haltline.tls import TlsOption, credentials_of
 from haltline.v1 import config_pb2, operator_pb2, status_pb2
 from haltline.words import DrawdownKind
 
@@ -24,8 +25,8 @@ from haltline.words import DrawdownKind
 class Operator:
     """Gives back what a stop took. Use it as a context manager, or close it.
 
-    `secret` is the sidecar's KILL_SWITCH_SECRET (one of them while rotating); without it
-    `credentials` must hold a client certificate with the operator role.
+    `secret` is the sidecar's KILL_SWITCH_SECRET (one of them while rotating); without it `tls`
+    (or `credentials`) must hold a client certificate with the operator role, which is proof alone.
     """
 
     def __init__(
@@ -34,11 +35,13 @@ class Operator:
         *,
         secret: str | None = None,
         store_id: str = "",
+        tls: TlsOption = None,
         credentials: grpc.ChannelCredentials | None = None,
         timeout_seconds: float = requests.TIMEOUT_SECONDS,
         channel: Any = None,  # noqa: ANN401 -- a grpc.aio.Channel, made elsewhere
     ) -> None:
         self._target = target
+        credentials = credentials_of(tls, credentials)
         self._prover = Prover(secret=requests.secret_of(secret, credentials), store_id=store_id)
         self._timeout_seconds = timeout_seconds
         self._channel = channel or open_channel(target, credentials)

@@ -314,7 +314,7 @@ class TriggerKillResponse(google.protobuf.message.Message):
     """
     sequence: builtins.int
     """Journal sequence of the record of this trigger; 0 where durable is false. A repeat folded with
-    others carries that of the record before.
+    others alike (more than ten in a second by one caller) carries that of the newest record.
     """
     store_id: builtins.str
     """The store that was stopped: check that it is the one you meant."""

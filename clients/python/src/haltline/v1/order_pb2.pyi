@@ -297,9 +297,14 @@ class CheckOrderResponse(google.protobuf.message.Message):
     order, before its own reservation: decimal >= 0. 0 where no quantity would be.
     """
     decision_id: builtins.str
-    """Names this decision in logs and the journal: name. Empty for a dry run."""
+    """Names this decision in logs and the journal: name. Empty for a dry run; a folded denial has the
+    name of the newest record, as its sequence says.
+    """
     sequence: builtins.int
-    """Journal sequence of this decision's record; 0 for a dry run and where durable is false."""
+    """Journal sequence of this decision's record; 0 for a dry run and where durable is false. A denial
+    folded with others alike (more than ten in a second in strategy, symbol, code and caller) has no
+    record of its own and carries that of the newest record: the fold follows in a later one.
+    """
     stop_epoch: builtins.int
     """The stop epoch this was decided at. Every kill, escalation and trip raises it; an approval
     whose epoch is below the newest one seen must not be sent.

@@ -1,0 +1,88 @@
+"""docs/limits.md names every bound with the figure the code has."""
+
+from pathlib import Path
+from typing import Final
+
+from sidecar.cli import log_rate
+from sidecar.core import (
+    answers,
+    bounds,
+    engine,
+    folding,
+    kill_switch,
+    numbers,
+    reservations,
+    state,
+    trades,
+)
+from sidecar.core.order_effects import DUPLICATES_DENIED_MAX
+from sidecar.server import http_health, options
+from sidecar.server.options import ServerOptions
+from sidecar.store import store
+from sidecar.wire import account_reports, orders, reports
+
+PAGE: Final = Path(__file__).parents[1] / "docs" / "limits.md"
+DEFAULTS: Final = ServerOptions()
+BOUNDS: Final = {
+    "bytes of a message": options.MESSAGE_BYTES_MAX,
+    "bytes of a call's metadata": options.METADATA_BYTES_MAX,
+    "streams and calls open on one connection": options.STREAMS_PER_CONNECTION_MAX,
+    "calls in flight": DEFAULTS.calls_in_flight_max,
+    "calls in flight of one connection": DEFAULTS.calls_in_flight_per_peer_max,
+    "status streams": DEFAULTS.status_streams_max,
+    "status streams of one connection": DEFAULTS.status_streams_per_peer_max,
+    "order streams": DEFAULTS.order_streams_max,
+    "order streams of one connection": DEFAULTS.order_streams_per_peer_max,
+    "health watches": DEFAULTS.health_watches_max,
+    "health watches of one connection": DEFAULTS.health_watches_per_peer_max,
+    "orders in CheckOrders": orders.BATCH_COUNT_MAX,
+    "trades in ReportTrades": reports.BATCH_COUNT_MAX,
+    "positions, open orders, marks in ReportAccount": account_reports.LIST_COUNT_MAX,
+    "cash flows in ReportAccount": account_reports.FLOWS_COUNT_MAX,
+    "orders on a page of ListOrders": orders.PAGE_SIZE_MAX,
+    "symbols, strategies and marks in a status": answers.LISTED_COUNT_MAX,
+    "characters of a name or id": numbers.NAME_LENGTH_MAX,
+    "characters of a note, reason or message": reports.TEXT_LENGTH_MAX,
+    "bytes of an HTTP request's head": http_health.REQUEST_BYTES_MAX,
+    "strategies": bounds.STRATEGIES_MAX,
+    "symbols": bounds.SYMBOLS_MAX,
+    "books (a strategy in a symbol)": bounds.BOOKS_MAX,
+    "orders that hold a reservation": reservations.ORDERS_HELD_MAX,
+    "order ids, the ended ones of seven days": bounds.ORDERS_REMEMBERED_MAX,
+    "report ids of one order": trades.REPORT_IDS_PER_ORDER_MAX,
+    "report ids of all orders": trades.REPORT_IDS_MAX,
+    "ids of ReportAccount and ReportApiError": engine.REPORTS_REMEMBERED_MAX,
+    "cash flow ids": bounds.FLOWS_MAX,
+    "orders inside the duplicate window": bounds.DUPLICATES_MAX,
+    "times in one window": state.WINDOW_TIMES_MAX,
+    "killed scopes": kill_switch.SCOPES_MAX,
+    "orders in a one-cancels-other group": reservations.CLUSTER_MEMBERS_MAX,
+    "operator nonces": store.NONCES_COUNT_MAX,
+    "denials alike in a second, journalled singly": folding.SINGLES_PER_SECOND,
+    "kinds of denials of one connection in a second": folding.KINDS_PER_PEER_MAX,
+    "kinds of denials in a second": folding.KINDS_PER_SECOND_MAX,
+    "folded orders waiting to be written": folding.FOLDED_ORDERS_MAX,
+    "alike log lines in a second": log_rate.ALIKE_PER_SECOND_MAX,
+    "statements of the log told apart": log_rate.STATEMENTS_MAX,
+}
+
+
+def test_the_page_names_every_bound_with_its_figure() -> None:
+    """A reader of the page and a reader of the code see the same numbers."""
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in PAGE.read_text().splitlines()
+        if line.startswith("| ") and not line.startswith("| bound |")
+    ]
+    assert {name: figure for name, figure, _ in rows} == {
+        name: f"{figure:,}" for name, figure in BOUNDS.items()
+    }
+    assert all(beyond for _, _, beyond in rows)
+
+
+def test_what_the_page_says_of_two_bounds_together_holds() -> None:
+    """Each connection's share leaves something for others, and approvals keep half of a memory."""
+    assert DUPLICATES_DENIED_MAX * 2 == bounds.DUPLICATES_MAX
+    for name in ("calls_in_flight", "status_streams", "order_streams", "health_watches"):
+        share = getattr(DEFAULTS, f"{name}_per_peer_max")
+        assert 2 * share <= getattr(DEFAULTS, f"{name}_max")
