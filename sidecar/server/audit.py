@@ -20,8 +20,8 @@ from haltline.v1 import audit_pb2
 
 from sidecar.audit.summary import summarize
 from sidecar.server.calls import Calls, Context, encode, parse
-from sidecar.server.failures import too_many
 from sidecar.server.options import ServerOptions
+from sidecar.server.shares import Shares
 from sidecar.service import Caller, Service
 from sidecar.wire.audit import audit_record, read_list_audit
 
@@ -43,8 +43,11 @@ class AuditCalls:
         """Nobody reads yet."""
         self._service = service
         self._audit = service.audit
-        self._streams_max = options.audit_streams_max
-        self.streams_count = 0
+        self._streams = Shares(
+            "streams of the journal",
+            count_max=options.audit_streams_max,
+            per_peer_max=options.audit_streams_per_peer_max,
+        )
 
     def handlers(self, calls: Calls) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
         """Return the handler of each call, by the contract's name."""
@@ -86,16 +89,11 @@ class AuditCalls:
             )
         )
 
-    async def _stream(self, body: bytes, _caller: Caller, context: Context) -> None:
+    async def _stream(self, body: bytes, caller: Caller, context: Context) -> None:
         request = parse(audit_pb2.StreamAuditRequest, body)
         first = self._audit.first_wanted(request.from_sequence)
-        if self.streams_count >= self._streams_max:
-            raise too_many("streams of the journal", self._streams_max)
-        self.streams_count += 1
-        try:
+        with self._streams.hold(caller.peer):
             await self._follow(first, context.write)
-        finally:
-            self.streams_count -= 1
 
     async def _follow(self, at: int, send: _Send) -> None:
         await send(encode(self._opening()))
