@@ -84,8 +84,9 @@ async def _run(plan: Plan) -> int:
         LOG.info("stopped; everything is durable")
         return Exit.OK
     LOG.error(
-        "stopped with a store that takes no writes: the last decisions may be lost; "
-        "the next start asks to reconcile"
+        "stopped with a store that takes no writes (%s): the last decisions may be lost; "
+        "the next start asks to reconcile",
+        store.poisoned or "a record could not be written",
     )
     return Exit.DENIED
 

@@ -86,19 +86,44 @@ def _ask_about_file(connection: Connection) -> tuple[dict[str, object], str]:
 @click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
 @click.option("--by", "by", default="", help="Who reloads it.")
 @click.option("--reason", default="", help="Why.")
-def reload(common: Common, *, dry_run: bool, by: str, reason: str) -> None:
+@click.option("--expect", help="The hash of the file you looked at; default: as just read.")
+def reload(common: Common, *, dry_run: bool, by: str, reason: str, expect: str | None) -> None:
     """Have a running sidecar read its file again; what loosens needs its secret."""
     if not dry_run and not (by.strip() and reason.strip()):
         raise click.UsageError("--by and --reason: give both (or --dry-run)")
-    request = config_pb2.ReloadConfigRequest(dry_run=dry_run, reloaded_by=by, reason=reason)
     with connect(common.target, common.timeout_seconds, common.tls) as connection:
-        method = connection.operator.ReloadConfig
-        if dry_run or not has_secret():
-            answer = connection.call(method, request)
+        if dry_run:
+            request = config_pb2.ReloadConfigRequest(dry_run=True)
+            answer = connection.call(connection.operator.ReloadConfig, request)
         else:
-            store_id = connection.status().store_id
-            answer = connection.call_as_operator(method, "ReloadConfig", request, store_id)
+            request = config_pb2.ReloadConfigRequest(
+                reloaded_by=by,
+                reason=reason,
+                expected_config_hash=_hash_on_disk(connection) if expect is None else expect,
+            )
+            answer = _reload(connection, request)
     common.print("\n".join(_reload_lines(answer, is_dry_run=dry_run)), to_plain(answer))
+
+
+def _hash_on_disk(connection: Connection) -> str:
+    """Return the hash of the file as it is; that of no file where it cannot be used."""
+    request = config_pb2.ReloadConfigRequest(dry_run=True)
+    try:
+        return connection.call(connection.operator.ReloadConfig, request).config_hash
+    except CommandFailed as failed:
+        if failed.code is Exit.UNREACHABLE:
+            raise
+        return ""  # the reload itself is refused for the same, and the sidecar notes that one
+
+
+def _reload(
+    connection: Connection, request: config_pb2.ReloadConfigRequest
+) -> config_pb2.ReloadConfigResponse:
+    method = connection.operator.ReloadConfig
+    if not has_secret():
+        return connection.call(method, request)
+    store_id = connection.status().store_id
+    return connection.call_as_operator(method, "ReloadConfig", request, store_id)
 
 
 def _reload_lines(answer: config_pb2.ReloadConfigResponse, *, is_dry_run: bool) -> list[str]:

@@ -73,6 +73,8 @@ WAY_OUT_OF_REASON: Final = {
     "a backup",
     "DRAINING": "the sidecar is stopping: ask again once it is back",
     "CONFIGURATION_FAULTY": "mend the file; `haltline config check FILE` names every fault",
+    "CONFIGURATION_CHANGED": "somebody wrote the file in the meantime: look at "
+    "`haltline config reload --dry-run` again",
     "RESTART_REQUIRED": "take these keys back in the file and reload, or restart the sidecar",
     "NO_CONFIGURATION_FILE": "restart the sidecar with --config FILE",
     "ORDER_UNKNOWN": "`haltline orders` lists what holds a reservation",

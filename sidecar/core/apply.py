@@ -139,7 +139,7 @@ def _recovery_entered(state: State, event: RecoveryEntered) -> None:
     if event.way_out:
         # Kills that only memory knew had epochs too, and an approval given under them must not
         # meet its own number again.
-        state.stop_epoch += kill_switch.EPOCHS_UNWRITTEN_MAX if event.denies_reducing else 1
+        state.stop_epoch += kill_switch.EPOCHS_UNWRITTEN_MAX
         state.last_stop_at = state.now
 
 

@@ -294,11 +294,15 @@ class Tick:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReloadConfig:
-    """Read the configuration file again. Who and why may be empty where nothing loosens."""
+    """Read the configuration file again. Who and why may be empty where nothing loosens.
+
+    `expected_hash` is of the file that was looked at; None: whatever it says.
+    """
 
     is_dry_run: bool = False
     reloaded_by: str = ""
     reason: str = ""
+    expected_hash: str | None = None
 
 
 StartingCommand: TypeAlias = ResetKill | EaseKill | ResetBreaker | ResetAll

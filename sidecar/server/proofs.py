@@ -22,7 +22,6 @@ from sidecar.auth import (
 )
 from sidecar.core.denial import CallRefused, ErrorCode
 from sidecar.server.calls import Context
-from sidecar.server.quiet_log import QuietLog
 from sidecar.service import Caller, Role, Service
 from sidecar.service.callers import require_operator_proof
 
@@ -65,7 +64,6 @@ class Prover:
         self._remember_nonce = remember_nonce
         self._real_time_ns = real_time_ns
         self._can_certify = can_certify
-        self._log = QuietLog(LOG)
 
     async def prove(self, path: str, body: bytes, caller: Caller, context: Context) -> Caller:
         """Return the caller as the operator it proved to be; CallRefused where it did not.
@@ -86,7 +84,7 @@ class Prover:
             return replace(caller, role=Role.OPERATOR, has_operator_proof=True)
         if result.outcome is ProofOutcome.UNCONFIGURED and self._can_certify:
             result = CERTIFICATES_ONLY
-        self._log.warning("%s from %s refused: %s", path, caller.peer, result.reason)
+        LOG.warning("%s from %s refused: %s", path, caller.peer, result.reason)
         if result.outcome is ProofOutcome.MISSING:
             require_operator_proof(caller, path.rpartition("/")[2])
         code, reason = _REFUSALS[result.outcome]

@@ -27,7 +27,6 @@ from sidecar.core.denial import CallRefused, ErrorCode
 from sidecar.server.addresses import AddressError
 from sidecar.server.certificates import Identity, read_identity
 from sidecar.server.options import TlsFiles
-from sidecar.server.quiet_log import QuietLog
 from sidecar.server.tls_files import BadFiles, Loaded, load, signature_of
 from sidecar.service import HealthPart
 
@@ -66,7 +65,6 @@ class TlsKeeper:
         self._seen = self._judged_signature = signature_of(files)
         self._identities: dict[bytes, _Judged] = {}
         self._number = 0
-        self._log = QuietLog(LOG)
         self.problem = ""
 
     @property
@@ -177,9 +175,9 @@ class TlsKeeper:
             self._identities.clear()
         self._identities[pem] = judged
         if problem:
-            self._log.warning("%s is refused: %s", identity, problem)
+            LOG.warning("%s is refused: %s", identity, problem)
         elif identity.role_problem:
-            self._log.warning("%s is an OBSERVER: %s", identity, identity.role_problem)
+            LOG.warning("%s is an OBSERVER: %s", identity, identity.role_problem)
         return judged
 
     def _tell(self, what: str) -> None:

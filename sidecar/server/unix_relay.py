@@ -27,7 +27,6 @@ from typing import Final
 from urllib.parse import unquote
 
 from sidecar.server.addresses import UNIX_PATH_BYTES_MAX, AddressError
-from sidecar.server.quiet_log import QuietLog
 from sidecar.server.unix_roles import PeerCredentials, UnixRoles, credentials_of
 from sidecar.server.unix_socket import SOCKET_MODE
 from sidecar.service import Caller, Role
@@ -66,7 +65,6 @@ class UnixRelay:
         self._listener: socket.socket | None = None
         self._accepting: asyncio.Task[None] | None = None
         self._connections: set[asyncio.Task[None]] = set()
-        self._log = QuietLog(LOG)
         self.refused_count = 0
         self.private_path = self._directory / "s"
 
@@ -134,7 +132,7 @@ class UnixRelay:
             try:
                 connection, _ = await loop.sock_accept(listener)
             except OSError as error:  # such as no descriptor left: wait for one
-                self._log.warning("unix:%s accepts nobody for now: %s", self._path, error)
+                LOG.warning("unix:%s accepts nobody for now: %s", self._path, error)
                 await asyncio.sleep(_RETRY_SECONDS)
                 continue
             task = asyncio.create_task(self._serve(connection))
@@ -163,7 +161,7 @@ class UnixRelay:
         if of_user < CONNECTIONS_OF_USER_MAX and self._of_user.total() < CONNECTIONS_MAX:
             return False
         self.refused_count += 1
-        self._log.warning(
+        LOG.warning(
             "unix:%s refuses a connection of user %d, who has %d; %d are open, %d were refused",
             self._path,
             uid,

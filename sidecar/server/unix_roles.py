@@ -13,10 +13,9 @@ import struct
 from dataclasses import dataclass
 from typing import Final
 
-from sidecar.server.quiet_log import QuietLog
 from sidecar.service import Role
 
-_QUIET: Final = QuietLog(logging.getLogger(__name__))
+LOG: Final = logging.getLogger(__name__)
 _CREDENTIALS: Final = struct.Struct("3i")  # struct ucred: pid, uid, gid
 _GROUP: Final = struct.Struct("I")
 _GROUPS_BYTES_MAX: Final = 1_024  # all that getsockopt of Python can hold: 256 groups
@@ -64,6 +63,6 @@ def _groups_of(connection: socket.socket, gid: int) -> frozenset[int]:
     try:
         raw = connection.getsockopt(socket.SOL_SOCKET, _PEER_GROUPS, _GROUPS_BYTES_MAX)
     except OSError as error:
-        _QUIET.warning("the groups of a caller on a Unix socket are not known: %s", error)
+        LOG.warning("the groups of a caller on a Unix socket are not known: %s", error)
         return frozenset()
     return frozenset((gid, *(number for (number,) in _GROUP.iter_unpack(raw))))

@@ -89,6 +89,16 @@ def configuration_faulty(error: ConfigurationError | RecursionError) -> CallRefu
     )
 
 
+def another_file(config_hash: str) -> CallRefused:
+    """Refuse a file that is not the one that was looked at."""
+    return CallRefused(
+        ErrorCode.ABORTED,
+        "CONFIGURATION_CHANGED",
+        f"the file now has the hash {config_hash}, which is not the one that was looked at; "
+        "nothing of it came into force",
+    )
+
+
 def restart_required(changes: Sequence[RuleChange]) -> CallRefused:
     """Refuse a file that changes what is read at a start only."""
     named = [change for change in changes if change.direction is Direction.RESTART]

@@ -42,6 +42,7 @@ from sidecar.service.callers import SIDECAR, SIGNAL_ACTOR, Actor, Caller
 from sidecar.service.changes import Changes
 from sidecar.service.orders import Orders
 from sidecar.service.refusals import (
+    another_file,
     configuration_faulty,
     loosening_needs_proof,
     loosening_needs_words,
@@ -157,6 +158,8 @@ class Reloads:
         changes = proposed.changes
         if command.is_dry_run:
             return self._answer(proposed)
+        if command.expected_hash not in (None, proposed.config_hash):
+            raise another_file(proposed.config_hash)
         if any(change.direction is Direction.RESTART for change in changes):
             raise restart_required(changes)
         loosening = tuple(change for change in changes if change.needs_proof)

@@ -65,7 +65,7 @@ from sidecar.service.refused import RefusedAttempts
 from sidecar.service.reload import ConfigurationSource, Reloads
 from sidecar.service.reports import Reports
 from sidecar.service.snapshots import Snapshots
-from sidecar.service.start_up import assume_flat, put_in_force, take_initial_equity
+from sidecar.service.start_up import assume_flat, judge_start, put_in_force, take_initial_equity
 from sidecar.service.starts import Starts
 from sidecar.service.status import clock_problem, health_parts, store_status
 from sidecar.service.watch import Watch
@@ -187,7 +187,7 @@ class Service:
         self._watch.beat()
         if opened.replayed_count >= REPLAYED_COUNT_FOR_SNAPSHOT:
             await self._snapshots.write_here("Snapshot", notes)
-        await self._try_sync(writer.state.last_sequence)
+        judge_start(writer, is_durable=await self._try_sync(writer.state.last_sequence))
         self.audit.sign()
         self._beating = asyncio.get_running_loop().create_task(self._keep_beating())
         return StartReport(

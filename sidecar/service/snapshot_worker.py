@@ -38,7 +38,7 @@ from sidecar.service.records import (
     snapshot_lines,
 )
 from sidecar.store.errors import StoreSnapshotError
-from sidecar.store.snapshot import snapshots_in, write_beside
+from sidecar.store.snapshot import list_snapshot_files, read_snapshot_file, write_beside
 
 FRAME: Final = struct.Struct(">QI")
 """Sequence and length; the record follows."""
@@ -58,6 +58,8 @@ class Job:
     """Where the snapshot is made; handed over as JSON, and nothing of it is a secret."""
 
     directory: str
+    base_sequence: int
+    """Of the snapshot to begin from; 0 where there is none."""
     beside: str
     free_bytes_min: int
     niceness: int
@@ -83,15 +85,17 @@ def fingerprint(state: State) -> str:
 
 
 def begin_from(job: Job) -> State:
-    """Return the state of the newest snapshot that can be read."""
-    for sequence, payload in snapshots_in(Path(job.directory), []):
-        try:
-            state = decode_snapshot(payload)
-        except RecordError:
-            continue
-        if state.last_sequence == sequence:
-            return state
-    return State()
+    """Return the state of the snapshot that the sidecar knows to be its own; else an empty one.
+
+    Another one that lies in the directory may tell another past.
+    """
+    path = dict(list_snapshot_files(Path(job.directory))).get(job.base_sequence)
+    payload = None if path is None else read_snapshot_file(path, job.base_sequence)
+    try:
+        state = State() if payload is None else decode_snapshot(payload)
+    except RecordError:
+        return State()
+    return state if state.last_sequence == job.base_sequence else State()
 
 
 def fold(state: State, frames: Iterator[tuple[int, bytes]]) -> Mark:

@@ -112,6 +112,7 @@ class Snapshots:
         self._count_from_here()
         job = Job(
             directory=str(directory),
+            base_sequence=self._kept_sequence,
             beside=str(directory / SNAPSHOT_BESIDE_NAME),
             free_bytes_min=self._writer.conditions.free_bytes_min or 0,
             niceness=0 if is_behind else NICENESS,

@@ -53,3 +53,17 @@ def assume_flat(writer: Writer) -> None:
     writer.write(
         "AssumeFlat", START_ACTOR, lambda: engine.assume_flat(writer.state, writer.conditions)
     )
+
+
+def judge_start(writer: Writer, *, is_durable: bool) -> None:
+    """Deny every order of a start that is not durable (S4.2, S12.4).
+
+    The next one would begin at the same stop epoch, and could not tell an exit that this one
+    approved from memory, and that nobody remembers, from one of its own.
+    """
+    if not is_durable:
+        writer.mark_damaged(
+            "the start itself could not be made durable, so no order is approved, not even an "
+            "exit from memory",
+            "restart on a healthy disk",
+        )

@@ -32,6 +32,9 @@ def read_reload_config(message: config_pb2.ReloadConfigRequest) -> ReloadConfig:
         is_dry_run=message.dry_run,
         reloaded_by=message.reloaded_by.strip(),
         reason=message.reason.strip(),
+        expected_hash=(
+            message.expected_config_hash if message.HasField("expected_config_hash") else None
+        ),
     )
 
 

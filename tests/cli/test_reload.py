@@ -158,7 +158,9 @@ def test_a_looser_file_needs_the_secret(
     monkeypatch.setenv("KILL_SWITCH_SECRET", SECRET)
     dry = haltline("config", "reload", "--dry-run", *configured.at)
     assert (dry.code, "Needs operator proof" in dry.out) == (0, True)
-    ran = haltline("config", "reload", *configured.at, *WHO)
+    ran = haltline("config", "reload", *configured.at, *WHO, "--expect", "another")
+    assert (ran.code, "not the one that was looked at" in ran.err) == (1, True)
+    ran = haltline("config", "reload", *configured.at, *WHO, "--expect", checked(file))
     assert ran.code == 0
     assert "LOOSENS: position_limits.per_symbol_ratio: 0.2 -> 0.3" in ran.out
     assert "TIGHTENS: position_limits.max_positions: 10 -> 3" in ran.out

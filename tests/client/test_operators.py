@@ -67,8 +67,12 @@ CALLS: list[tuple[str, Any, Any]] = [
     ),
     (
         "ReloadConfig",
-        lambda operator: operator.reload_config(reloaded_by="alice", reason="calm"),
-        config_pb2.ReloadConfigRequest(reloaded_by="alice", reason="calm"),
+        lambda operator: operator.reload_config(
+            reloaded_by="alice", reason="calm", expected_config_hash="c0ffee"
+        ),
+        config_pb2.ReloadConfigRequest(
+            reloaded_by="alice", reason="calm", expected_config_hash="c0ffee"
+        ),
     ),
 ]
 

@@ -59,4 +59,4 @@ def _last_of_lives(records: list[Record]) -> frozenset[int]:
     return frozenset([*(sequence - 1 for sequence in begins), records[-1].sequence])
 
 
-_BEGINNINGS = ("Configure", "Recovery")
+_BEGINNINGS = ("Configure", "Start")

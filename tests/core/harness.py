@@ -65,6 +65,7 @@ from sidecar.core.thresholds import (
     Thresholds,
 )
 from sidecar.core.turn import Outcome
+from tests.core.sameness import derived, settled
 
 SECOND: Final = 1_000_000_000
 DAY: Final = 86_400 * SECOND
@@ -448,11 +449,11 @@ class Desk:
     def assert_replays(self) -> None:
         """Hold the state to the fold of its journal and to its own snapshot (S3)."""
         self.write_folds()
-        live = list(to_parts(_settled(self.state, self.sequence, self.now)))
+        live = list(to_parts(settled(self.state, self.sequence, self.now)))
         for other in (self.replayed(), self.snapshot()):
-            settled = _settled(other, self.sequence, self.now)
-            assert list(to_parts(settled)) == live
-            assert _derived(settled) == _derived(self.state)
+            begun = settled(other, self.sequence, self.now)
+            assert list(to_parts(begun)) == live
+            assert derived(begun) == derived(self.state)
 
     def restart(self, *, from_snapshot: bool = False) -> None:
         """Go on with the state a start would find."""
@@ -461,37 +462,15 @@ class Desk:
         self._look()
 
 
-def _settled(state: State, sequence: int, now: int) -> State:
-    """Begin the next record and drop it: a call without a record leaves no more than that."""
-    engine.begin(state, sequence + 1, now)
-    state.last_sequence = sequence
-    return state
-
-
-def _derived(state: State) -> list[object]:
-    """Return what decisions read but a snapshot does not hold."""
-    books = sorted(
-        (b.strategy, b.symbol, b.exposure, b.buy_quantity, b.sell_quantity, b.is_counted)
-        for b in state.book_list
-    )
-    totals = (state.portfolio_exposure, state.position_count, state.account.equity)
-    return [books, totals, list(state.open_orders), list(state.expiries.items())]
-
-
 def _value(name: str, value: Any) -> Any:  # noqa: ANN401 - one field of any kind
     return Decimal(value) if name in _NUMBERS and value is not None else value
 
 
 _NUMBERS: Final = frozenset(
-    {
-        "fill_quantity",
-        "fill_price",
-        "fee",
-        "fee_quantity",
-        "realized_pnl",
-        "new_quantity",
-        "new_limit_price",
-    }
+    (
+        *("fill_quantity", "fill_price", "fee", "fee_quantity", "realized_pnl"),
+        *("new_quantity", "new_limit_price"),
+    )
 )
 _TYPES: Final = {
     (True, False): "LIMIT",

@@ -8,6 +8,7 @@ from sidecar.core import engine
 from sidecar.core.answers import RecoveryState, TradingMode
 from sidecar.core.commands import AcceptClock, AcceptRecovery, Drawdown
 from sidecar.core.denial import CallRefused
+from sidecar.core.kill_switch import EPOCHS_UNWRITTEN_MAX
 from sidecar.core.state import to_plain
 from sidecar.core.thresholds import AccountRules, CircuitBreakerThresholds
 from tests.core.harness import NOON, SECOND, Desk, codes
@@ -209,7 +210,7 @@ def test_a_recovery_moves_the_stop_epoch() -> None:
     desk = desk_with_mark()
     epoch = desk.state.stop_epoch
     recover(desk)
-    assert desk.state.stop_epoch == epoch + 1
+    assert desk.state.stop_epoch == epoch + EPOCHS_UNWRITTEN_MAX
 
 
 def test_a_damaged_journal_cannot_be_accepted() -> None:

@@ -43,7 +43,7 @@ from tests.scenarios.real_sidecar import (
     line_to,
 )
 
-CHOICES: Final = json.dumps({"checkpoint_pages_count": 12})
+CHECKPOINT_PAGES_COUNT: Final = 12
 OPTIONS: Final = ("--equity", "1000000", "--assume-flat")
 ROUNDS_MAX: Final = 12
 SELL: Final = order_pb2.SIDE_SELL
@@ -101,6 +101,16 @@ class _Trial:
         self.told = Told()
         self.outcome = Outcome(case)
         shutil.copytree(prepared, directory / "d", ignore=shutil.ignore_patterns("run"))
+        memory = directory / "memory"
+        memory.mkdir()
+        self.command = entry_command(
+            json.dumps(
+                {
+                    "checkpoint_pages_count": CHECKPOINT_PAGES_COUNT,
+                    "memory_directory": str(memory),
+                }
+            )
+        )
         self.sidecar = RunningSidecar(directory=directory / "d")
         path = None if case.file is None else self.sidecar.directory / case.file
         when = str(case.count) if case.is_once else f"{case.count}+"
@@ -113,11 +123,10 @@ class _Trial:
 
     def run(self) -> Outcome:
         """Run it; the process is gone afterwards."""
-        command = self.sidecar.command
-        self.sidecar.command = self.injection.command(entry_command(CHOICES))
+        self.sidecar.command = self.injection.command(self.command)
         try:
             was_poisoned = self._run_injected()
-            self.sidecar.command = command
+            self.sidecar.command = self.command
             self._run_after(was_poisoned=was_poisoned)
         finally:
             self.sidecar.close()
@@ -153,6 +162,7 @@ class _Trial:
         if code != 0:
             outcome.became = "poisoned by the stop"
             outcome.reason = logs.strip().splitlines()[-1]
+            outcome.expect("the stop says why", " failed: " in outcome.reason, expected=True)
         return code != 0
 
     # Before.
@@ -269,12 +279,13 @@ class _Trial:
                 again = line.safety.ReportAccount(flow, timeout=CALL_SECONDS_MAX)
                 outcome.expect(flow.report_id, again.duplicate, expected=True)
             if was_poisoned:
+                outcome.expect("next start", outcome.next_start, "RECONCILE")
+            if outcome.next_start == "RECONCILE":
                 self._hold_reconcile(line)
         outcome.expect("last exit code", self.sidecar.stop(), 0)
 
     def _hold_reconcile(self, line: Line) -> None:
         outcome = self.outcome
-        outcome.expect("next start", outcome.next_start, "RECONCILE")
         exit_order: dict[str, Any] = {"side": SELL, "quantity": "5"}
         waiting = line.check(an_order(**exit_order))
         outcome.expect("exit before the word", _codes(waiting), ["RECOVERY_RECONCILE_REQUIRED"])

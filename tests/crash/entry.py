@@ -3,6 +3,7 @@
 Rules: the sidecar is the real one; what differs is named in the JSON and nothing else does.
 `checkpoint_pages_count`: a checkpoint comes after so few pages that a short run meets it.
 `boot_id_file`: a file that stands for the kernel's boot id, so that a cut can be a reboot.
+`memory_directory`: stands for the machine's memory, where a poison may be marked.
 `is_sync_a_lie`: every sync of ours says yes and does nothing: the cuts must catch it.
 `is_append_late`: a record is written when the next one comes: the deaths must catch it.
 """
@@ -17,6 +18,7 @@ from typing import Any
 
 from sidecar.cli import compose
 from sidecar.cli.main import main
+from sidecar.store import poison_mark
 from sidecar.store.recovery import read_boot_id
 from sidecar.store.sqlite_database import JournalRow
 from sidecar.store.sqlite_open import OpenOptions, open_sqlite_store
@@ -53,6 +55,8 @@ def begin(choices: dict[str, Any]) -> None:
             changes["boot_id"] = read_boot_id(Path(boot_id_file))
         return open_sqlite_store(directory, replace(options, **changes))
 
+    if "memory_directory" in choices:
+        poison_mark.MEMORY_DIRECTORY = Path(choices["memory_directory"])
     compose.open_sqlite_store = open_as_chosen  # type: ignore[attr-defined] # imported there, replaced for a test
     if choices.get("is_sync_a_lie"):
         os.fdatasync = _say_yes

@@ -44,10 +44,11 @@ NEVER: Final = 2**30
 class Cut(Blow):
     """Cut the power, under load; the machine comes back with another boot id."""
 
-    def __init__(self, disk: LoopDisk, boot_id_file: Path) -> None:
-        """`boot_id_file` lies on another disk."""
+    def __init__(self, disk: LoopDisk, boot_id_file: Path, memory: Path) -> None:
+        """`boot_id_file` and the directory `memory` stand for the machine's own."""
         self._disk = disk
         self._boot_id_file = boot_id_file
+        self._memory = memory
         self.at = 0
 
     async def strike(self, sidecar: RunningSidecar, desk: Desk, chance: Random) -> None:
@@ -63,6 +64,8 @@ class Cut(Blow):
         self._disk.cut()
         kill(sidecar)
         self._boot_id_file.write_text(secrets.token_hex(16))
+        for path in self._memory.iterdir():
+            path.unlink()
         await asyncio.to_thread(self._disk.remount)
 
 
@@ -101,9 +104,12 @@ def live_through_cuts(
     """Live through so many cuts on one disk."""
     boot_id_file = directory / "boot_id"
     boot_id_file.write_text(secrets.token_hex(16))
+    memory = directory / "memory"
+    memory.mkdir()
     command = entry_command(
         json.dumps(
             {
+                "memory_directory": str(memory),
                 "boot_id_file": str(boot_id_file),
                 # A checkpoint is SQLite's, and its syncs are no lie: in the control none comes.
                 "checkpoint_pages_count": NEVER if is_sync_a_lie else CHECKPOINT_PAGES_COUNT,
@@ -113,9 +119,9 @@ def live_through_cuts(
     )
     chance = Random(f"cuts {seed}")
     kinds: list[type[Cut]] = [Cut, Cut, Cut, Cut, CutAtStart, CutAtStop]
-    blows: list[Blow] = [chance.choice(kinds)(disk, boot_id_file) for _ in range(cuts)]
+    blows: list[Blow] = [chance.choice(kinds)(disk, boot_id_file, memory) for _ in range(cuts)]
     if is_sync_a_lie:
-        blows = [Cut(disk, boot_id_file) for _ in range(cuts)]
+        blows = [Cut(disk, boot_id_file, memory) for _ in range(cuts)]
     living = _LivingOnDisk(directory, seed, command, data=disk.mount_point / "d")
     return asyncio.run(living.run(blows))
 

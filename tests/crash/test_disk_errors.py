@@ -54,7 +54,9 @@ def test_a_disk_that_goes_and_comes_back_asks_to_reconcile(tmp_path: Path) -> No
     with loop_disk(tmp_path) as disk:
         sidecar = RunningSidecar(
             directory=disk.mount_point / "d",
-            command=entry_command(json.dumps({"boot_id_file": str(boot_id_file)})),
+            command=entry_command(
+                json.dumps({"boot_id_file": str(boot_id_file), "memory_directory": str(tmp_path)})
+            ),
         )
         try:
             sidecar.start(*OPTIONS)

@@ -100,21 +100,3 @@ async def test_a_start_that_is_not_durable_approves_nothing_from_memory(tmp_path
         assert "start" in books.cause
         kill = await service.trigger_kill(a_kill(), BOT)
         assert kill.activation.mode is KillMode.HALT
-
-
-class ForgetfulStore(MemoryStore):
-    """A store on a disk that takes not even the word that it was poisoned."""
-
-    is_poison_remembered = False
-
-
-async def test_a_poison_that_cannot_be_remembered_denies_exits_too(tmp_path: Path) -> None:
-    """The next start would not know that exits were approved from memory: none are (S12.4)."""
-    store = ForgetfulStore()
-    async with running(store, tmp_path) as service:
-        await service.report_account(holding(service), BOT)
-        store.fail_next_sync()
-        await service.trigger_kill(a_kill(KillMode.REDUCE_ONLY), BOT)
-        decision = await service.check_order(an_exit(), BOT)
-        assert not decision.is_approved
-        assert not service.is_ready

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -104,6 +105,23 @@ async def test_what_needs_a_restart_is_refused_by_name_and_nothing_applied(
         answer = await service.reloads.reload(DRY, BOT)
         assert answer.needs_restart
         assert (key, Direction.RESTART) in keys(answer)
+
+
+async def test_a_proof_is_for_the_file_its_operator_saw(tmp_path: Path) -> None:
+    """Who can write the file cannot slip another one under an operator's proof (S1.1, S11)."""
+    file = File()
+    async with reloading(MemoryStore(), tmp_path, file) as service:
+        file.text = LOOSER
+        seen = (await service.reloads.reload(DRY, OPERATOR)).config_hash
+        command = replace(BY_ALICE, expected_hash=seen)
+        file.text = BEFORE.replace("0.2", "0.6")
+        with pytest.raises(CallRefused) as caught:
+            await service.reloads.reload(command, OPERATOR)
+        assert caught.value.code is ErrorCode.ABORTED
+        assert caught.value.reason == "CONFIGURATION_CHANGED"
+        assert service.config_hash == hash_of(BEFORE)
+        file.text = LOOSER
+        assert (await service.reloads.reload(command, OPERATOR)).changed
 
 
 async def test_a_dry_run_says_what_would_change_and_changes_nothing(tmp_path: Path) -> None:

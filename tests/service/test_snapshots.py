@@ -178,6 +178,24 @@ async def test_a_torn_snapshot_gives_way_to_the_one_before(tmp_path: Path) -> No
     store.close(clean=False)
 
 
+async def test_a_snapshot_of_another_past_is_no_beginning(tmp_path: Path) -> None:
+    """Left out at the start, it is not begun from later: good books would seem to differ."""
+    other, directory = tmp_path / "other", tmp_path / "data"
+    for place, orders in ((other, 90), (directory, 5)):
+        service, _ = await started(place, snapshot_records_between=10**9)
+        await trade(service, 0, orders)
+        assert await service.stop()
+    ((sequence, path),) = list_snapshot_files(other)
+    service, store = await started(directory)
+    shutil.copy(path, directory)
+    before = store.last_sequence
+    await trade(service, 100)
+    await until(lambda: any(before < at < sequence for at in kept(directory)))
+    assert service.is_ready
+    assert all(part.is_well for part in service.health())
+    assert await service.stop()
+
+
 async def test_a_worker_that_is_killed_costs_nothing_and_is_not_started_again_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -336,6 +354,7 @@ def job_in(directory: Path) -> Job:
     directory.mkdir(exist_ok=True)
     return Job(
         directory=str(directory),
+        base_sequence=max(kept(directory), default=0),
         beside=str(directory / "beside"),
         free_bytes_min=0,
         niceness=0,
@@ -347,9 +366,9 @@ async def test_what_the_worker_writes_is_the_replay(tmp_path: Path) -> None:
     """From nothing, and from a snapshot: the same state, and the same witness (S12.5)."""
     service, store = await started(tmp_path / "data", snapshot_records_between=10**9)
     await trade(service, 0)
-    job = job_in(tmp_path / "work")
     for turn in range(2):
         await trade(service, turn * BETWEEN)
+        job = job_in(tmp_path / "work")
         base = begin_from(job).last_sequence
         assert bool(base) is bool(turn)
         whole, records = full_replay(store), list(store.read(base + 1))
@@ -362,7 +381,7 @@ async def test_what_the_worker_writes_is_the_replay(tmp_path: Path) -> None:
         keep(Path(job.directory), sequence, Path(job.beside))
         (_, payload), *_ = snapshots_in(Path(job.directory), [])
         assert list(to_parts(decode_snapshot(payload))) == list(to_parts(whole))
-        assert begin_from(job).last_sequence == sequence
+        assert begin_from(job_in(tmp_path / "work")).last_sequence == sequence
     await service.stop()
 
 

@@ -95,7 +95,7 @@ class Model:
         """Ask for a reconciliation, as a start after a lost approval does (S12.4)."""
         self.memory.is_reconciling = True
         # Stops that left no record counted as well: the start goes beyond all of them.
-        self.memory.stop_epoch += 10_000 if denies_reducing else 1
+        self.memory.stop_epoch += 10_000
         self.memory.recovery_sequence = sequence
         self.memory.denies_reducing = denies_reducing
 

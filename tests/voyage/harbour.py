@@ -22,7 +22,7 @@ from unittest.mock import patch
 import apsw
 
 from sidecar.service import service
-from sidecar.store import snapshot, sqlite_database, sqlite_writer, watermark
+from sidecar.store import poison_mark, snapshot, sqlite_database, sqlite_writer, watermark
 from tests.voyage.disk import Disk, SimulatedFile
 from tests.voyage.loop import OneThread
 
@@ -220,11 +220,12 @@ class Harbour:
         apsw.randomness(0)
 
     @contextmanager
-    def moored(self, disk: Disk) -> Iterator[None]:
-        """Simulate `disk`'s directory."""
+    def moored(self, disk: Disk, memory: Path) -> Iterator[None]:
+        """Simulate `disk`'s directory; `memory` stands for the machine's own."""
         _disks[str(disk.directory)] = disk
         try:
-            yield
+            with patch.object(poison_mark, "MEMORY_DIRECTORY", memory):
+                yield
         finally:
             del _disks[str(disk.directory)]
 
@@ -243,7 +244,7 @@ def open_harbour() -> Iterator[Harbour]:
     vfs = _vfs()
     default_vfs = apsw.vfs_names()[0]
     store_os = VoyageOs()
-    modules: tuple[ModuleType, ...] = (snapshot, sqlite_writer, watermark)
+    modules: tuple[ModuleType, ...] = (poison_mark, snapshot, sqlite_writer, watermark)
     with ExitStack() as stack:
         stack.enter_context(patch.object(sqlite_database, "_ONE_PROCESS_VFS", VFS_NAME))
         stack.enter_context(patch.object(sqlite_writer, "ThreadPoolExecutor", OneThread))

@@ -285,11 +285,10 @@ class Oracle:
         if before.was_started and ending is Ending.CUT and not before.was_stopped:
             self._is_owed = True
         if before.was_started and before.was_poisoned:
-            # A disk that takes nothing any more does not take the word of it either; without
-            # power only the reconcile is sure.
-            is_told = not before.is_disk_gone
-            self._is_owed |= is_told or ending is not Ending.CUT
-            self._denies_reducing |= is_told
+            # A disk that takes nothing any more does not take the word of it either; the
+            # machine's memory does, until power goes.
+            self._is_owed = True
+            self._denies_reducing |= not before.is_disk_gone or ending is not Ending.CUT
         self._forgotten += [each for each in before.approvals if each.sequence > len(survived)]
         self.life = Life(list(survived), list(survived))
         self._starts_open.clear()

@@ -60,9 +60,11 @@ def sail(sea: Sea, harbour: Harbour) -> None:
             life = (
                 Homecoming(ship, venue, disk, before) if is_last else Life(ship, disk, plan, before)
             )
-            with harbour.moored(disk):
+            memory = Path(root) / sea.boot_id
+            memory.mkdir(exist_ok=True)
+            with harbour.moored(disk, memory):
                 before = life.sail()
-            wreck = _between(sea, disk, before)
+            wreck = _between(sea, disk, before, was_stopped=ship.oracle.life.was_stopped)
     sea.met["voyages"] += 1
 
 
@@ -101,7 +103,7 @@ def _plan(sea: Sea) -> Plan:
     )
 
 
-def _between(sea: Sea, disk: Disk, ending: Ending) -> Wreck:
+def _between(sea: Sea, disk: Disk, ending: Ending, *, was_stopped: bool) -> Wreck:
     """Let time pass between two lives; return what the next one finds."""
     sea.met[ending.value] += 1
     sea.met["lives"] += 1
@@ -110,7 +112,7 @@ def _between(sea: Sea, disk: Disk, ending: Ending) -> Wreck:
         sea.reboot()
         return disk.wreck.after_power_cut(sea.chance)
     sea.pass_time(sea.chance.randrange(5 * SECOND_NS))
-    if ending is Ending.STOP and sea.happens(0.2):
+    if ending is Ending.STOP and was_stopped and sea.happens(0.2):
         sea.reboot()
         sea.met["reboots after a clean stop"] += 1
     return disk.wreck

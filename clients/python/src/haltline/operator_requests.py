@@ -150,11 +150,14 @@ def accept_clock(
 
 
 def reload_config(
-    *, dry_run: bool, reloaded_by: str, reason: str
+    *, dry_run: bool, reloaded_by: str, reason: str, expected_config_hash: str | None
 ) -> OperatorCall[config_pb2.ReloadConfigResponse]:
     """Have the sidecar read its configuration file again."""
     request = config_pb2.ReloadConfigRequest(
-        dry_run=dry_run, reloaded_by=reloaded_by, reason=reason
+        dry_run=dry_run,
+        reloaded_by=reloaded_by,
+        reason=reason,
+        expected_config_hash=expected_config_hash,
     )
     return _call("ReloadConfig", request, config_pb2.ReloadConfigResponse)
 

@@ -178,9 +178,18 @@ class Operator:
         reloaded_by: str,
         reason: str,
         dry_run: bool = False,
+        expected_config_hash: str | None = None,
     ) -> config_pb2.ReloadConfigResponse:
-        """Have the file read again; with `dry_run` say what would change, and change nothing."""
-        call = requests.reload_config(dry_run=dry_run, reloaded_by=reloaded_by, reason=reason)
+        """Have the file read again; with `dry_run` say what would change, and change nothing.
+
+        `expected_config_hash` is of the file that was looked at: another one is refused.
+        """
+        call = requests.reload_config(
+            dry_run=dry_run,
+            reloaded_by=reloaded_by,
+            reason=reason,
+            expected_config_hash=expected_config_hash,
+        )
         if dry_run:
             return self._send(call, ())
         return self._prove_and_send(call)

@@ -112,20 +112,28 @@ class ReloadConfigRequest(google.protobuf.message.Message):
     DRY_RUN_FIELD_NUMBER: builtins.int
     RELOADED_BY_FIELD_NUMBER: builtins.int
     REASON_FIELD_NUMBER: builtins.int
+    EXPECTED_CONFIG_HASH_FIELD_NUMBER: builtins.int
     dry_run: builtins.bool
     """True: say what would change and what proof it needs, and change nothing. Needs no proof."""
     reloaded_by: builtins.str
     """Who reloads: text, at most 128 characters. Absent where something loosens: INVALID_ARGUMENT."""
     reason: builtins.str
     """Why: text, at most 512 characters. Absent where something loosens: INVALID_ARGUMENT."""
+    expected_config_hash: builtins.str
+    """The hash of the file that was looked at, as a dry run or `haltline config check` gave it. Another
+    one now is ABORTED: a proof is for the file its operator saw. Absent: whatever the file says.
+    """
     def __init__(
         self,
         *,
         dry_run: builtins.bool = ...,
         reloaded_by: builtins.str = ...,
         reason: builtins.str = ...,
+        expected_config_hash: builtins.str | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["dry_run", b"dry_run", "reason", b"reason", "reloaded_by", b"reloaded_by"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_expected_config_hash", b"_expected_config_hash", "expected_config_hash", b"expected_config_hash"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_expected_config_hash", b"_expected_config_hash", "dry_run", b"dry_run", "expected_config_hash", b"expected_config_hash", "reason", b"reason", "reloaded_by", b"reloaded_by"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_expected_config_hash", b"_expected_config_hash"]) -> typing.Literal["expected_config_hash"] | None: ...
 
 global___ReloadConfigRequest = ReloadConfigRequest
 
