@@ -6,6 +6,7 @@ from typing import Final
 from sidecar.cli import log_rate
 from sidecar.core import (
     answers,
+    attempts,
     bounds,
     engine,
     folding,
@@ -16,10 +17,12 @@ from sidecar.core import (
     trades,
 )
 from sidecar.core.order_effects import DUPLICATES_DENIED_MAX
+from sidecar.server import audit as audit_calls
 from sidecar.server import http_health, options
 from sidecar.server.options import ServerOptions
 from sidecar.store import store
 from sidecar.wire import account_reports, orders, reports
+from sidecar.wire import audit as audit_pages
 
 PAGE: Final = Path(__file__).parents[1] / "docs" / "limits.md"
 DEFAULTS: Final = ServerOptions()
@@ -33,6 +36,8 @@ BOUNDS: Final = {
     "status streams of one connection": DEFAULTS.status_streams_per_peer_max,
     "order streams": DEFAULTS.order_streams_max,
     "order streams of one connection": DEFAULTS.order_streams_per_peer_max,
+    "streams of the journal": DEFAULTS.audit_streams_max,
+    "streams of the journal of one connection": DEFAULTS.audit_streams_per_peer_max,
     "health watches": DEFAULTS.health_watches_max,
     "health watches of one connection": DEFAULTS.health_watches_per_peer_max,
     "orders in CheckOrders": orders.BATCH_COUNT_MAX,
@@ -40,6 +45,8 @@ BOUNDS: Final = {
     "positions, open orders, marks in ReportAccount": account_reports.LIST_COUNT_MAX,
     "cash flows in ReportAccount": account_reports.FLOWS_COUNT_MAX,
     "orders on a page of ListOrders": orders.PAGE_SIZE_MAX,
+    "records on a page of ListAudit": audit_pages.LIMIT_MAX,
+    "records one ListAudit looks through": audit_calls.SCANNED_COUNT_MAX,
     "symbols, strategies and marks in a status": answers.LISTED_COUNT_MAX,
     "characters of a name or id": numbers.NAME_LENGTH_MAX,
     "characters of a note, reason or message": reports.TEXT_LENGTH_MAX,
@@ -62,6 +69,8 @@ BOUNDS: Final = {
     "kinds of denials of one connection in a second": folding.KINDS_PER_PEER_MAX,
     "kinds of denials in a second": folding.KINDS_PER_SECOND_MAX,
     "folded orders waiting to be written": folding.FOLDED_ORDERS_MAX,
+    "refused attempts journalled singly, then one a second": attempts.SINGLES_COUNT_MAX,
+    "sorts of refused attempts in a second": attempts.SORTS_COUNT_MAX,
     "alike log lines in a second": log_rate.ALIKE_PER_SECOND_MAX,
     "statements of the log told apart": log_rate.STATEMENTS_MAX,
 }
@@ -83,6 +92,12 @@ def test_the_page_names_every_bound_with_its_figure() -> None:
 def test_what_the_page_says_of_two_bounds_together_holds() -> None:
     """Each connection's share leaves something for others, and approvals keep half of a memory."""
     assert DUPLICATES_DENIED_MAX * 2 == bounds.DUPLICATES_MAX
-    for name in ("calls_in_flight", "status_streams", "order_streams", "health_watches"):
+    for name in (
+        "calls_in_flight",
+        "status_streams",
+        "order_streams",
+        "audit_streams",
+        "health_watches",
+    ):
         share = getattr(DEFAULTS, f"{name}_per_peer_max")
         assert 2 * share <= getattr(DEFAULTS, f"{name}_max")

@@ -55,6 +55,7 @@ TESTED_ELSEWHERE: dict[str, str] = {
 
 # The tests of a floor are tests/FLOOR/ and tests/test_FLOOR*.py.
 FLOORS = {
+    "audit": "sidecar.audit",
     "auth": "sidecar.auth",
     "cli": "sidecar.cli",
     "client": "haltline",
@@ -70,6 +71,7 @@ FLOORS = {
 
 # Proto files that are named otherwise than a module of the core, and why.
 PROTO_NOUNS = {
+    "audit": "receipts, and the journal as it is read; sidecar/audit signs and verifies it",
     "config": "what `config show` shows; sidecar/config reads it",
     "errors": "CallError, which every service answers with",
     "operator": "the messages of OperatorService",

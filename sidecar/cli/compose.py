@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Final
 
 from sidecar import __version__
+from sidecar.audit.items import META_PUBLIC_KEY
+from sidecar.audit.keys import KEY_FILE_NAME, Signing, find_signing
 from sidecar.auth import Secrets
 from sidecar.cli import garbage
 from sidecar.cli.failures import CommandFailed, Exit
@@ -102,6 +104,7 @@ def _open(plan: Plan) -> tuple[Store, Service]:
         config_hash=config_hash(to_thresholds(plan.configuration)),
         settings=_settings(plan),
         source=_source(plan),
+        signing=_signing(plan, store),
     )
     return store, service
 
@@ -185,6 +188,13 @@ def _source(plan: Plan) -> ConfigurationSource:
     file = plan.configuration_file
     read = None if file is None else partial(load, file)
     return ConfigurationSource(configuration=plan.configuration, read=read)
+
+
+def _signing(plan: Plan, store: Store) -> Signing:
+    """Return the key this store was begun with, made at its first start."""
+    given = plan.configuration.store.audit_key_file
+    path = plan.directory / KEY_FILE_NAME if given is None else Path(given)
+    return find_signing(path, store.meta_get(META_PUBLIC_KEY) or "")
 
 
 def _settings(plan: Plan) -> Settings:

@@ -28,6 +28,7 @@ _MODULE_OF_COMMAND: Final = {
     "watch": "watch",
     "check": "check",
     "config": "configuration",
+    "audit": "audit",
     "init": "init",
     "store": "store",
 }

@@ -16,6 +16,7 @@ from sidecar.cli.failures import CommandFailed, Exit
 from sidecar.cli.options import printable
 from sidecar.clock import format_rfc3339
 from sidecar.core import views
+from sidecar.core.answers import Receipt
 from sidecar.core.judgement import Conditions
 from sidecar.core.state import State
 from sidecar.service.facts import ServiceStatus, StoreStatus
@@ -78,6 +79,7 @@ def _facts(
     is_driven = store.clock_kind == "driven"
     now = state.now if is_driven else max(state.now, time.time_ns())
     look = KillFile(directory).look()
+    tree = store.tree_head()
     return ServiceStatus(
         view=views.status(state, now, _conditions(damage)),
         store=StoreStatus(
@@ -87,7 +89,7 @@ def _facts(
             poisoned="",
             free_bytes=None,
             is_low=False,
-            chain_hash=b"",
+            chain_hash=tree.chain_hash,
         ),
         clock_kind="driven" if is_driven else "wall",
         clock_problem="",
@@ -95,6 +97,7 @@ def _facts(
         can_prove_operators=True,
         health=(),
         config_hash=state.config_hash,
+        receipt=Receipt(tree.size, tree.root) if tree.size else None,
         revision=0,
         started_at=0,
         version="",

@@ -187,6 +187,8 @@ def _memory_lines(status: status_pb2.Status) -> Iterator[str]:
             yield "  Way out: mend the disk, then restart the sidecar"
     if store.low:
         yield "STORE LOW: free room on its disk; until then nothing may raise exposure"
+    if status.audit_problem:
+        yield f"AUDIT UNSIGNED: {printable(status.audit_problem)}"
     state = word(recovery, "state")
     if state != "CLEAN":
         detail = f" ({printable(recovery.detail)})" if recovery.detail else ""

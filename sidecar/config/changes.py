@@ -44,6 +44,7 @@ OTHER_KEYS: Final[dict[str, Row]] = {
     "account.equity": Row(_same, "it counts once, while the store has never known one"),
     "approvals.durability": Row(_more_durable, "an approval survives the loss of power"),
     "store.disk_free_min_bytes": Row(longer, "what raises exposure is denied with more room left"),
+    "store.audit_key_file": Row(_restart, "the key that signs is read at the start"),
     "server.listen": Row(_restart, "addresses are bound at the start"),
     "server.loopback_role": Row(_restart, _ROLES_STAY),
     "server.tls.certificate_file": Row(_restart, "the names of the files are read at the start"),

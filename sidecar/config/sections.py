@@ -303,6 +303,14 @@ class StoreSection(Section):
         Bytes,
         Key("Less room denies what raises exposure (STORE_LOW).", "bytes", "268435456"),
     ] = 256 * 1024 * 1024
+    audit_key_file: Annotated[
+        Text | None,
+        Key(
+            "The key that signs heads of the audit; absent: audit.key in the data directory.",
+            "path of a PEM file",
+            '"audit.key"',
+        ),
+    ] = None
 
 
 class TlsSection(Section):

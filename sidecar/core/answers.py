@@ -93,6 +93,14 @@ class ShortStatus:
     stop_epoch: int
 
 
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Size of the journal and the root over it (S13); what writes records puts it into answers."""
+
+    size: int
+    root: bytes
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TradeAnswer:
     """The answer to ReportTrade. `flags` name what was odd (UNSOLICITED, OVERFILLED, ...)."""
@@ -102,6 +110,7 @@ class TradeAnswer:
     sequence: int
     status: ShortStatus
     flags: tuple[str, ...] = ()
+    receipt: Receipt | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +121,7 @@ class ApiErrorAnswer:
     errors_in_window: int
     sequence: int
     status: ShortStatus
+    receipt: Receipt | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +157,7 @@ class AccountAnswer:
     skipped_books: tuple[BookName, ...]
     sequence: int
     status: ShortStatus
+    receipt: Receipt | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,6 +185,7 @@ class KillAnswer:
     durable: bool
     advice: str
     sequence: int
+    receipt: Receipt | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,6 +207,7 @@ class StartAnswer:
     sequence: int
     status: ShortStatus
     moved_anchors: tuple[AnchorMove, ...] = ()
+    receipt: Receipt | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -399,3 +412,4 @@ class ReloadAnswer:
     sequence: int
     status: ShortStatus
     durable: bool = True
+    receipt: Receipt | None = None

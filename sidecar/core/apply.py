@@ -15,6 +15,7 @@ from sidecar.core.derive import rebuild
 from sidecar.core.events import (
     AccountReported,
     ApiErrorReported,
+    AttemptRefused,
     BookReplaced,
     BreakerOpened,
     BreakerReset,
@@ -38,6 +39,7 @@ from sidecar.core.events import (
     OrdersWithdrawn,
     PeriodStarted,
     PositionsAssumedFlat,
+    RecordsDropped,
     RecoveryEnded,
     RecoveryEntered,
     ReportConflicted,
@@ -159,6 +161,11 @@ def _assumed_flat(state: State, event: PositionsAssumedFlat) -> None:
     state.account.positions_confirmed = True
 
 
+def _nothing(state: State, event: AttemptRefused | RecordsDropped) -> None:
+    """Change nothing: the record is there to be read (S13)."""
+    del state, event
+
+
 EFFECTS: Final[dict[type, Callable[[State, Any], None]]] = {
     ConfigurationApplied: _configuration,
     PeriodStarted: _period,
@@ -190,4 +197,6 @@ EFFECTS: Final[dict[type, Callable[[State, Any], None]]] = {
     ClockJumped: _clock_jumped,
     ClockAccepted: account_effects.apply_clock_accepted,
     PositionsAssumedFlat: _assumed_flat,
+    AttemptRefused: _nothing,
+    RecordsDropped: _nothing,
 }

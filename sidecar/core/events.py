@@ -357,6 +357,37 @@ class PositionsAssumedFlat:
     """The person who started the sidecar says the account is flat."""
 
 
+@dataclass(slots=True, kw_only=True)
+class AttemptRefused:
+    """Somebody tried what they may not do, or what cannot be done now (S13). Changes nothing.
+
+    `by` and `reason` are what the caller said, unproved. Beyond a bound attempts alike are counted
+    and told as one, with the times of the first and the last and without what was said.
+    """
+
+    call: str
+    code: str
+    why: str
+    by: str = ""
+    reason: str = ""
+    count: int = 1
+    first_at: int = 0
+    last_at: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class RecordsDropped:
+    """Records up to `through_sequence` were exported and dropped (S13). Changes nothing.
+
+    `root` is that of the tree over them, in hex.
+    """
+
+    through_sequence: int
+    root: str
+    by: str
+    reason: str
+
+
 Event: TypeAlias = (
     ConfigurationApplied
     | PeriodStarted
@@ -388,6 +419,8 @@ Event: TypeAlias = (
     | ClockJumped
     | ClockAccepted
     | PositionsAssumedFlat
+    | AttemptRefused
+    | RecordsDropped
 )
 
 EVENT_TYPES: Final[dict[str, type]] = {kind.__name__: kind for kind in Event.__args__}

@@ -1,7 +1,7 @@
 """The calls of OperatorService: prove, read, ask the service, answer.
 
-Rules: the proof is judged before the request is read; GetConfig needs none. ReloadConfig needs one
-only where something loosens, so a bad one refuses nothing else.
+Rules: the proof is judged before the request is read; what only reads needs none. ReloadConfig
+needs one only where something loosens, so a bad one refuses nothing else.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from sidecar import wire
 from sidecar.core.denial import CallRefused
 from sidecar.server.calls import Calls, Context, UnaryHandler, encode, parse
 from sidecar.server.proofs import Prover, is_proof_given
+from sidecar.server.refused import note_refused
 from sidecar.service import Caller, Service
 
 NAME: Final = operator_service_pb2.DESCRIPTOR.services_by_name["OperatorService"].full_name
@@ -53,7 +54,12 @@ class OperatorCalls:
         self, path: str, handler: Callable[[bytes, Caller], Awaitable[bytes]]
     ) -> UnaryHandler:
         async def answer(body: bytes, caller: Caller, context: Context) -> bytes:
-            return await handler(body, await self._prover.prove(path, body, caller, context))
+            try:
+                caller = await self._prover.prove(path, body, caller, context)
+                return await handler(body, caller)
+            except CallRefused as refused:
+                note_refused(self._service, path, body, refused, caller)
+                raise
 
         return answer
 
@@ -112,12 +118,13 @@ class OperatorCalls:
         try:
             answer = await self._service.reloads.reload(command, caller)
         except CallRefused as refused:
-            if unproved is None or refused.reason != "OPERATOR_PROOF_REQUIRED":
-                raise
-            message = f"{unproved.message}; {refused.message}"
-            raise CallRefused(
-                unproved.code, unproved.reason, message, refused.field_faults
-            ) from unproved
+            told = refused
+            if unproved is not None and refused.reason == "OPERATOR_PROOF_REQUIRED":
+                message = f"{unproved.message}; {refused.message}"
+                told = CallRefused(unproved.code, unproved.reason, message, refused.field_faults)
+            if not command.is_dry_run:
+                note_refused(self._service, f"/{NAME}/ReloadConfig", body, told, caller)
+            raise told from unproved
         return encode(wire.reload_answer(answer, self._service.store_id))
 
     async def _get_config(self, _body: bytes, _caller: Caller, _context: Context) -> bytes:

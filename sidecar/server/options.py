@@ -67,6 +67,8 @@ class ServerOptions:
     order_streams_max: int = 2_048
     order_streams_per_peer_max: int = 256
     health_watches_max: int = 128
+    audit_streams_max: int = 16
+    audit_streams_per_peer_max: int = 8
     health_watches_per_peer_max: int = 16
     calls_in_flight_max: int = 10_000
     calls_in_flight_per_peer_max: int = 1_024

@@ -31,6 +31,7 @@ from sidecar.server.addresses import (
     parse_address,
     refuse_exposure,
 )
+from sidecar.server.audit import AuditCalls
 from sidecar.server.calls import Calls
 from sidecar.server.health import NAME as HEALTH_NAME
 from sidecar.server.health import HealthBoard
@@ -159,7 +160,8 @@ class Server:
         operator_calls = OperatorCalls(service=self._service, prover=prover)
         tables: dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]] = {
             safety.NAME: safety_calls.handlers(),
-            operator.NAME: operator_calls.handlers(self._calls),
+            operator.NAME: operator_calls.handlers(self._calls)
+            | AuditCalls(service=self._service, options=self._options).handlers(self._calls),
             HEALTH_NAME: self._health.handlers(self._calls),
         }
         reflected = Reflection(calls=self._calls, service_names=tuple(tables))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
-from sidecar.core.answers import RecoveryState, StatusView
+from sidecar.core.answers import Receipt, RecoveryState, StatusView
 from sidecar.store.store import ClockKind
 
 
@@ -52,6 +52,8 @@ class ServiceStatus:
     can_prove_operators: bool
     health: tuple[HealthPart, ...]
     config_hash: str
+    receipt: Receipt | None = None
+    audit_problem: str = ""
     revision: int
     started_at: int
     version: str

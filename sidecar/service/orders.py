@@ -22,6 +22,7 @@ from sidecar.core.commands import CheckOrder
 from sidecar.core.denial import CallRefused
 from sidecar.service.callers import Actor
 from sidecar.service.refusals import batch_not_judged, stopped_meanwhile
+from sidecar.service.refused import RefusedAttempts
 from sidecar.service.starts import Starts
 from sidecar.service.writer import Writer
 from sidecar.store.errors import StoreError
@@ -35,7 +36,13 @@ class Orders:
     """Judges orders for one writer."""
 
     def __init__(
-        self, *, writer: Writer, starts: Starts, store: Store, approvals_need_power: bool
+        self,
+        writer: Writer,
+        starts: Starts,
+        store: Store,
+        refused: RefusedAttempts,
+        *,
+        approvals_need_power: bool,
     ) -> None:
         """`approvals_need_power`: an approval waits for the disk (`durability = "power"`).
 
@@ -44,13 +51,18 @@ class Orders:
         self._writer = writer
         self._starts = starts
         self._store = store
+        self._refused = refused
         self.approvals_need_power = approvals_need_power
 
     async def check(self, order: CheckOrder, actor: Actor) -> OrderDecision:
         """Judge one order."""
         if self._starts.is_pending:
             await self._starts.wait()
-        decision: OrderDecision = self._writer.decide(order, actor).answer
+        try:
+            decision: OrderDecision = self._writer.decide(order, actor).answer
+        except CallRefused as refused:
+            self._note((order,), refused, actor)
+            raise
         if order.dry_run or self._is_settled(has_approval=decision.is_approved):
             return decision
         return await self._give_out(order, decision, actor)
@@ -65,6 +77,9 @@ class Orders:
         writer.catch_up()
         results = [self._judge_item(order, actor) for order in orders]
         writer.flush()
+        for result in results:
+            if result.order is not None and result.refused is not None:
+                self._note((result.order,), result.refused, actor)
         if self._is_settled(has_approval=any(_is_approved(result) for result in results)):
             return results
         for _ in range(JUDGED_COUNT_MAX):
@@ -86,12 +101,18 @@ class Orders:
             await self._starts.wait()
             outcome = self._writer.decide_all_or_none(sound, actor)
             if outcome.refused is not None:
+                self._note(sound, outcome.refused, actor)
                 raise outcome.refused
             results: list[BatchResult] = outcome.answer
             decisions = [result.decision for result in results if result.decision is not None]
             if await self._may_give_out(decisions):
                 return results
         raise stopped_meanwhile()
+
+    def _note(self, orders: Sequence[CheckOrder], refused: CallRefused, actor: Actor) -> None:
+        """Journal that no decision was given; a dry run tried nothing (S13)."""
+        if not all(order.dry_run for order in orders):
+            self._refused.note("CheckOrder", refused, actor)
 
     def _judge_item(self, order: CheckOrder | CallRefused, actor: Actor) -> BatchResult:
         if isinstance(order, CallRefused):

@@ -30,13 +30,14 @@ from sidecar.config import (
     to_thresholds,
 )
 from sidecar.core import configuration
-from sidecar.core.answers import ReloadAnswer
+from sidecar.core.answers import Receipt, ReloadAnswer
 from sidecar.core.commands import ReloadConfig
 from sidecar.core.denial import CallRefused
 from sidecar.core.events import ConfigurationApplied
 from sidecar.core.thresholds import Thresholds
 from sidecar.core.tightening import Direction, RuleChange
 from sidecar.core.turn import short_status
+from sidecar.service.audit import Audit
 from sidecar.service.callers import SIDECAR, SIGNAL_ACTOR, Actor, Caller
 from sidecar.service.changes import Changes
 from sidecar.service.orders import Orders
@@ -49,6 +50,7 @@ from sidecar.service.refusals import (
     restart_required,
     too_many_reloads,
 )
+from sidecar.service.refused import RefusedAttempts
 from sidecar.service.starts import RELOAD_KIND, Starts
 from sidecar.service.watch import Watch
 from sidecar.service.writer import Writer
@@ -93,6 +95,8 @@ class Reloads:
         watch: Watch,
         changes: Changes,
         source: ConfigurationSource | None,
+        audit: Audit,
+        refused: RefusedAttempts,
     ) -> None:
         """Without a source there is nothing to read again, and GetConfig shows nothing."""
         self._writer = writer
@@ -100,6 +104,8 @@ class Reloads:
         self._orders = orders
         self._watch = watch
         self._changes = changes
+        self._audit = audit
+        self._refused = refused
         self._read = source.read if source is not None else None
         self._in_force = source.configuration if source is not None else Configuration()
         self._turn = asyncio.Lock()
@@ -118,6 +124,7 @@ class Reloads:
         try:
             answer = await self._reload(command, SIGNAL_ACTOR, "a signal proves nothing")
         except CallRefused as refused:
+            self._refused.note(RELOAD_KIND, refused, SIGNAL_ACTOR)
             LOG.warning("SIGHUP changed nothing: %s", refused.message)
             self._note_problem(f"SIGHUP changed nothing: {refused.message}")
         except Exception:
@@ -162,7 +169,8 @@ class Reloads:
             raise loosening_needs_words(command.reloaded_by, command.reason)
         if not changes:
             self._note_problem("")
-            return self._answer(proposed)
+            receipt = self._audit.durable_receipt()
+            return self._answer(proposed, receipt=receipt)
         event = ConfigurationApplied(
             thresholds=proposed.thresholds,
             config_hash=proposed.config_hash,
@@ -201,8 +209,10 @@ class Reloads:
         writer.decide_by(configuration.reconfigure, event, RELOAD_KIND, actor)
         sequence = writer.state.last_sequence
         self._take_over(proposed)
-        is_durable = await self._is_durable(writer.state.last_sequence)
-        return self._answer(proposed, event, sequence=sequence, is_durable=is_durable)
+        receipt = self._audit.receipt()
+        if not await self._is_durable(max(writer.state.last_sequence, receipt.size)):
+            return self._answer(proposed, event, sequence=sequence, is_durable=False)
+        return self._answer(proposed, event, sequence=sequence, receipt=receipt)
 
     async def _loosen(
         self,
@@ -221,7 +231,9 @@ class Reloads:
         # A threshold of the same file that was reached already tripped in a record of its own.
         is_durable = await self._is_durable(self._writer.must_be_durable_sequence)
         sequence = started.sequence
-        return self._answer(proposed, event, sequence=sequence, is_durable=is_durable)
+        if not is_durable:
+            return self._answer(proposed, event, sequence=sequence, is_durable=False)
+        return self._answer(proposed, event, sequence=sequence, receipt=started.receipt)
 
     def _follow(self, event: ConfigurationApplied) -> None:
         """Apply what follows from a configuration that has just become effective.
@@ -269,6 +281,7 @@ class Reloads:
         *,
         sequence: int = 0,
         is_durable: bool = True,
+        receipt: Receipt | None = None,
     ) -> ReloadAnswer:
         state = self._writer.state
         return ReloadAnswer(
@@ -281,6 +294,7 @@ class Reloads:
             sequence=sequence if is_durable else 0,
             status=short_status(state),
             durable=is_durable,
+            receipt=receipt,
         )
 
     def _note_problem(self, problem: str) -> None:

@@ -4,9 +4,7 @@ Rules:
 1. Every command reads `now` once, is decided, written and applied in one turn of the loop, and
    answered when it is as durable as its kind asks for (S12.1).
 2. Kills never wait for anything but the disk, and hold where the disk refuses (S10.2).
-3. A report that could not be made durable is refused although it counts in memory, so that the
-   bot repeats it after the restart (S12.3).
-4. What falls due is done before the next command and ten times a second.
+3. What falls due is done before the next command and ten times a second.
 """
 
 from __future__ import annotations
@@ -19,6 +17,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+from sidecar.audit.keys import Signing
 from sidecar.auth import NonceOutcome
 from sidecar.clock import Clock, ZoneCalendar
 from sidecar.core import views
@@ -50,12 +49,10 @@ from sidecar.core.commands import (
 )
 from sidecar.core.denial import CallRefused
 from sidecar.core.thresholds import Thresholds
-from sidecar.core.turn import Outcome
-from sidecar.service.batches import apply_reports
+from sidecar.service.audit import Audit
 from sidecar.service.callers import (
     Actor,
     Caller,
-    require_bot,
     require_operator_proof,
 )
 from sidecar.service.changes import Changes
@@ -64,8 +61,9 @@ from sidecar.service.kill_file import KillFile
 from sidecar.service.nonces import remember_nonce
 from sidecar.service.opening import Opened, open_state
 from sidecar.service.orders import Orders
-from sidecar.service.refusals import not_durable
+from sidecar.service.refused import RefusedAttempts
 from sidecar.service.reload import ConfigurationSource, Reloads
+from sidecar.service.reports import Reports
 from sidecar.service.snapshots import Snapshots
 from sidecar.service.start_up import assume_flat, judge_start, put_in_force, take_initial_equity
 from sidecar.service.starts import Starts
@@ -99,12 +97,14 @@ class Service:
         config_hash: str,
         settings: Settings,
         source: ConfigurationSource | None = None,
+        signing: Signing | None = None,
         real_time_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         """Read back what the store remembers; nothing is written before `start`.
 
-        `source` is where thresholds and settings came from, to be read again. `real_time_ns` is
-        real time under a driven clock too. ValueError for an unknown zone.
+        `source` is where thresholds and settings came from, to be read again. Without `signing` no
+        head is signed. `real_time_ns` is real time under a driven clock too. ValueError for an
+        unknown zone.
         """
         self.store_id = store.store_id
         self.instance_id = secrets.token_hex(8)
@@ -128,14 +128,19 @@ class Service:
             calendar=ZoneCalendar(thresholds.account.zone),
             changes=self._changes,
         )
+        self.audit = Audit(store=store, signing=signing or Signing(), real_time_ns=real_time_ns)
         self._starts = Starts(
-            writer=self._writer, clock=clock, kill_file=self._kill_file, spawn=self._spawn
+            self._writer, clock, self._kill_file, spawn=self._spawn, receipt=self.audit.receipt
         )
+        self.refused = RefusedAttempts(self._writer, self._starts, clock)
+        self._reports = Reports(self._writer, self._starts, self.audit, self.refused)
+        self._compose(settings, source)
+
+    def _compose(self, settings: Settings, source: ConfigurationSource | None) -> None:
+        """Put the parts together that need all of the above."""
+        store, needs_power = self._store, settings.approvals_need_power
         self._orders = Orders(
-            writer=self._writer,
-            starts=self._starts,
-            store=store,
-            approvals_need_power=settings.approvals_need_power,
+            self._writer, self._starts, store, self.refused, approvals_need_power=needs_power
         )
         self._watch = self._build_watch()
         self.reloads = self._build_reloads(source)
@@ -162,6 +167,8 @@ class Service:
             watch=self._watch,
             changes=self._changes,
             source=source,
+            audit=self.audit,
+            refused=self.refused,
         )
 
     # The life of the service.
@@ -169,7 +176,7 @@ class Service:
     async def start(self) -> StartReport:
         """Recover, then serve; from here on time and the KILL file are looked after."""
         opened, writer = self._opened, self._writer
-        notes = list(opened.notes)
+        notes = [*opened.notes, *self.audit.begin()]
         self._watch.look_at_disk()
         if opened.damage:
             writer.mark_damaged(opened.damage, opened.way_out)
@@ -181,6 +188,7 @@ class Service:
         if opened.replayed_count >= REPLAYED_COUNT_FOR_SNAPSHOT:
             await self._snapshots.write_here("Snapshot", notes)
         judge_start(writer, is_durable=await self._try_sync(writer.state.last_sequence))
+        self.audit.sign()
         self._beating = asyncio.get_running_loop().create_task(self._keep_beating())
         return StartReport(
             is_new=self._store.is_new,
@@ -209,10 +217,13 @@ class Service:
         while self._tasks:
             await asyncio.wait(self._tasks)
         writer = self._writer
+        self.refused.flush(is_last=True)
         writer.write_folds()
         is_small = len(writer.state.orders) <= ORDERS_COUNT_FOR_SNAPSHOT_AT_STOP_MAX
         if self._is_well and is_small and self._snapshots.unkept_count:
             await self._snapshots.write_here("Stop", [])
+        if await self._try_sync(writer.state.last_sequence):
+            self.audit.sign()
         self._store.close(clean=self._is_well)
         return self._is_well
 
@@ -229,14 +240,14 @@ class Service:
 
         Not a coroutine of its own: every order passes here, and nothing is added on the way.
         """
-        require_bot(caller, "CheckOrder")
+        self.refused.require_bot(caller, "CheckOrder")
         return self._orders.check(order, caller.actor)
 
     async def check_orders(
         self, orders: Sequence[CheckOrder | CallRefused], mode: BatchMode, caller: Caller
     ) -> list[BatchResult]:
         """Judge several orders in one turn; a `CallRefused` stands for a malformed one."""
-        require_bot(caller, "CheckOrders")
+        self.refused.require_bot(caller, "CheckOrders")
         actor = caller.actor
         if mode is BatchMode.ALL_OR_NONE:
             return await self._orders.check_all_or_none(orders, actor)
@@ -251,11 +262,8 @@ class Service:
         self, reports: Sequence[ReportTrade | CallRefused], caller: Caller
     ) -> list[TradeAnswer | CallRefused]:
         """Apply several reports in one turn, each on its own, with one sync for all."""
-        require_bot(caller, "ReportTrades")
-        await self._starts.wait()
-        answers = apply_reports(self._writer, reports, caller.actor)
-        await self._make_durable(self._writer.state.last_sequence)
-        return answers
+        self.refused.require_bot(caller, "ReportTrades")
+        return await self._reports.take_each(reports, caller)
 
     async def report_api_error(self, report: ReportApiError, caller: Caller) -> ApiErrorAnswer:
         """Count a venue error (S9)."""
@@ -273,14 +281,8 @@ class Service:
     async def _report(
         self, report: ReportTrade | ReportApiError | ReportAccount, caller: Caller
     ) -> Any:  # noqa: ANN401 - the answer's type follows from the report's; callers name it
-        require_bot(caller, type(report).__name__)
-        if self._starts.is_pending:
-            await self._starts.wait()
-        outcome: Outcome = self._writer.decide(report, caller.actor)
-        await self._make_durable(self._writer.state.last_sequence)
-        if outcome.refused is not None:
-            raise outcome.refused
-        return outcome.answer
+        self.refused.require_bot(caller, type(report).__name__)
+        return await self._reports.take(report, caller)
 
     # Stopping.
 
@@ -290,8 +292,9 @@ class Service:
 
     async def _kill(self, command: TriggerKill, actor: Actor) -> KillAnswer:
         answer = self._kill_in_memory(command, actor)
-        is_durable = await self._try_sync(answer.sequence)
-        return replace(answer, durable=is_durable)
+        receipt = self.audit.receipt()
+        is_durable = await self._try_sync(max(answer.sequence, receipt.size))
+        return replace(answer, durable=is_durable, receipt=receipt if is_durable else None)
 
     def _kill_in_memory(self, command: TriggerKill, actor: Actor) -> KillAnswer:
         self._starts.make_way()
@@ -358,6 +361,8 @@ class Service:
             can_prove_operators=self._settings.can_prove_operators,
             health=self.health(),
             config_hash=writer.state.config_hash,
+            receipt=self.audit.durable_receipt(),
+            audit_problem=self.audit.problem,
             revision=self._changes.revision,
             started_at=self._started_at,
             version=self._settings.version,
@@ -374,10 +379,13 @@ class Service:
             damage_way_out=writer.conditions.damage_way_out,
             store=self._store_status(),
             kill_file=self._watch.kill_file_look,
-            clock=clock_problem(self._clock, writer.state.clock_jump_ns),
-            configuration=self.reloads.problem,
-            snapshot=self._snapshots.problem,
             is_draining=self._is_draining,
+            others={
+                "clock": clock_problem(self._clock, writer.state.clock_jump_ns),
+                "configuration": self.reloads.problem,
+                "snapshot": self._snapshots.problem,
+                "audit": self.audit.problem,
+            },
         ) + tuple(part() for part in self._health_elsewhere)
 
     def add_health_part(self, part: Callable[[], HealthPart]) -> None:
@@ -448,13 +456,6 @@ class Service:
             self._store, writer.problem, watch.free_bytes, is_store_low=is_store_low
         )
 
-    async def _make_durable(self, sequence: int) -> None:
-        """Return once a report is power-durable; refuse it where it never will be (rule 3)."""
-        try:
-            await self._writer.sync(sequence)
-        except StoreError as error:
-            raise not_durable(self._writer.problem or str(error)) from error
-
     async def _try_sync(self, sequence: int) -> bool:
         """Return whether the records up to `sequence` are power-durable now."""
         try:
@@ -483,6 +484,8 @@ class Service:
             try:
                 self._watch.beat()
                 self._snapshots.look()
+                self.refused.flush()
+                self.audit.sign_if_due()
             except Exception as error:  # the KILL file must be looked for whatever happened
                 LOG.exception("a beat failed; every order is denied until a restart")
                 self._writer.mark_damaged(f"what time alone does failed: {error!r}")

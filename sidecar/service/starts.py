@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from sidecar.clock import JUMP_NS_MAX, Clock
 from sidecar.core import configuration, engine
-from sidecar.core.answers import AnchorMove, StartAnswer
+from sidecar.core.answers import AnchorMove, Receipt, StartAnswer
 from sidecar.core.calendar import Calendar
 from sidecar.core.commands import (
     AcceptClock,
@@ -53,6 +53,7 @@ class _Pending:
     moves: tuple[AnchorMove, ...]
     is_applied: bool
     falls_back: bool
+    receipt: Receipt | None = None
     then: Callable[[], None] | None = None
     answer: StartAnswer | None = None
 
@@ -60,12 +61,21 @@ class _Pending:
 class Starts:
     """The gate, and the one start that may be behind it."""
 
-    def __init__(self, *, writer: Writer, clock: Clock, kill_file: KillFile, spawn: Spawn) -> None:
-        """`spawn` runs a coroutine beyond the life of its caller."""
+    def __init__(
+        self,
+        writer: Writer,
+        clock: Clock,
+        kill_file: KillFile,
+        *,
+        spawn: Spawn,
+        receipt: Callable[[], Receipt],
+    ) -> None:
+        """`spawn` runs a coroutine beyond the life of its caller; `receipt` is of this instant."""
         self._writer = writer
         self._clock = clock
         self._kill_file = kill_file
         self._spawn = spawn
+        self._receipt = receipt
         self._pending: _Pending | None = None
         self._opened = asyncio.Event()
         self._opened.set()
@@ -137,6 +147,7 @@ class Starts:
         writer.append(pending.sequence, pending.time, kind, actor, pending.events)
         if writer.problem:
             raise cannot_start(writer.problem)
+        pending.receipt = self._receipt()
         return await self._complete(pending)
 
     async def release(self, command: ReleaseOrder, actor: Actor) -> StartAnswer:
@@ -188,8 +199,9 @@ class Starts:
             moves=(),
             is_applied=True,
             falls_back=falls_back,
-            answer=outcome.answer,
+            receipt=self._receipt(),
         )
+        pending.answer = replace(outcome.answer, receipt=pending.receipt)
         return await self._complete(pending)
 
     async def _complete(self, pending: _Pending) -> StartAnswer:
@@ -222,7 +234,7 @@ class Starts:
         if pending.then is not None:
             pending.then()
         answer = engine.start_answer(state, changed=True, moves=pending.moves)
-        pending.answer = replace(answer, sequence=pending.sequence)
+        pending.answer = replace(answer, sequence=pending.sequence, receipt=pending.receipt)
 
     def _fall_back(self, pending: _Pending) -> None:
         if pending.is_applied and pending.falls_back:
@@ -232,11 +244,12 @@ class Starts:
     async def _answer_unchanged(self) -> StartAnswer:
         """Answer that there was nothing to do, once what made it so is durable."""
         answer = engine.start_answer(self._writer.state, changed=False)
+        receipt = self._receipt()
         try:
             await self._writer.sync(answer.sequence)
         except StoreError as error:
             raise cannot_start(self._writer.problem or str(error)) from error
-        return answer
+        return replace(answer, receipt=receipt)
 
     def _refuse_unless_possible(self) -> None:
         self._refuse_unless_writable()

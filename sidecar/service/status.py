@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from sidecar.clock import JUMP_NS_MAX, SECOND_NS, Clock
@@ -49,12 +50,13 @@ def health_parts(
     damage_way_out: str,
     store: StoreStatus,
     kill_file: KillFileLook,
-    clock: str,
-    configuration: str,
-    snapshot: str,
     is_draining: bool,
+    others: Mapping[str, str],
 ) -> tuple[HealthPart, ...]:
-    """Return every part with its cause. A killed sidecar is healthy, a poisoned one is not."""
+    """Return every part with its cause. A killed sidecar is healthy, a poisoned one is not.
+
+    `others` are parts that are not needed, by name, with what is wrong with each.
+    """
     problem = store.poisoned
     low = f"{store.free_bytes} bytes are free; raising orders are denied" if store.is_low else ""
     return (
@@ -63,9 +65,7 @@ def health_parts(
         _part("lifetime", "the sidecar is stopping" if is_draining else ""),
         _part("disk_space", low, is_needed=False),
         _part("kill_file", kill_file.problem and kill_file.sentence, is_needed=False),
-        _part("clock", clock, is_needed=False),
-        _part("configuration", configuration, is_needed=False),
-        _part("snapshot", snapshot, is_needed=False),
+        *(_part(name, cause, is_needed=False) for name, cause in others.items()),
     )
 
 

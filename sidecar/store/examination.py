@@ -18,6 +18,7 @@ from typing import get_args
 import apsw
 
 from sidecar.store.errors import StoreDamagedError, StoreMismatchError
+from sidecar.store.merkle_tree import Frontier, JournalBase
 from sidecar.store.records import EMPTY_CHAIN_HASH
 from sidecar.store.recovery import Damage, RecoveryFacts
 from sidecar.store.snapshot import (
@@ -39,6 +40,7 @@ from sidecar.store.sqlite_database import (
     read_meta,
     words_of,
 )
+from sidecar.store.sqlite_tree import last_head_size, read_base, read_frontier
 from sidecar.store.store import SNAPSHOTS_KEPT_COUNT, ClockKind
 from sidecar.store.wal import count_run_frames
 from sidecar.store.watermark import Marks, acknowledged_by, read_marks
@@ -60,6 +62,8 @@ class Examination:
     torn_frames_count: int = 0
     connection: apsw.Connection | None = None
     meta: dict[str, str] = field(default_factory=dict)
+    base: JournalBase = field(default_factory=JournalBase)
+    frontier: Frontier = field(default_factory=Frontier)
     found: JournalFound = field(
         default_factory=lambda: JournalFound(
             last_sequence=0, chain_hash=EMPTY_CHAIN_HASH, damage=None
@@ -128,12 +132,17 @@ def find_how_far(
     examination: Examination,
     look: Look,
 ) -> None:
-    """Read every page and witness, and note how far the journal is whole. Raises apsw.Error."""
+    """Read every page and witness, and note how far the journal is whole.
+
+    Raises apsw.Error, and ValueError where what is kept of dropped records is not whole.
+    """
     snapshots = _look_at_snapshots(directory, connection, examination.meta.get("store.id", ""))
     named = max(snapshots.named, default=0)
     examination.acknowledged_sequence = _acknowledged(examination, named, look.boot_id_now)
+    base = examination.base = read_base(connection, examination.meta)
     found = check_journal(
         connection,
+        base,
         fault=find_cut_page(directory, connection, look.kept_frames_count),
         verified_sequence=0 if look.is_thorough else min(snapshots.fitting, default=0),
         acknowledged=examination.acknowledged_sequence,
@@ -144,12 +153,16 @@ def find_how_far(
         if what:
             damage = Damage(sequence=found.last_sequence + 1, what=what)
             examination.found = replace(found, damage=damage)
+        else:
+            examination.frontier = read_frontier(connection, base, found.last_sequence)
 
 
 def _acknowledged(examination: Examination, snapshot_sequence: int, boot_id_now: str) -> int:
-    """Return the sequence the journal must reach: power-durable, or written on this boot."""
+    """Return what the journal must reach: power-durable, signed, or written on this boot."""
     stopped_at = examination.meta.get(META_CLEAN_SEQUENCE, "")
     witnesses = [snapshot_sequence, int(stopped_at) if stopped_at.isdigit() else 0]
+    if examination.connection is not None:
+        witnesses.append(last_head_size(examination.connection))
     if examination.marks is not None:
         witnesses.append(acknowledged_by(examination.marks, boot_id_now))
     return max(witnesses)

@@ -15,6 +15,7 @@ import asyncio
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,23 @@ from sidecar.store.errors import (
     StoreSnapshotError,
 )
 from sidecar.store.group_sync import GroupSync
-from sidecar.store.records import EMPTY_CHAIN_HASH, chain_hash_after, chain_records
+from sidecar.store.merkle_tree import Frontier, JournalBase, TreeHead
+from sidecar.store.records import (
+    EMPTY_CHAIN_HASH,
+    chain_hash_after,
+    chain_records,
+    refuse_head_unless_durable,
+)
 from sidecar.store.recovery import Damage, RecoveryFacts, RecoveryKind, classify
 from sidecar.store.snapshot import make_head, read_snapshot_file
-from sidecar.store.store import NONCES_COUNT_MAX, SNAPSHOTS_KEPT_COUNT, ClockKind, Store
+from sidecar.store.store import (
+    CHAINED_READ_COUNT_MAX,
+    NONCES_COUNT_MAX,
+    SNAPSHOTS_KEPT_COUNT,
+    ChainedRecord,
+    ClockKind,
+    Store,
+)
 
 FREE_BYTES_DEFAULT = 1 << 40
 
@@ -43,6 +57,7 @@ class _Content:
     snapshots: list[tuple[int, bytes, bytes]] = field(default_factory=list)
     nonces: dict[str, int] = field(default_factory=dict)
     meta: dict[str, str] = field(default_factory=dict)
+    heads: dict[int, str] = field(default_factory=dict)
     boot_id: str = "boot-1"
     is_clean_stop: bool = False
     was_poisoned: bool = False
@@ -58,6 +73,7 @@ class _Content:
             snapshots=list(self.snapshots),
             nonces=dict(self.nonces),
             meta=dict(self.meta),
+            heads=dict(self.heads),
         )
 
 
@@ -93,6 +109,9 @@ class MemoryStore(Store):
         self._facts = facts
         self._nonces_count_max = nonces_count_max
         self._written = content
+        self._frontier = Frontier()
+        for record in content.records[: self.last_sequence]:
+            self._frontier.append(record)
         self._power_durable = content.copy(0)
         self._poisoned: str | None = None
         self._is_closed = False
@@ -239,6 +258,7 @@ class MemoryStore(Store):
             self._written.hashes.append(chain_hash)
             # A copy fits its bytes; what a JSON writer hands out keeps the rest of its buffer.
             self._written.records.append(memoryview(record).tobytes())
+            self._frontier.append(record)
 
     async def sync(self, sequence: int) -> None:
         """As `Store` says."""
@@ -267,6 +287,37 @@ class MemoryStore(Store):
                 )
             yield sequence, record
             sequence += 1
+
+    @property
+    def base(self) -> JournalBase:
+        """As `Store` says; the twin drops nothing."""
+        return JournalBase()
+
+    def tree_head(self) -> TreeHead:
+        """As `Store` says."""
+        return TreeHead(self.last_sequence, self._frontier.root(), self.chain_hash)
+
+    def read_chained(self, from_sequence: int, count: int) -> list[ChainedRecord]:
+        """As `Store` says."""
+        self._raise_if_closed()
+        hashes = [EMPTY_CHAIN_HASH, *self._written.hashes]
+        records = islice(self.read(from_sequence), min(count, CHAINED_READ_COUNT_MAX))
+        return [
+            ChainedRecord(sequence, hashes[sequence - 1], hashes[sequence], record)
+            for sequence, record in records
+        ]
+
+    def add_head(self, size: int, note: str) -> None:
+        """As `Store` says."""
+        self._raise_unless_writable()
+        refuse_head_unless_durable(size, self.durable_sequence)
+        self._written.heads.setdefault(size, note)
+
+    def read_heads(self, after_size: int, count: int) -> list[tuple[int, str]]:
+        """As `Store` says."""
+        self._raise_if_closed()
+        heads = sorted(self._written.heads.items())
+        return [head for head in heads if head[0] > after_size][:count]
 
     async def write_snapshot(self, sequence: int, payload: bytes) -> None:
         """As `Store` says."""

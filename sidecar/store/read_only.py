@@ -26,6 +26,7 @@ from sidecar.store.examination import (
     refuse_other_format,
 )
 from sidecar.store.lock import Holder, raise_if_held, read_holder
+from sidecar.store.merkle_tree import TreeHead
 from sidecar.store.recovery import WAY_OUT_DAMAGED, read_boot_id
 from sidecar.store.snapshot import proved_snapshots_in
 from sidecar.store.sqlite_database import (
@@ -37,6 +38,8 @@ from sidecar.store.sqlite_database import (
     words_of,
 )
 from sidecar.store.sqlite_store import read_checked
+from sidecar.store.sqlite_tree import read_frontier, read_heads
+from sidecar.store.store import ChainedRecord
 from sidecar.store.wal import count_run_frames
 from sidecar.store.watermark import read_marks
 from sidecar.store.ways_out import way_out_of
@@ -71,6 +74,8 @@ class ReadOnlyStore:
         self._meta = examination.meta
         self.facts = facts_of(examination, is_new=False, boot_id_now=boot_id_now)
         self.last_sequence = examination.found.last_sequence
+        self.chain_hash = examination.found.chain_hash
+        self.base = examination.base
         self.damage = self.facts.damage
         self.was_clean_stop = self.facts.was_clean_stop
 
@@ -108,7 +113,21 @@ class ReadOnlyStore:
 
     def read(self, from_sequence: int) -> Iterator[tuple[int, bytes]]:
         """Yield the records from `from_sequence` on, up to the damage if there is any."""
-        yield from read_checked(self._connection, from_sequence, self.last_sequence)
+        for row in self.read_chained(from_sequence):
+            yield row.sequence, row.record
+
+    def read_chained(self, from_sequence: int) -> Iterator[ChainedRecord]:
+        """Yield the records from `from_sequence` on with their place in the chain, as `read`."""
+        yield from read_checked(self._connection, self.base, from_sequence, self.last_sequence)
+
+    def tree_head(self) -> TreeHead:
+        """Return size, root and chain hash up to the last whole record."""
+        frontier = read_frontier(self._connection, self.base, self.last_sequence)
+        return TreeHead(frontier.size, frontier.root(), self.chain_hash)
+
+    def read_heads(self, after_size: int, count: int) -> list[tuple[int, str]]:
+        """Return up to `count` signed heads over more than `after_size` records, by size."""
+        return read_heads(self._connection, after_size, count)
 
     def close(self) -> None:
         """Let go of the files, which stay as they were."""

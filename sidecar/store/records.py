@@ -44,3 +44,12 @@ def chain_records(
         chain_hash = chain_hash_after(chain_hash, sequence, record)
         rows.append((sequence, chain_hash, record))
     return rows
+
+
+def refuse_head_unless_durable(size: int, durable_sequence: int) -> None:
+    """Raise StoreSequenceError for a signed head over records that a loss of power could take."""
+    if not 0 < size <= durable_sequence:
+        raise StoreSequenceError(
+            f"signed head: must be over 1 to {durable_sequence} records, the power-durable ones, "
+            f"was {size}"
+        )

@@ -39,7 +39,8 @@ from sidecar.store.examination import (
     is_new,
 )
 from sidecar.store.lock import DirectoryLock, Holder
-from sidecar.store.records import EMPTY_CHAIN_HASH, chain_hash_after
+from sidecar.store.merkle_tree import Frontier, JournalBase
+from sidecar.store.records import chain_hash_after
 from sidecar.store.recovery import Damage, read_boot_id
 from sidecar.store.snapshot import (
     hash_in,
@@ -62,6 +63,13 @@ from sidecar.store.sqlite_database import (
     read_nonces,
 )
 from sidecar.store.sqlite_store import read_checked
+from sidecar.store.sqlite_tree import (
+    INSERT_FRONTIER_SQL,
+    INSERT_HEAD_SQL,
+    base_meta,
+    create_tables,
+    read_heads,
+)
 from sidecar.store.store import ClockKind
 from sidecar.store.verified_copy import bytes_of, copy_verified
 from sidecar.store.watermark import WATERMARK_FILE_NAME, Marks, Watermark, read_marks
@@ -128,6 +136,10 @@ class DamagedStore:
         return None if self._examination is None else self._examination.found.damage
 
     @property
+    def _base(self) -> JournalBase:
+        return JournalBase() if self._examination is None else self._examination.base
+
+    @property
     def last_sequence(self) -> int:
         """The last whole record."""
         return 0 if self._examination is None else self._examination.found.last_sequence
@@ -155,7 +167,8 @@ class DamagedStore:
         """Yield the whole records from `from_sequence` on."""
         connection = None if self._examination is None else self._examination.connection
         if connection is not None:
-            yield from read_checked(connection, from_sequence, self.last_sequence)
+            for row in read_checked(connection, self._base, from_sequence, self.last_sequence):
+                yield row.sequence, row.record
 
     def snapshots(self) -> Iterator[tuple[int, bytes]]:
         """Yield the snapshots that belong to this journal, newest first."""
@@ -258,6 +271,7 @@ class DamagedStore:
                 connection.executemany(_INSERT_SQL, self._rows(keep_sequence, ending))
                 connection.executemany(META_SQL, self._meta())
                 connection.executemany(_NONCE_SQL, self._nonces())
+                self._keep_audit(connection, keep_sequence)
             connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
         finally:
             connection.close()
@@ -268,9 +282,27 @@ class DamagedStore:
         building.rename(self.directory / REPAIRED_NAME)
         sync_directory(self.directory)
 
+    def _keep_audit(self, connection: apsw.Connection, keep_sequence: int) -> None:
+        """Keep what stands for dropped records, and the signed heads over records that are kept."""
+        create_tables(connection)
+        base = self._base
+        if base.size:
+            frontier = Frontier(base.size, base.nodes)
+            connection.execute(INSERT_FRONTIER_SQL, (base.size, frontier.to_bytes()))
+            connection.executemany(META_SQL, base_meta(base))
+        old = None if self._examination is None else self._examination.connection
+        if old is not None:
+            try:
+                heads = read_heads(old, 0, keep_sequence)
+            except apsw.Error as error:
+                self.notes.append(f"signed heads could not be read and are left out: {error}")
+                return
+            kept = [head for head in heads if head[0] <= keep_sequence]
+            connection.executemany(INSERT_HEAD_SQL, kept)
+
     def _rows(self, keep_sequence: int, ending: bytes) -> Iterator[tuple[int, bytes, bytes]]:
-        chain_hash = EMPTY_CHAIN_HASH
-        for sequence, record in self.read(1):
+        chain_hash = self._base.chain_hash
+        for sequence, record in self.read(self._base.size + 1):
             if sequence > keep_sequence:
                 break
             chain_hash = chain_hash_after(chain_hash, sequence, record)

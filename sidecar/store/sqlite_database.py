@@ -22,6 +22,7 @@ import apsw
 import apsw.sqlite_extra
 
 from sidecar.store.errors import StoreError, StoreMismatchError
+from sidecar.store.merkle_tree import JournalBase
 from sidecar.store.records import EMPTY_CHAIN_HASH, chain_hash_after
 from sidecar.store.recovery import Damage
 from sidecar.store.snapshot import sync_directory
@@ -202,16 +203,21 @@ def find_cut_page(directory: Path, connection: apsw.Connection, kept_frames_coun
 
 
 def check_journal(
-    connection: apsw.Connection, *, fault: str, verified_sequence: int, acknowledged: int
+    connection: apsw.Connection,
+    base: JournalBase,
+    *,
+    fault: str,
+    verified_sequence: int,
+    acknowledged: int,
 ) -> JournalFound:
-    """Return how far the journal is whole; `fault` is what is known to be wrong already.
+    """Return how far the journal is whole, beginning after `base`; `fault` is known already.
 
     Every page is read for its checksum. The hash chain is computed from `verified_sequence` on (a
     snapshot holds what came before), or from the start if anything looks wrong. A journal that
     ends before `acknowledged` has lost records.
     """
-    fault = fault or _find_fault(connection)
-    found = scan_chain(connection, after=0 if fault else verified_sequence)
+    fault = fault or _find_fault(connection, base.size)
+    found = scan_chain(connection, base, after=0 if fault else verified_sequence)
     if found.damage is not None:
         return found
     if fault:
@@ -223,13 +229,13 @@ def check_journal(
     return found
 
 
-def scan_chain(connection: apsw.Connection, *, after: int) -> JournalFound:
+def scan_chain(connection: apsw.Connection, base: JournalBase, *, after: int) -> JournalFound:
     """Compute the hash chain over every record later than `after`, at bounded memory."""
-    found = JournalFound(last_sequence=0, chain_hash=EMPTY_CHAIN_HASH, damage=None)
-    if after:
+    found = JournalFound(last_sequence=base.size, chain_hash=base.chain_hash, damage=None)
+    if after > base.size:
         rows, _ = read_rows(connection, after, 1)
         if not rows or rows[0][0] != after:
-            return scan_chain(connection, after=0)
+            return scan_chain(connection, base, after=0)
         found = JournalFound(last_sequence=after, chain_hash=rows[0][1], damage=None)
     while True:
         rows, fault = read_rows(connection, found.last_sequence + 1, READ_ROWS_COUNT)
@@ -282,7 +288,7 @@ def _damaged(found: JournalFound, what: str) -> JournalFound:
     )
 
 
-def _find_fault(connection: apsw.Connection) -> str:
+def _find_fault(connection: apsw.Connection, base_size: int) -> str:
     """Return the first thing wrong with the pages or the count of records, empty if none is."""
     try:
         first_problem = str(next(connection.execute("PRAGMA quick_check(1)"))[0])
@@ -292,8 +298,8 @@ def _find_fault(connection: apsw.Connection) -> str:
     except apsw.Error as error:
         return words_of(error)
     if first_problem != "ok":
-        return f"quick_check: {first_problem}"
-    if count and (first != 1 or last != count):
+        return f"quick_check: {' '.join(first_problem.split())}"
+    if count and (first != base_size + 1 or last != base_size + count):
         return f"{count} records with sequences {first} to {last}"
     return ""
 

@@ -43,6 +43,12 @@ from sidecar.store.recovery import RecoveryFacts, RecoveryKind, classify, read_b
 from sidecar.store.snapshot import foreign_notes, set_foreign_aside, sync_directory
 from sidecar.store.sqlite_database import META_SQL, create_database, words_of
 from sidecar.store.sqlite_store import OpenedParts, SqliteStore
+from sidecar.store.sqlite_tree import (
+    INSERT_FRONTIER_SQL,
+    TREE_STEP_COUNT,
+    create_tables,
+    last_frontier_size,
+)
 from sidecar.store.sqlite_writer import CHECKPOINT_PAGES_COUNT, SqliteWriter
 from sidecar.store.store import NONCES_COUNT_MAX, ClockKind
 from sidecar.store.watermark import Marks, Watermark, read_marks
@@ -130,6 +136,8 @@ def _open_locked(
             clock_kind=clock_kind,
             facts=facts,
             found=found.found,
+            base=found.base,
+            frontier=found.frontier,
             meta=found.meta,
             notes=notes,
             connection=found.connection,
@@ -167,6 +175,10 @@ def _begin_writing(
     connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
     owed = _owed(facts)
     with connection:
+        create_tables(connection)
+        if found.frontier.size - last_frontier_size(connection) >= TREE_STEP_COUNT:
+            row = (found.frontier.size, found.frontier.to_bytes())
+            connection.execute(INSERT_FRONTIER_SQL, row)
         connection.execute("DELETE FROM meta WHERE key = ?", (META_CLEAN_SEQUENCE,))
         connection.executemany(
             META_SQL, [(META_BOOT_ID, options.boot_id), (META_RECOVERY_OWED, owed)]

@@ -32,8 +32,10 @@ from sidecar.store.errors import (
 from sidecar.store.examination import META_CLEAN_SEQUENCE, META_RECOVERY_OWED
 from sidecar.store.group_sync import GroupSync
 from sidecar.store.lock import DirectoryLock
-from sidecar.store.records import EMPTY_CHAIN_HASH, chain_records
+from sidecar.store.merkle_tree import Frontier, JournalBase, TreeHead
+from sidecar.store.records import chain_records, refuse_head_unless_durable
 from sidecar.store.recovery import WAY_OUT_DAMAGED, RecoveryFacts
+from sidecar.store.retention import refuse_drop
 from sidecar.store.snapshot import (
     SNAPSHOT_BESIDE_NAME,
     keep,
@@ -44,17 +46,20 @@ from sidecar.store.snapshot import (
 from sidecar.store.sqlite_database import (
     READ_ROWS_COUNT,
     JournalFound,
+    JournalRow,
     follow,
     read_hash,
     read_rows,
     words_of,
 )
+from sidecar.store.sqlite_tree import TREE_STEP_COUNT, read_heads
 from sidecar.store.sqlite_writer import SqliteWriter
-from sidecar.store.store import ClockKind, Store
+from sidecar.store.store import CHAINED_READ_COUNT_MAX, ChainedRecord, ClockKind, Store
 
 Outcome = TypeVar("Outcome")
 
 META_RESERVED_PREFIX = "store."
+WAY_OUT_DROPPED = "they stand in the file that `haltline audit drop` wrote"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +72,8 @@ class OpenedParts:
     clock_kind: ClockKind
     facts: RecoveryFacts
     found: JournalFound
+    base: JournalBase
+    frontier: Frontier
     meta: dict[str, str]
     notes: list[str]
     connection: apsw.Connection | None
@@ -86,6 +93,8 @@ class SqliteStore(Store):
         self._meta = dict(parts.meta)
         self._last_sequence = parts.found.last_sequence
         self._chain_hash = parts.found.chain_hash
+        self._frontier = parts.frontier
+        self._base = parts.base
         self._poisoned: str | None = None
         self._is_closed = False
         self._checkpoint_task: asyncio.Task[None] | None = None
@@ -147,7 +156,17 @@ class SqliteStore(Store):
         if not rows:
             return
         self._write("append", lambda: writer.insert_records(rows))
-        self._last_sequence, self._chain_hash, _ = rows[-1]
+        self._follow(rows)
+
+    def _follow(self, rows: Sequence[JournalRow]) -> None:
+        """Move chain and tree on by rows that are written."""
+        writer, frontier = self._writable(), self._frontier
+        is_step_passed = False
+        for self._last_sequence, self._chain_hash, record in rows:
+            frontier.append(record)
+            is_step_passed |= not self._last_sequence % TREE_STEP_COUNT
+        if is_step_passed:
+            self._write("tree", lambda: writer.insert_frontier(frontier))
 
     async def sync(self, sequence: int) -> None:
         """As `Store` says."""
@@ -170,7 +189,53 @@ class SqliteStore(Store):
         if connection is None:
             return
         end = damage.sequence - 1 if damage is not None else None
-        yield from read_checked(connection, from_sequence, end)
+        for row in read_checked(connection, self.base, from_sequence, end):
+            yield row.sequence, row.record
+
+    @property
+    def base(self) -> JournalBase:
+        """As `Store` says."""
+        return self._base
+
+    def tree_head(self) -> TreeHead:
+        """As `Store` says."""
+        return TreeHead(self._last_sequence, self._frontier.root(), self._chain_hash)
+
+    def read_chained(self, from_sequence: int, count: int) -> list[ChainedRecord]:
+        """As `Store` says."""
+        self._raise_if_closed()
+        connection = self._connection
+        if connection is None:
+            return []
+        end = max(from_sequence, 1) - 1 + min(count, CHAINED_READ_COUNT_MAX)
+        end = min(end, self._last_sequence)
+        return list(read_checked(connection, self.base, from_sequence, end))
+
+    def add_head(self, size: int, note: str) -> None:
+        """As `Store` says."""
+        writer = self._writable()
+        refuse_head_unless_durable(size, self.durable_sequence)
+        self._write("head", lambda: writer.insert_head(size, note))
+
+    def drop_through(self, base: JournalBase, record: tuple[int, bytes]) -> None:
+        """Forget the records that `base` stands for, and append `record` that says so, as one.
+
+        For a stopped sidecar's directory, once they are exported and a head over them is signed.
+        Raises StoreError where that is not so, or where the two newest snapshots need them.
+        """
+        writer = self._writable()
+        refuse_drop(self, self._parts.directory, base)
+        rows = chain_records([record], self._last_sequence, self._chain_hash)
+        self._write("drop", lambda: writer.drop(base, rows))
+        self._base = base
+        self._follow(rows)
+
+    def read_heads(self, after_size: int, count: int) -> list[tuple[int, str]]:
+        """As `Store` says."""
+        self._raise_if_closed()
+        if self._connection is None:
+            return []
+        return read_heads(self._connection, after_size, count)
 
     async def write_snapshot(self, sequence: int, payload: bytes) -> None:
         """As `Store` says."""
@@ -377,15 +442,21 @@ class SqliteStore(Store):
 
 
 def read_checked(
-    connection: apsw.Connection, from_sequence: int, end: int | None
-) -> Iterator[tuple[int, bytes]]:
+    connection: apsw.Connection, base: JournalBase, from_sequence: int, end: int | None
+) -> Iterator[ChainedRecord]:
     """Yield records from `from_sequence` to `end`, each proved against the chain.
 
     No statement stays open between two of them. Raises StoreDamagedError.
     """
     before = max(from_sequence, 1) - 1
-    found = JournalFound(last_sequence=before, chain_hash=EMPTY_CHAIN_HASH, damage=None)
-    if before:
+    if before < base.size:
+        raise StoreDamagedError(
+            sequence=before + 1,
+            what=f"the records up to {base.size} were exported and dropped",
+            way_out=WAY_OUT_DROPPED,
+        )
+    found = JournalFound(last_sequence=before, chain_hash=base.chain_hash, damage=None)
+    if before > base.size:
         rows, _ = read_rows(connection, before, 1)
         if not rows or rows[0][0] != before:
             return
@@ -394,9 +465,11 @@ def read_checked(
     while found.last_sequence < last:
         rows_count = min(READ_ROWS_COUNT, last - found.last_sequence)
         rows, fault = read_rows(connection, found.last_sequence + 1, rows_count)
-        before, found = found.last_sequence, follow(found, rows)
-        for sequence, _, record in rows[: found.last_sequence - before]:
-            yield sequence, record
+        before, previous_hash = found.last_sequence, found.chain_hash
+        found = follow(found, rows)
+        for sequence, chain_hash, record in rows[: found.last_sequence - before]:
+            yield ChainedRecord(sequence, previous_hash, chain_hash, record)
+            previous_hash = chain_hash
         if found.damage is not None:
             raise StoreDamagedError(
                 sequence=found.damage.sequence,

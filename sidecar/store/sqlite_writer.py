@@ -18,8 +18,15 @@ from pathlib import Path
 import apsw
 
 from sidecar.store.directory import Place
+from sidecar.store.merkle_tree import Frontier, JournalBase
 from sidecar.store.snapshot import sync_directory
-from sidecar.store.sqlite_database import META_SQL, WAL_FILE_NAME, open_connection
+from sidecar.store.sqlite_database import META_SQL, WAL_FILE_NAME, JournalRow, open_connection
+from sidecar.store.sqlite_tree import (
+    DROP_SQL,
+    INSERT_FRONTIER_SQL,
+    INSERT_HEAD_SQL,
+    base_meta,
+)
 from sidecar.store.watermark import Watermark
 
 CHECKPOINT_PAGES_COUNT = 2_000
@@ -64,6 +71,28 @@ class SqliteWriter:
         else:
             with self._connection:
                 self._connection.executemany(_INSERT_SQL, rows)
+        self._watermark.set_written(rows[-1][0])
+
+    def insert_frontier(self, frontier: Frontier) -> None:
+        """Commit the tree as of now. Raises apsw.Error."""
+        self._inserts.execute(INSERT_FRONTIER_SQL, (frontier.size, frontier.to_bytes()))
+
+    def insert_head(self, size: int, note: str) -> None:
+        """Commit a signed head; one over as many records is kept as it was. Raises apsw.Error."""
+        self._inserts.execute(INSERT_HEAD_SQL, (size, note))
+
+    def drop(self, base: JournalBase, rows: Sequence[JournalRow]) -> None:
+        """Commit that `base` stands for what came before, with `rows` after all. Raises apsw.Error.
+
+        The room is used again by records to come.
+        """
+        frontier = Frontier(base.size, base.nodes)
+        with self._connection:
+            self._connection.executemany(_INSERT_SQL, rows)
+            for sql in DROP_SQL:
+                self._connection.execute(sql, (base.size,))
+            self._connection.execute(INSERT_FRONTIER_SQL, (base.size, frontier.to_bytes()))
+            self._connection.executemany(META_SQL, base_meta(base))
         self._watermark.set_written(rows[-1][0])
 
     def set_meta(self, items: Iterable[tuple[str, str]]) -> None:

@@ -17,9 +17,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from sidecar.store.merkle_tree import JournalBase, TreeHead
 from sidecar.store.recovery import RecoveryFacts
 
 ClockKind = Literal["wall", "driven"]
@@ -29,6 +31,17 @@ SYNC_DELAY_SECONDS_MAX = 0.05
 RECORD_BYTES_MAX = 64 * 1024 * 1024
 NONCES_COUNT_MAX = 100_000
 SNAPSHOTS_KEPT_COUNT = 2
+CHAINED_READ_COUNT_MAX = 500
+
+
+@dataclass(frozen=True, slots=True)
+class ChainedRecord:
+    """One record and its place in the chain; `hash` is the chain's after it."""
+
+    sequence: int
+    previous_hash: bytes
+    hash: bytes
+    record: bytes
 
 
 class Store(ABC):
@@ -107,6 +120,37 @@ class Store(ABC):
         Raises StoreDamagedError where a record is missing or changed; where the opening already
         found damage (`facts.damage`), it ends with the last whole record instead.
         """
+
+    @property
+    @abstractmethod
+    def base(self) -> JournalBase:
+        """What is kept of records that were dropped; the oldest record kept follows it."""
+
+    @abstractmethod
+    def tree_head(self) -> TreeHead:
+        """Return size, root and chain hash over every record so far, dropped ones included.
+
+        Costs a few hashes, whatever the size (RFC 6962).
+        """
+
+    @abstractmethod
+    def read_chained(self, from_sequence: int, count: int) -> list[ChainedRecord]:
+        """Return up to `count` (at most CHAINED_READ_COUNT_MAX) records, each proved by the chain.
+
+        Raises StoreDamagedError as `read` does, also where `from_sequence` was dropped.
+        """
+
+    @abstractmethod
+    def add_head(self, size: int, note: str) -> None:
+        """Keep a signed head over the first `size` records, process-durable; a second is ignored.
+
+        Raises StorePoisonedError, StoreClosedError, and StoreSequenceError unless `size` records
+        are power-durable: a head must not outlive what it speaks of.
+        """
+
+    @abstractmethod
+    def read_heads(self, after_size: int, count: int) -> list[tuple[int, str]]:
+        """Return up to `count` signed heads over more than `after_size` records, by size."""
 
     @abstractmethod
     async def write_snapshot(self, sequence: int, payload: bytes) -> None:

@@ -14,7 +14,13 @@ from sidecar.core.answers import (
 )
 from sidecar.core.denial import CallRefused
 from sidecar.wire.errors import call_error
-from sidecar.wire.pieces import kill_scope, optional_decimal, short_status, timestamp
+from sidecar.wire.pieces import (
+    kill_scope,
+    optional_decimal,
+    receipt_message,
+    short_status,
+    timestamp,
+)
 from sidecar.wire.tables import ACTION_NUMBERS, DRIFT_NUMBERS, KILL_MODE_NUMBERS
 
 
@@ -26,6 +32,7 @@ def trade_answer(answer: TradeAnswer, store_id: str) -> reports_pb2.ReportTradeR
         sequence=answer.sequence,
         status=short_status(answer.status),
         store_id=store_id,
+        receipt=receipt_message(answer.receipt),
     )
 
 
@@ -51,6 +58,7 @@ def api_error_answer(answer: ApiErrorAnswer, store_id: str) -> reports_pb2.Repor
         duplicate=answer.duplicate,
         sequence=answer.sequence,
         store_id=store_id,
+        receipt=receipt_message(answer.receipt),
     )
 
 
@@ -67,6 +75,7 @@ def account_answer(answer: AccountAnswer, store_id: str) -> account_pb2.ReportAc
         duplicate=answer.duplicate,
         sequence=answer.sequence,
         store_id=store_id,
+        receipt=receipt_message(answer.receipt),
     )
 
 
@@ -92,6 +101,7 @@ def kill_answer(answer: KillAnswer, store_id: str) -> kill_switch_pb2.TriggerKil
         advice=answer.advice,
         sequence=answer.sequence if answer.durable else 0,
         store_id=store_id,
+        receipt=receipt_message(answer.receipt),
     )
 
 

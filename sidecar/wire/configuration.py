@@ -9,7 +9,7 @@ from sidecar.core.commands import ReloadConfig
 from sidecar.core.forms import Form
 from sidecar.core.tightening import Direction
 from sidecar.wire.operations import WHO_LENGTH_MAX, WHY_LENGTH_MAX
-from sidecar.wire.pieces import short_status
+from sidecar.wire.pieces import receipt_message, short_status
 
 CHANGES_LISTED_MAX: Final = 1_000
 DIRECTION_NUMBERS: Final = {
@@ -65,6 +65,7 @@ def reload_answer(answer: ReloadAnswer, store_id: str) -> config_pb2.ReloadConfi
         durable=answer.durable,
         store_id=store_id,
         unlisted_changes_count=len(answer.changes) - len(listed),
+        receipt=receipt_message(answer.receipt),
     )
 
 

@@ -26,7 +26,7 @@ from sidecar.core.commands import (
 )
 from sidecar.core.forms import Form
 from sidecar.core.numbers import format_decimal
-from sidecar.wire.pieces import read_text, read_word, short_status
+from sidecar.wire.pieces import read_text, read_word, receipt_message, short_status
 from sidecar.wire.tables import ACTIONS, DRAWDOWN_NUMBERS, DRAWDOWNS, KILL_MODES
 
 WHO_LENGTH_MAX: Final = 128
@@ -154,6 +154,7 @@ def operator_answer(kind: type[_Answer], answer: StartAnswer, store_id: str) -> 
         status=short_status(answer.status),
         sequence=answer.sequence,
         store_id=store_id,
+        receipt=receipt_message(answer.receipt),
     )
 
 
@@ -166,6 +167,7 @@ def anchored_answer(
         status=short_status(answer.status),
         sequence=answer.sequence,
         store_id=store_id,
+        receipt=receipt_message(answer.receipt),
         anchors=[
             operator_pb2.AnchorChange(
                 kind=DRAWDOWN_NUMBERS[Drawdown(move.drawdown)],

@@ -12,9 +12,9 @@ from typing import Final, TypeVar
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
-from haltline.v1 import circuit_breaker_pb2, kill_switch_pb2, short_status_pb2
+from haltline.v1 import audit_pb2, circuit_breaker_pb2, kill_switch_pb2, short_status_pb2
 
-from sidecar.core.answers import ShortStatus
+from sidecar.core.answers import Receipt, ShortStatus
 from sidecar.core.commands import KillScope, ScopeKind
 from sidecar.core.forms import Form
 from sidecar.core.numbers import format_decimal
@@ -93,6 +93,11 @@ def kill_scope(scope: KillScope) -> kill_switch_pb2.KillScope:
     if scope.kind is ScopeKind.SYMBOL:
         return kill_switch_pb2.KillScope(symbol=scope.name)
     return kill_switch_pb2.KillScope(all=True)
+
+
+def receipt_message(receipt: Receipt | None) -> audit_pb2.Receipt | None:
+    """Return the message of a receipt, where there is one."""
+    return None if receipt is None else audit_pb2.Receipt(size=receipt.size, root=receipt.root)
 
 
 def short_status(status: ShortStatus) -> short_status_pb2.ShortStatus:

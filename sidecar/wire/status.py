@@ -28,6 +28,7 @@ from sidecar.core.answers import (
     MarkView,
     OrdersView,
     PositionLimitsView,
+    Receipt,
     RecoveryView,
     StatusView,
     TriggerView,
@@ -42,6 +43,7 @@ from sidecar.wire.pieces import (
     optional_decimal,
     optional_duration,
     optional_timestamp,
+    receipt_message,
     timestamp,
 )
 from sidecar.wire.raw import LENGTH_DELIMITED, VARINT, field_tag, varint
@@ -112,6 +114,14 @@ class SidecarFacts(Protocol):
     @property
     def started_at(self) -> int:
         """When the process started, real time."""
+
+    @property
+    def audit_problem(self) -> str:
+        """Why no head is signed; empty where they are."""
+
+    @property
+    def receipt(self) -> Receipt | None:
+        """The journal's newest power-durable size and root."""
 
     @property
     def version(self) -> str:
@@ -211,6 +221,8 @@ def status_message(facts: SidecarFacts) -> status_pb2.Status:
         # record before it. Where nothing is written any more, memory is ahead of the journal.
         last_sequence=min(store.last_sequence, view.last_sequence),
         config_hash=view.config_hash,
+        receipt=receipt_message(facts.receipt),
+        audit_problem=facts.audit_problem,
         started_at=timestamp(facts.started_at),
         version=facts.version,
         instance_id=facts.instance_id,

@@ -15,6 +15,8 @@ from sidecar.config import Configuration, parse
 from sidecar.server import ServerOptions, TlsFiles
 from sidecar.server.unix_roles import UnixRoles
 from sidecar.service import ConfigurationSource, Role
+from sidecar.service.records import decode_record
+from sidecar.store.memory_store import MemoryStore
 from tests.access.authority import ROLE, Site
 from tests.server.harness import LOOPBACK, WAIT_SECONDS, Sidecar, sidecar_on
 
@@ -112,3 +114,9 @@ def _files(site: Site, way: Way) -> TlsFiles:
 def _connect(site: Site, way: Way, target: str) -> grpc.aio.Channel:
     client = None if way.uris is None else site.authority.client(*way.uris)
     return grpc.aio.secure_channel(target, site.credentials(client))
+
+
+def changes_since(store: MemoryStore, sequence: int) -> list[str]:
+    """Return the kinds of records after `sequence` that say more than that somebody tried."""
+    records = [decode_record(payload) for _, payload in store.read(sequence + 1)]
+    return [record.kind for record in records if record.kind != "AttemptRefused"]

@@ -21,6 +21,7 @@ from grpc_health.v1 import health_pb2  # type: ignore[import-untyped] # ships no
 from grpc_reflection.v1alpha import reflection_pb2  # type: ignore[import-untyped] # ships no types
 from haltline.v1 import (
     account_pb2,
+    audit_pb2,
     config_pb2,
     kill_switch_pb2,
     operator_pb2,
@@ -103,6 +104,8 @@ OPERATOR: Final = {
         config_pb2.ReloadConfigRequest(reloaded_by="tester", reason="checked"),
     ),
     "GetConfig": Row(Who.ANYONE, config_pb2.GetConfigRequest()),
+    "ListAudit": Row(Who.ANYONE, audit_pb2.ListAuditRequest(limit=10)),
+    "StreamAudit": Row(Who.ANYONE, audit_pb2.StreamAuditRequest()),
 }
 TABLE: Final[dict[str, dict[str, Row]]] = {
     "haltline.v1.SafetyService": SAFETY,

@@ -28,6 +28,8 @@ from sidecar.store.sqlite_open import OpenOptions, open_sqlite_store
 from sidecar.store.sqlite_store import SqliteStore
 from sidecar.store.sqlite_writer import SqliteWriter
 
+PAGE_BYTES_COUNT = 4096
+
 LONG_SECONDS: Final = 3_600.0
 PLENTY_BYTES: Final = 1 << 40
 
@@ -185,10 +187,10 @@ class Sidecar:
         self._patches.pop(what, ExitStack()).close()
 
     def change_a_byte(self) -> None:
-        """Flip one bit in the middle of the stopped sidecar's database."""
+        """Flip one bit among the records in the stopped sidecar's database: on its second page."""
         path = self._directory / DATABASE_FILE_NAME
         content = bytearray(path.read_bytes())
-        content[len(content) // 2] ^= 1
+        content[PAGE_BYTES_COUNT + PAGE_BYTES_COUNT // 2] ^= 1
         path.write_bytes(content)
 
     def cut_database(self) -> None:

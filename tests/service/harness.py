@@ -10,6 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
+from sidecar.audit.keys import Signing
 from sidecar.clock import SECOND_NS, Clock, ManualClock
 from sidecar.core import engine
 from sidecar.core.commands import (
@@ -48,6 +49,7 @@ def make_service(
     thresholds: Thresholds | None = None,
     config_hash: str = "hash-1",
     source: ConfigurationSource | None = None,
+    signing: Signing | None = None,
     **settings: Any,  # noqa: ANN401 - the fields of Settings, by name
 ) -> Service:
     """Return a service that looks for its KILL file in `directory`."""
@@ -59,6 +61,7 @@ def make_service(
         config_hash=config_hash,
         settings=Settings(kill_file_directory=str(directory), **given),
         source=source,
+        signing=signing,
     )
 
 

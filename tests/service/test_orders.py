@@ -75,16 +75,16 @@ async def test_a_dry_run_leaves_no_record_and_uses_no_sequence(tmp_path: Path) -
         assert (await service.check_order(an_order(), BOT)).sequence == before + 1
 
 
-async def test_a_refused_call_uses_no_sequence(tmp_path: Path) -> None:
-    """What is no decision leaves no record, and the next record follows without a gap."""
+async def test_a_refused_call_is_no_decision_and_leaves_no_gap(tmp_path: Path) -> None:
+    """Its one record says that it was tried; the next record follows without a gap (S13)."""
     store = MemoryStore()
     async with running(store, tmp_path) as service:
         first = await service.check_order(an_order(), BOT)
         with pytest.raises(CallRefused) as caught:
             await service.check_order(an_order(quantity=Decimal(11)), BOT)
         assert caught.value.code is ErrorCode.ALREADY_EXISTS
-        assert service.status().view.last_sequence == first.sequence
-        assert (await service.check_order(an_order("two"), BOT)).sequence == first.sequence + 1
+        assert kinds_of(store)[first.sequence :] == ["AttemptRefused"]
+        assert (await service.check_order(an_order("two"), BOT)).sequence == first.sequence + 2
 
 
 async def test_an_observer_asks_nothing(tmp_path: Path) -> None:

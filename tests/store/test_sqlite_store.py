@@ -207,7 +207,7 @@ def test_a_byte_changed_in_the_middle_is_damage_with_its_sequence(tmp_path: Path
     """A bit flipped in a database page is seen at start; the files stay as found (S12.4)."""
     directory = stopped_with(tmp_path / "store", 200)
     database = directory / DATABASE_FILE_NAME
-    offset = database.read_bytes().rindex(RECORD, 0, 8 * PAGE_BYTES)
+    offset = database.read_bytes().rindex(RECORD, 0, 12 * PAGE_BYTES)
     flip(database, offset)
     before = contents(directory)
     store = open_sqlite_store(directory, options())

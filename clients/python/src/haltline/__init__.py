@@ -31,6 +31,7 @@ from haltline.halting import GuardStatus, HaltCause
 from haltline.operators import Operator
 from haltline.order import Order
 from haltline.outbox import UnreportedFact
+from haltline.receipts import receipt_text
 from haltline.settings import GuardSettings
 from haltline.tls import Tls
 from haltline.words import (
@@ -82,4 +83,5 @@ __all__ = [
     "UnreportedFact",
     "Verdict",
     "Violation",
+    "receipt_text",
 ]

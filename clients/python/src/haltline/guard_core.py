@@ -17,6 +17,7 @@ from haltline.errors import CallFault, NotSendable, StaleApproval
 from haltline.order import Order
 from haltline.order_life import OrderLife
 from haltline.outbox import Delivery, Outbox, Pending
+from haltline.receipts import receipt_text
 from haltline.sidecar_view import SidecarView
 from haltline.times import Instant, instant_ns, rfc3339
 from haltline.v1 import (
@@ -70,6 +71,11 @@ class ReportOutcome:
     def unsolicited(self) -> bool:
         """Whether the order was never approved there."""
         return bool(getattr(self.answer, "unsolicited", False))
+
+    @property
+    def receipt(self) -> str:
+        """SIZE:ROOT of the journal with this report in it, to be kept elsewhere; empty if none."""
+        return receipt_text(self.answer)
 
 
 class GuardCore:

@@ -14,41 +14,42 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from haltline.v1 import audit_pb2 as haltline_dot_v1_dot_audit__pb2
 from haltline.v1 import order_pb2 as haltline_dot_v1_dot_order__pb2
 from haltline.v1 import short_status_pb2 as haltline_dot_v1_dot_short__status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19haltline/v1/account.proto\x12\x0bhaltline.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17haltline/v1/order.proto\x1a\x1ehaltline/v1/short_status.proto\"\x94\x03\n\x14ReportAccountRequest\x12\x11\n\treport_id\x18\x01 \x01(\t\x12\x13\n\x06\x65quity\x18\x02 \x01(\tH\x00\x88\x01\x01\x12/\n\tpositions\x18\x03 \x03(\x0b\x32\x1c.haltline.v1.AccountPosition\x12\x1a\n\x12positions_complete\x18\x04 \x01(\x08\x12+\n\x0bopen_orders\x18\x05 \x03(\x0b\x32\x16.haltline.v1.OpenOrder\x12\x1c\n\x14open_orders_complete\x18\x06 \x01(\x08\x12\x1b\n\x0e\x61s_of_sequence\x18\x07 \x01(\x04H\x01\x88\x01\x01\x12\x34\n\x10\x61s_of_venue_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\ncash_flows\x18\t \x03(\x0b\x32\x15.haltline.v1.CashFlow\x12 \n\x05marks\x18\n \x03(\x0b\x32\x11.haltline.v1.MarkB\t\n\x07_equityB\x11\n\x0f_as_of_sequence\"\xe5\x01\n\x15ReportAccountResponse\x12\x13\n\x06\x65quity\x18\x01 \x01(\tH\x00\x88\x01\x01\x12!\n\x05\x64rift\x18\x02 \x03(\x0b\x32\x12.haltline.v1.Drift\x12(\n\rskipped_books\x18\x03 \x03(\x0b\x32\x11.haltline.v1.Book\x12(\n\x06status\x18\x04 \x01(\x0b\x32\x18.haltline.v1.ShortStatus\x12\x11\n\tduplicate\x18\x06 \x01(\x08\x12\x10\n\x08sequence\x18\x07 \x01(\x04\x12\x10\n\x08store_id\x18\x08 \x01(\tB\t\n\x07_equity\"s\n\x0f\x41\x63\x63ountPosition\x12\x10\n\x08strategy\x18\x01 \x01(\t\x12\x0e\n\x06symbol\x18\x02 \x01(\t\x12\x10\n\x08quantity\x18\x03 \x01(\t\x12\x1a\n\raverage_price\x18\x04 \x01(\tH\x00\x88\x01\x01\x42\x10\n\x0e_average_price\"\xca\x01\n\tOpenOrder\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x10\n\x08strategy\x18\x02 \x01(\t\x12\x0e\n\x06symbol\x18\x03 \x01(\t\x12\x1f\n\x04side\x18\x04 \x01(\x0e\x32\x11.haltline.v1.Side\x12\x1a\n\x12remaining_quantity\x18\x05 \x01(\t\x12\"\n\x1a\x63umulative_filled_quantity\x18\x06 \x01(\t\x12\x18\n\x0blimit_price\x18\x07 \x01(\tH\x00\x88\x01\x01\x42\x0e\n\x0c_limit_price\"+\n\x08\x43\x61shFlow\x12\x0f\n\x07\x66low_id\x18\x01 \x01(\t\x12\x0e\n\x06\x61mount\x18\x02 \x01(\t\"%\n\x04Mark\x12\x0e\n\x06symbol\x18\x01 \x01(\t\x12\r\n\x05price\x18\x02 \x01(\t\"(\n\x04\x42ook\x12\x10\n\x08strategy\x18\x01 \x01(\t\x12\x0e\n\x06symbol\x18\x02 \x01(\t\"\xa9\x01\n\x05\x44rift\x12$\n\x04kind\x18\x01 \x01(\x0e\x32\x16.haltline.v1.DriftKind\x12\x10\n\x08strategy\x18\x02 \x01(\t\x12\x0e\n\x06symbol\x18\x03 \x01(\t\x12\x10\n\x08order_id\x18\x04 \x01(\t\x12\x15\n\x08\x65xpected\x18\x05 \x01(\tH\x00\x88\x01\x01\x12\x15\n\x08reported\x18\x06 \x01(\tH\x01\x88\x01\x01\x42\x0b\n\t_expectedB\x0b\n\t_reported\"\x94\x01\n\x08\x44rawdown\x12\'\n\x04kind\x18\x01 \x01(\x0e\x32\x19.haltline.v1.DrawdownKind\x12\x12\n\x05ratio\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x13\n\x06\x61nchor\x18\x03 \x01(\tH\x01\x88\x01\x01\x12\x11\n\tthreshold\x18\x04 \x01(\t\x12\x0e\n\x06stands\x18\x05 \x01(\x08\x42\x08\n\x06_ratioB\t\n\x07_anchor\"\xdb\x02\n\rAccountStatus\x12\x13\n\x06\x65quity\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x0c\n\x04\x63\x61sh\x18\x02 \x01(\t\x12\x12\n\x05units\x18\x03 \x01(\tH\x01\x88\x01\x01\x12\x17\n\nunit_value\x18\x04 \x01(\tH\x02\x88\x01\x01\x12(\n\tdrawdowns\x18\x05 \x03(\x0b\x32\x15.haltline.v1.Drawdown\x12\x1f\n\x12unconfirmed_equity\x18\x06 \x01(\tH\x03\x88\x01\x01\x12\x0b\n\x03\x64\x61y\x18\x07 \x01(\t\x12\x0c\n\x04week\x18\x08 \x01(\t\x12&\n\nlast_drift\x18\t \x03(\x0b\x32\x12.haltline.v1.Drift\x12\x31\n\rlast_drift_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\t\n\x07_equityB\x08\n\x06_unitsB\r\n\x0b_unit_valueB\x15\n\x13_unconfirmed_equity\"\xcc\x01\n\nMarkStatus\x12\x0e\n\x06symbol\x18\x01 \x01(\t\x12\r\n\x05price\x18\x02 \x01(\t\x12&\n\x03\x61ge\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05stale\x18\x04 \x01(\x08\x12\x1e\n\x11unconfirmed_price\x18\x05 \x01(\tH\x00\x88\x01\x01\x12\x32\n\x0funconfirmed_age\x18\x06 \x01(\x0b\x32\x19.google.protobuf.DurationB\x14\n\x12_unconfirmed_price*\xce\x01\n\tDriftKind\x12\x1a\n\x16\x44RIFT_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13\x44RIFT_KIND_POSITION\x10\x01\x12\x1d\n\x19\x44RIFT_KIND_ORDER_QUANTITY\x10\x02\x12\x1c\n\x18\x44RIFT_KIND_ORDER_UNKNOWN\x10\x03\x12\x1c\n\x18\x44RIFT_KIND_ORDER_MISSING\x10\x04\x12\x15\n\x11\x44RIFT_KIND_EQUITY\x10\x05\x12\x1a\n\x16\x44RIFT_KIND_EQUITY_HELD\x10\x06*y\n\x0c\x44rawdownKind\x12\x1d\n\x19\x44RAWDOWN_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13\x44RAWDOWN_KIND_DAILY\x10\x01\x12\x18\n\x14\x44RAWDOWN_KIND_WEEKLY\x10\x02\x12\x17\n\x13\x44RAWDOWN_KIND_TOTAL\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19haltline/v1/account.proto\x12\x0bhaltline.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17haltline/v1/audit.proto\x1a\x17haltline/v1/order.proto\x1a\x1ehaltline/v1/short_status.proto\"\x94\x03\n\x14ReportAccountRequest\x12\x11\n\treport_id\x18\x01 \x01(\t\x12\x13\n\x06\x65quity\x18\x02 \x01(\tH\x00\x88\x01\x01\x12/\n\tpositions\x18\x03 \x03(\x0b\x32\x1c.haltline.v1.AccountPosition\x12\x1a\n\x12positions_complete\x18\x04 \x01(\x08\x12+\n\x0bopen_orders\x18\x05 \x03(\x0b\x32\x16.haltline.v1.OpenOrder\x12\x1c\n\x14open_orders_complete\x18\x06 \x01(\x08\x12\x1b\n\x0e\x61s_of_sequence\x18\x07 \x01(\x04H\x01\x88\x01\x01\x12\x34\n\x10\x61s_of_venue_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\ncash_flows\x18\t \x03(\x0b\x32\x15.haltline.v1.CashFlow\x12 \n\x05marks\x18\n \x03(\x0b\x32\x11.haltline.v1.MarkB\t\n\x07_equityB\x11\n\x0f_as_of_sequence\"\x8c\x02\n\x15ReportAccountResponse\x12\x13\n\x06\x65quity\x18\x01 \x01(\tH\x00\x88\x01\x01\x12!\n\x05\x64rift\x18\x02 \x03(\x0b\x32\x12.haltline.v1.Drift\x12(\n\rskipped_books\x18\x03 \x03(\x0b\x32\x11.haltline.v1.Book\x12(\n\x06status\x18\x04 \x01(\x0b\x32\x18.haltline.v1.ShortStatus\x12%\n\x07receipt\x18\x05 \x01(\x0b\x32\x14.haltline.v1.Receipt\x12\x11\n\tduplicate\x18\x06 \x01(\x08\x12\x10\n\x08sequence\x18\x07 \x01(\x04\x12\x10\n\x08store_id\x18\x08 \x01(\tB\t\n\x07_equity\"s\n\x0f\x41\x63\x63ountPosition\x12\x10\n\x08strategy\x18\x01 \x01(\t\x12\x0e\n\x06symbol\x18\x02 \x01(\t\x12\x10\n\x08quantity\x18\x03 \x01(\t\x12\x1a\n\raverage_price\x18\x04 \x01(\tH\x00\x88\x01\x01\x42\x10\n\x0e_average_price\"\xca\x01\n\tOpenOrder\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x10\n\x08strategy\x18\x02 \x01(\t\x12\x0e\n\x06symbol\x18\x03 \x01(\t\x12\x1f\n\x04side\x18\x04 \x01(\x0e\x32\x11.haltline.v1.Side\x12\x1a\n\x12remaining_quantity\x18\x05 \x01(\t\x12\"\n\x1a\x63umulative_filled_quantity\x18\x06 \x01(\t\x12\x18\n\x0blimit_price\x18\x07 \x01(\tH\x00\x88\x01\x01\x42\x0e\n\x0c_limit_price\"+\n\x08\x43\x61shFlow\x12\x0f\n\x07\x66low_id\x18\x01 \x01(\t\x12\x0e\n\x06\x61mount\x18\x02 \x01(\t\"%\n\x04Mark\x12\x0e\n\x06symbol\x18\x01 \x01(\t\x12\r\n\x05price\x18\x02 \x01(\t\"(\n\x04\x42ook\x12\x10\n\x08strategy\x18\x01 \x01(\t\x12\x0e\n\x06symbol\x18\x02 \x01(\t\"\xa9\x01\n\x05\x44rift\x12$\n\x04kind\x18\x01 \x01(\x0e\x32\x16.haltline.v1.DriftKind\x12\x10\n\x08strategy\x18\x02 \x01(\t\x12\x0e\n\x06symbol\x18\x03 \x01(\t\x12\x10\n\x08order_id\x18\x04 \x01(\t\x12\x15\n\x08\x65xpected\x18\x05 \x01(\tH\x00\x88\x01\x01\x12\x15\n\x08reported\x18\x06 \x01(\tH\x01\x88\x01\x01\x42\x0b\n\t_expectedB\x0b\n\t_reported\"\x94\x01\n\x08\x44rawdown\x12\'\n\x04kind\x18\x01 \x01(\x0e\x32\x19.haltline.v1.DrawdownKind\x12\x12\n\x05ratio\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x13\n\x06\x61nchor\x18\x03 \x01(\tH\x01\x88\x01\x01\x12\x11\n\tthreshold\x18\x04 \x01(\t\x12\x0e\n\x06stands\x18\x05 \x01(\x08\x42\x08\n\x06_ratioB\t\n\x07_anchor\"\xdb\x02\n\rAccountStatus\x12\x13\n\x06\x65quity\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x0c\n\x04\x63\x61sh\x18\x02 \x01(\t\x12\x12\n\x05units\x18\x03 \x01(\tH\x01\x88\x01\x01\x12\x17\n\nunit_value\x18\x04 \x01(\tH\x02\x88\x01\x01\x12(\n\tdrawdowns\x18\x05 \x03(\x0b\x32\x15.haltline.v1.Drawdown\x12\x1f\n\x12unconfirmed_equity\x18\x06 \x01(\tH\x03\x88\x01\x01\x12\x0b\n\x03\x64\x61y\x18\x07 \x01(\t\x12\x0c\n\x04week\x18\x08 \x01(\t\x12&\n\nlast_drift\x18\t \x03(\x0b\x32\x12.haltline.v1.Drift\x12\x31\n\rlast_drift_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\t\n\x07_equityB\x08\n\x06_unitsB\r\n\x0b_unit_valueB\x15\n\x13_unconfirmed_equity\"\xcc\x01\n\nMarkStatus\x12\x0e\n\x06symbol\x18\x01 \x01(\t\x12\r\n\x05price\x18\x02 \x01(\t\x12&\n\x03\x61ge\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05stale\x18\x04 \x01(\x08\x12\x1e\n\x11unconfirmed_price\x18\x05 \x01(\tH\x00\x88\x01\x01\x12\x32\n\x0funconfirmed_age\x18\x06 \x01(\x0b\x32\x19.google.protobuf.DurationB\x14\n\x12_unconfirmed_price*\xce\x01\n\tDriftKind\x12\x1a\n\x16\x44RIFT_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13\x44RIFT_KIND_POSITION\x10\x01\x12\x1d\n\x19\x44RIFT_KIND_ORDER_QUANTITY\x10\x02\x12\x1c\n\x18\x44RIFT_KIND_ORDER_UNKNOWN\x10\x03\x12\x1c\n\x18\x44RIFT_KIND_ORDER_MISSING\x10\x04\x12\x15\n\x11\x44RIFT_KIND_EQUITY\x10\x05\x12\x1a\n\x16\x44RIFT_KIND_EQUITY_HELD\x10\x06*y\n\x0c\x44rawdownKind\x12\x1d\n\x19\x44RAWDOWN_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13\x44RAWDOWN_KIND_DAILY\x10\x01\x12\x18\n\x14\x44RAWDOWN_KIND_WEEKLY\x10\x02\x12\x17\n\x13\x44RAWDOWN_KIND_TOTAL\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'haltline.v1.account_pb2', _globals)
 if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
-  _globals['_DRIFTKIND']._serialized_start=2132
-  _globals['_DRIFTKIND']._serialized_end=2338
-  _globals['_DRAWDOWNKIND']._serialized_start=2340
-  _globals['_DRAWDOWNKIND']._serialized_end=2461
-  _globals['_REPORTACCOUNTREQUEST']._serialized_start=165
-  _globals['_REPORTACCOUNTREQUEST']._serialized_end=569
-  _globals['_REPORTACCOUNTRESPONSE']._serialized_start=572
-  _globals['_REPORTACCOUNTRESPONSE']._serialized_end=801
-  _globals['_ACCOUNTPOSITION']._serialized_start=803
-  _globals['_ACCOUNTPOSITION']._serialized_end=918
-  _globals['_OPENORDER']._serialized_start=921
-  _globals['_OPENORDER']._serialized_end=1123
-  _globals['_CASHFLOW']._serialized_start=1125
-  _globals['_CASHFLOW']._serialized_end=1168
-  _globals['_MARK']._serialized_start=1170
-  _globals['_MARK']._serialized_end=1207
-  _globals['_BOOK']._serialized_start=1209
-  _globals['_BOOK']._serialized_end=1249
-  _globals['_DRIFT']._serialized_start=1252
-  _globals['_DRIFT']._serialized_end=1421
-  _globals['_DRAWDOWN']._serialized_start=1424
-  _globals['_DRAWDOWN']._serialized_end=1572
-  _globals['_ACCOUNTSTATUS']._serialized_start=1575
-  _globals['_ACCOUNTSTATUS']._serialized_end=1922
-  _globals['_MARKSTATUS']._serialized_start=1925
-  _globals['_MARKSTATUS']._serialized_end=2129
+  _globals['_DRIFTKIND']._serialized_start=2196
+  _globals['_DRIFTKIND']._serialized_end=2402
+  _globals['_DRAWDOWNKIND']._serialized_start=2404
+  _globals['_DRAWDOWNKIND']._serialized_end=2525
+  _globals['_REPORTACCOUNTREQUEST']._serialized_start=190
+  _globals['_REPORTACCOUNTREQUEST']._serialized_end=594
+  _globals['_REPORTACCOUNTRESPONSE']._serialized_start=597
+  _globals['_REPORTACCOUNTRESPONSE']._serialized_end=865
+  _globals['_ACCOUNTPOSITION']._serialized_start=867
+  _globals['_ACCOUNTPOSITION']._serialized_end=982
+  _globals['_OPENORDER']._serialized_start=985
+  _globals['_OPENORDER']._serialized_end=1187
+  _globals['_CASHFLOW']._serialized_start=1189
+  _globals['_CASHFLOW']._serialized_end=1232
+  _globals['_MARK']._serialized_start=1234
+  _globals['_MARK']._serialized_end=1271
+  _globals['_BOOK']._serialized_start=1273
+  _globals['_BOOK']._serialized_end=1313
+  _globals['_DRIFT']._serialized_start=1316
+  _globals['_DRIFT']._serialized_end=1485
+  _globals['_DRAWDOWN']._serialized_start=1488
+  _globals['_DRAWDOWN']._serialized_end=1636
+  _globals['_ACCOUNTSTATUS']._serialized_start=1639
+  _globals['_ACCOUNTSTATUS']._serialized_end=1986
+  _globals['_MARKSTATUS']._serialized_start=1989
+  _globals['_MARKSTATUS']._serialized_end=2193
 # @@protoc_insertion_point(module_scope)

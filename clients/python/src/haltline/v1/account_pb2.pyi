@@ -16,6 +16,7 @@ import google.protobuf.internal.containers
 import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
 import google.protobuf.timestamp_pb2
+import haltline.v1.audit_pb2
 import haltline.v1.order_pb2
 import haltline.v1.short_status_pb2
 import sys
@@ -193,16 +194,14 @@ class ReportAccountResponse(google.protobuf.message.Message):
     DRIFT_FIELD_NUMBER: builtins.int
     SKIPPED_BOOKS_FIELD_NUMBER: builtins.int
     STATUS_FIELD_NUMBER: builtins.int
+    RECEIPT_FIELD_NUMBER: builtins.int
     DUPLICATE_FIELD_NUMBER: builtins.int
     SEQUENCE_FIELD_NUMBER: builtins.int
     STORE_ID_FIELD_NUMBER: builtins.int
     equity: builtins.str
     """Equity after it, account currency: decimal. Absent while it was never reported."""
     duplicate: builtins.bool
-    """Field 5 is kept free for receipt (with the audit, later).
-
-    True: this very report was taken before; nothing changed.
-    """
+    """True: this very report was taken before; nothing changed."""
     sequence: builtins.int
     """Journal sequence of the report's record; of the first one where duplicate."""
     store_id: builtins.str
@@ -221,6 +220,10 @@ class ReportAccountResponse(google.protobuf.message.Message):
     def status(self) -> haltline.v1.short_status_pb2.ShortStatus:
         """How trading stands after it."""
 
+    @property
+    def receipt(self) -> haltline.v1.audit_pb2.Receipt:
+        """The journal with this answer in it, to be kept elsewhere."""
+
     def __init__(
         self,
         *,
@@ -228,12 +231,13 @@ class ReportAccountResponse(google.protobuf.message.Message):
         drift: collections.abc.Iterable[global___Drift] | None = ...,
         skipped_books: collections.abc.Iterable[global___Book] | None = ...,
         status: haltline.v1.short_status_pb2.ShortStatus | None = ...,
+        receipt: haltline.v1.audit_pb2.Receipt | None = ...,
         duplicate: builtins.bool = ...,
         sequence: builtins.int = ...,
         store_id: builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_equity", b"_equity", "equity", b"equity", "status", b"status"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_equity", b"_equity", "drift", b"drift", "duplicate", b"duplicate", "equity", b"equity", "sequence", b"sequence", "skipped_books", b"skipped_books", "status", b"status", "store_id", b"store_id"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_equity", b"_equity", "equity", b"equity", "receipt", b"receipt", "status", b"status"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_equity", b"_equity", "drift", b"drift", "duplicate", b"duplicate", "equity", b"equity", "receipt", b"receipt", "sequence", b"sequence", "skipped_books", b"skipped_books", "status", b"status", "store_id", b"store_id"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_equity", b"_equity"]) -> typing.Literal["equity"] | None: ...
 
 global___ReportAccountResponse = ReportAccountResponse

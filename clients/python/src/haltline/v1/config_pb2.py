@@ -12,26 +12,27 @@ from google.protobuf.internal import builder as _builder
 _sym_db = _symbol_database.Default()
 
 
+from haltline.v1 import audit_pb2 as haltline_dot_v1_dot_audit__pb2
 from haltline.v1 import short_status_pb2 as haltline_dot_v1_dot_short__status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18haltline/v1/config.proto\x12\x0bhaltline.v1\x1a\x1ehaltline/v1/short_status.proto\"\x12\n\x10GetConfigRequest\"H\n\x11GetConfigResponse\x12\x0c\n\x04toml\x18\x01 \x01(\t\x12\x13\n\x0b\x63onfig_hash\x18\x02 \x01(\t\x12\x10\n\x08store_id\x18\x03 \x01(\t\"\x87\x01\n\x13ReloadConfigRequest\x12\x0f\n\x07\x64ry_run\x18\x01 \x01(\x08\x12\x13\n\x0breloaded_by\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12!\n\x14\x65xpected_config_hash\x18\x04 \x01(\tH\x00\x88\x01\x01\x42\x17\n\x15_expected_config_hash\"\xb1\x02\n\x14ReloadConfigResponse\x12\x0f\n\x07\x63hanged\x18\x01 \x01(\x08\x12*\n\x07\x63hanges\x18\x02 \x03(\x0b\x32\x19.haltline.v1.ConfigChange\x12\x13\n\x0bneeds_proof\x18\x03 \x01(\x08\x12\x15\n\rneeds_restart\x18\x04 \x01(\x08\x12\x1c\n\x14previous_config_hash\x18\x05 \x01(\t\x12\x13\n\x0b\x63onfig_hash\x18\x06 \x01(\t\x12(\n\x06status\x18\x07 \x01(\x0b\x32\x18.haltline.v1.ShortStatus\x12\x10\n\x08sequence\x18\x08 \x01(\x04\x12\x0f\n\x07\x64urable\x18\n \x01(\x08\x12\x10\n\x08store_id\x18\x0b \x01(\t\x12\x1e\n\x16unlisted_changes_count\x18\x0c \x01(\r\"~\n\x0c\x43onfigChange\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x35\n\tdirection\x18\x02 \x01(\x0e\x32\".haltline.v1.ConfigChangeDirection\x12\x0e\n\x06\x62\x65\x66ore\x18\x03 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x04 \x01(\t\x12\x0b\n\x03why\x18\x05 \x01(\t*\xf7\x01\n\x15\x43onfigChangeDirection\x12\'\n#CONFIG_CHANGE_DIRECTION_UNSPECIFIED\x10\x00\x12$\n CONFIG_CHANGE_DIRECTION_TIGHTENS\x10\x01\x12#\n\x1f\x43ONFIG_CHANGE_DIRECTION_LOOSENS\x10\x02\x12 \n\x1c\x43ONFIG_CHANGE_DIRECTION_SAME\x10\x03\x12#\n\x1f\x43ONFIG_CHANGE_DIRECTION_UNKNOWN\x10\x04\x12#\n\x1f\x43ONFIG_CHANGE_DIRECTION_RESTART\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18haltline/v1/config.proto\x12\x0bhaltline.v1\x1a\x17haltline/v1/audit.proto\x1a\x1ehaltline/v1/short_status.proto\"\x12\n\x10GetConfigRequest\"H\n\x11GetConfigResponse\x12\x0c\n\x04toml\x18\x01 \x01(\t\x12\x13\n\x0b\x63onfig_hash\x18\x02 \x01(\t\x12\x10\n\x08store_id\x18\x03 \x01(\t\"\x87\x01\n\x13ReloadConfigRequest\x12\x0f\n\x07\x64ry_run\x18\x01 \x01(\x08\x12\x13\n\x0breloaded_by\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12!\n\x14\x65xpected_config_hash\x18\x04 \x01(\tH\x00\x88\x01\x01\x42\x17\n\x15_expected_config_hash\"\xd8\x02\n\x14ReloadConfigResponse\x12\x0f\n\x07\x63hanged\x18\x01 \x01(\x08\x12*\n\x07\x63hanges\x18\x02 \x03(\x0b\x32\x19.haltline.v1.ConfigChange\x12\x13\n\x0bneeds_proof\x18\x03 \x01(\x08\x12\x15\n\rneeds_restart\x18\x04 \x01(\x08\x12\x1c\n\x14previous_config_hash\x18\x05 \x01(\t\x12\x13\n\x0b\x63onfig_hash\x18\x06 \x01(\t\x12(\n\x06status\x18\x07 \x01(\x0b\x32\x18.haltline.v1.ShortStatus\x12\x10\n\x08sequence\x18\x08 \x01(\x04\x12%\n\x07receipt\x18\t \x01(\x0b\x32\x14.haltline.v1.Receipt\x12\x0f\n\x07\x64urable\x18\n \x01(\x08\x12\x10\n\x08store_id\x18\x0b \x01(\t\x12\x1e\n\x16unlisted_changes_count\x18\x0c \x01(\r\"~\n\x0c\x43onfigChange\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x35\n\tdirection\x18\x02 \x01(\x0e\x32\".haltline.v1.ConfigChangeDirection\x12\x0e\n\x06\x62\x65\x66ore\x18\x03 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x04 \x01(\t\x12\x0b\n\x03why\x18\x05 \x01(\t*\xf7\x01\n\x15\x43onfigChangeDirection\x12\'\n#CONFIG_CHANGE_DIRECTION_UNSPECIFIED\x10\x00\x12$\n CONFIG_CHANGE_DIRECTION_TIGHTENS\x10\x01\x12#\n\x1f\x43ONFIG_CHANGE_DIRECTION_LOOSENS\x10\x02\x12 \n\x1c\x43ONFIG_CHANGE_DIRECTION_SAME\x10\x03\x12#\n\x1f\x43ONFIG_CHANGE_DIRECTION_UNKNOWN\x10\x04\x12#\n\x1f\x43ONFIG_CHANGE_DIRECTION_RESTART\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'haltline.v1.config_pb2', _globals)
 if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
-  _globals['_CONFIGCHANGEDIRECTION']._serialized_start=742
-  _globals['_CONFIGCHANGEDIRECTION']._serialized_end=989
-  _globals['_GETCONFIGREQUEST']._serialized_start=73
-  _globals['_GETCONFIGREQUEST']._serialized_end=91
-  _globals['_GETCONFIGRESPONSE']._serialized_start=93
-  _globals['_GETCONFIGRESPONSE']._serialized_end=165
-  _globals['_RELOADCONFIGREQUEST']._serialized_start=168
-  _globals['_RELOADCONFIGREQUEST']._serialized_end=303
-  _globals['_RELOADCONFIGRESPONSE']._serialized_start=306
-  _globals['_RELOADCONFIGRESPONSE']._serialized_end=611
-  _globals['_CONFIGCHANGE']._serialized_start=613
-  _globals['_CONFIGCHANGE']._serialized_end=739
+  _globals['_CONFIGCHANGEDIRECTION']._serialized_start=806
+  _globals['_CONFIGCHANGEDIRECTION']._serialized_end=1053
+  _globals['_GETCONFIGREQUEST']._serialized_start=98
+  _globals['_GETCONFIGREQUEST']._serialized_end=116
+  _globals['_GETCONFIGRESPONSE']._serialized_start=118
+  _globals['_GETCONFIGRESPONSE']._serialized_end=190
+  _globals['_RELOADCONFIGREQUEST']._serialized_start=193
+  _globals['_RELOADCONFIGREQUEST']._serialized_end=328
+  _globals['_RELOADCONFIGRESPONSE']._serialized_start=331
+  _globals['_RELOADCONFIGRESPONSE']._serialized_end=675
+  _globals['_CONFIGCHANGE']._serialized_start=677
+  _globals['_CONFIGCHANGE']._serialized_end=803
 # @@protoc_insertion_point(module_scope)

@@ -9,6 +9,7 @@ import google.protobuf.descriptor
 import google.protobuf.internal.containers
 import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
+import haltline.v1.audit_pb2
 import haltline.v1.short_status_pb2
 import sys
 import typing
@@ -150,6 +151,7 @@ class ReloadConfigResponse(google.protobuf.message.Message):
     CONFIG_HASH_FIELD_NUMBER: builtins.int
     STATUS_FIELD_NUMBER: builtins.int
     SEQUENCE_FIELD_NUMBER: builtins.int
+    RECEIPT_FIELD_NUMBER: builtins.int
     DURABLE_FIELD_NUMBER: builtins.int
     STORE_ID_FIELD_NUMBER: builtins.int
     UNLISTED_CHANGES_COUNT_FIELD_NUMBER: builtins.int
@@ -168,10 +170,7 @@ class ReloadConfigResponse(google.protobuf.message.Message):
     sequence: builtins.int
     """Journal sequence of this call's record; 0 where nothing changed, or where it is not durable."""
     durable: builtins.bool
-    """Field 9 is kept free for receipt (with the audit, later).
-
-    False: what tightened holds in memory and the disk refused to remember it.
-    """
+    """False: what tightened holds in memory and the disk refused to remember it."""
     store_id: builtins.str
     """The store it is in force for."""
     unlisted_changes_count: builtins.int
@@ -186,6 +185,12 @@ class ReloadConfigResponse(google.protobuf.message.Message):
     def status(self) -> haltline.v1.short_status_pb2.ShortStatus:
         """How trading stands now: a threshold that is reached already trips at once."""
 
+    @property
+    def receipt(self) -> haltline.v1.audit_pb2.Receipt:
+        """The journal with this answer in it, to be kept elsewhere. Absent for a dry run, and where durable
+        is false.
+        """
+
     def __init__(
         self,
         *,
@@ -197,12 +202,13 @@ class ReloadConfigResponse(google.protobuf.message.Message):
         config_hash: builtins.str = ...,
         status: haltline.v1.short_status_pb2.ShortStatus | None = ...,
         sequence: builtins.int = ...,
+        receipt: haltline.v1.audit_pb2.Receipt | None = ...,
         durable: builtins.bool = ...,
         store_id: builtins.str = ...,
         unlisted_changes_count: builtins.int = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["status", b"status"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["changed", b"changed", "changes", b"changes", "config_hash", b"config_hash", "durable", b"durable", "needs_proof", b"needs_proof", "needs_restart", b"needs_restart", "previous_config_hash", b"previous_config_hash", "sequence", b"sequence", "status", b"status", "store_id", b"store_id", "unlisted_changes_count", b"unlisted_changes_count"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["receipt", b"receipt", "status", b"status"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["changed", b"changed", "changes", b"changes", "config_hash", b"config_hash", "durable", b"durable", "needs_proof", b"needs_proof", "needs_restart", b"needs_restart", "previous_config_hash", b"previous_config_hash", "receipt", b"receipt", "sequence", b"sequence", "status", b"status", "store_id", b"store_id", "unlisted_changes_count", b"unlisted_changes_count"]) -> None: ...
 
 global___ReloadConfigResponse = ReloadConfigResponse
 

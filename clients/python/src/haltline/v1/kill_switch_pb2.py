@@ -13,29 +13,30 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from haltline.v1 import audit_pb2 as haltline_dot_v1_dot_audit__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dhaltline/v1/kill_switch.proto\x12\x0bhaltline.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"I\n\tKillScope\x12\r\n\x03\x61ll\x18\x01 \x01(\x08H\x00\x12\x12\n\x08strategy\x18\x02 \x01(\tH\x00\x12\x10\n\x06symbol\x18\x03 \x01(\tH\x00\x42\x07\n\x05scope\"\xa2\x02\n\x0eKillActivation\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x14\n\x0ctriggered_by\x18\x03 \x01(\t\x12\x30\n\x0ctriggered_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12#\n\x04mode\x18\x05 \x01(\x0e\x32\x15.haltline.v1.KillMode\x12%\n\x05scope\x18\x06 \x01(\x0b\x32\x16.haltline.v1.KillScope\x12\x10\n\x08\x61ttempts\x18\x07 \x01(\r\x12\x36\n\x10requested_action\x18\x08 \x01(\x0e\x32\x1c.haltline.v1.RequestedAction\x12\x13\n\x0bscope_known\x18\t \x01(\x08\"\xca\x01\n\nKillSwitch\x12+\n\x05state\x18\x01 \x01(\x0e\x32\x1c.haltline.v1.KillSwitchState\x12#\n\x04mode\x18\x02 \x01(\x0e\x32\x15.haltline.v1.KillMode\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\x12\x30\n\x0b\x61\x63tivations\x18\x04 \x03(\x0b\x32\x1b.haltline.v1.KillActivation\x12\x0e\n\x06\x61\x64vice\x18\x05 \x01(\t\x12\x19\n\x11kill_file_present\x18\x06 \x01(\x08\"\xbe\x01\n\x12TriggerKillRequest\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x14\n\x0ctriggered_by\x18\x02 \x01(\t\x12#\n\x04mode\x18\x03 \x01(\x0e\x32\x15.haltline.v1.KillMode\x12%\n\x05scope\x18\x04 \x01(\x0b\x32\x16.haltline.v1.KillScope\x12\x36\n\x10requested_action\x18\x05 \x01(\x0e\x32\x1c.haltline.v1.RequestedAction\"\xb8\x01\n\x13TriggerKillResponse\x12\x16\n\x0e\x61lready_active\x18\x01 \x01(\x08\x12/\n\nactivation\x18\x02 \x01(\x0b\x32\x1b.haltline.v1.KillActivation\x12\x13\n\x0bscope_known\x18\x03 \x01(\x08\x12\x0f\n\x07\x64urable\x18\x04 \x01(\x08\x12\x0e\n\x06\x61\x64vice\x18\x05 \x01(\t\x12\x10\n\x08sequence\x18\x07 \x01(\x04\x12\x10\n\x08store_id\x18\x08 \x01(\t*r\n\x0fKillSwitchState\x12!\n\x1dKILL_SWITCH_STATE_UNSPECIFIED\x10\x00\x12\x1e\n\x1aKILL_SWITCH_STATE_INACTIVE\x10\x01\x12\x1c\n\x18KILL_SWITCH_STATE_ACTIVE\x10\x02*T\n\x08KillMode\x12\x19\n\x15KILL_MODE_UNSPECIFIED\x10\x00\x12\x12\n\x0eKILL_MODE_HALT\x10\x01\x12\x19\n\x15KILL_MODE_REDUCE_ONLY\x10\x02*\x95\x01\n\x0fRequestedAction\x12 \n\x1cREQUESTED_ACTION_UNSPECIFIED\x10\x00\x12\x19\n\x15REQUESTED_ACTION_NONE\x10\x01\x12\'\n#REQUESTED_ACTION_CANCEL_OPEN_ORDERS\x10\x02\x12\x1c\n\x18REQUESTED_ACTION_FLATTEN\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dhaltline/v1/kill_switch.proto\x12\x0bhaltline.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17haltline/v1/audit.proto\"I\n\tKillScope\x12\r\n\x03\x61ll\x18\x01 \x01(\x08H\x00\x12\x12\n\x08strategy\x18\x02 \x01(\tH\x00\x12\x10\n\x06symbol\x18\x03 \x01(\tH\x00\x42\x07\n\x05scope\"\xa2\x02\n\x0eKillActivation\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x14\n\x0ctriggered_by\x18\x03 \x01(\t\x12\x30\n\x0ctriggered_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12#\n\x04mode\x18\x05 \x01(\x0e\x32\x15.haltline.v1.KillMode\x12%\n\x05scope\x18\x06 \x01(\x0b\x32\x16.haltline.v1.KillScope\x12\x10\n\x08\x61ttempts\x18\x07 \x01(\r\x12\x36\n\x10requested_action\x18\x08 \x01(\x0e\x32\x1c.haltline.v1.RequestedAction\x12\x13\n\x0bscope_known\x18\t \x01(\x08\"\xca\x01\n\nKillSwitch\x12+\n\x05state\x18\x01 \x01(\x0e\x32\x1c.haltline.v1.KillSwitchState\x12#\n\x04mode\x18\x02 \x01(\x0e\x32\x15.haltline.v1.KillMode\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\x12\x30\n\x0b\x61\x63tivations\x18\x04 \x03(\x0b\x32\x1b.haltline.v1.KillActivation\x12\x0e\n\x06\x61\x64vice\x18\x05 \x01(\t\x12\x19\n\x11kill_file_present\x18\x06 \x01(\x08\"\xbe\x01\n\x12TriggerKillRequest\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x14\n\x0ctriggered_by\x18\x02 \x01(\t\x12#\n\x04mode\x18\x03 \x01(\x0e\x32\x15.haltline.v1.KillMode\x12%\n\x05scope\x18\x04 \x01(\x0b\x32\x16.haltline.v1.KillScope\x12\x36\n\x10requested_action\x18\x05 \x01(\x0e\x32\x1c.haltline.v1.RequestedAction\"\xdf\x01\n\x13TriggerKillResponse\x12\x16\n\x0e\x61lready_active\x18\x01 \x01(\x08\x12/\n\nactivation\x18\x02 \x01(\x0b\x32\x1b.haltline.v1.KillActivation\x12\x13\n\x0bscope_known\x18\x03 \x01(\x08\x12\x0f\n\x07\x64urable\x18\x04 \x01(\x08\x12\x0e\n\x06\x61\x64vice\x18\x05 \x01(\t\x12%\n\x07receipt\x18\x06 \x01(\x0b\x32\x14.haltline.v1.Receipt\x12\x10\n\x08sequence\x18\x07 \x01(\x04\x12\x10\n\x08store_id\x18\x08 \x01(\t*r\n\x0fKillSwitchState\x12!\n\x1dKILL_SWITCH_STATE_UNSPECIFIED\x10\x00\x12\x1e\n\x1aKILL_SWITCH_STATE_INACTIVE\x10\x01\x12\x1c\n\x18KILL_SWITCH_STATE_ACTIVE\x10\x02*T\n\x08KillMode\x12\x19\n\x15KILL_MODE_UNSPECIFIED\x10\x00\x12\x12\n\x0eKILL_MODE_HALT\x10\x01\x12\x19\n\x15KILL_MODE_REDUCE_ONLY\x10\x02*\x95\x01\n\x0fRequestedAction\x12 \n\x1cREQUESTED_ACTION_UNSPECIFIED\x10\x00\x12\x19\n\x15REQUESTED_ACTION_NONE\x10\x01\x12\'\n#REQUESTED_ACTION_CANCEL_OPEN_ORDERS\x10\x02\x12\x1c\n\x18REQUESTED_ACTION_FLATTEN\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'haltline.v1.kill_switch_pb2', _globals)
 if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
-  _globals['_KILLSWITCHSTATE']._serialized_start=1032
-  _globals['_KILLSWITCHSTATE']._serialized_end=1146
-  _globals['_KILLMODE']._serialized_start=1148
-  _globals['_KILLMODE']._serialized_end=1232
-  _globals['_REQUESTEDACTION']._serialized_start=1235
-  _globals['_REQUESTEDACTION']._serialized_end=1384
-  _globals['_KILLSCOPE']._serialized_start=79
-  _globals['_KILLSCOPE']._serialized_end=152
-  _globals['_KILLACTIVATION']._serialized_start=155
-  _globals['_KILLACTIVATION']._serialized_end=445
-  _globals['_KILLSWITCH']._serialized_start=448
-  _globals['_KILLSWITCH']._serialized_end=650
-  _globals['_TRIGGERKILLREQUEST']._serialized_start=653
-  _globals['_TRIGGERKILLREQUEST']._serialized_end=843
-  _globals['_TRIGGERKILLRESPONSE']._serialized_start=846
-  _globals['_TRIGGERKILLRESPONSE']._serialized_end=1030
+  _globals['_KILLSWITCHSTATE']._serialized_start=1096
+  _globals['_KILLSWITCHSTATE']._serialized_end=1210
+  _globals['_KILLMODE']._serialized_start=1212
+  _globals['_KILLMODE']._serialized_end=1296
+  _globals['_REQUESTEDACTION']._serialized_start=1299
+  _globals['_REQUESTEDACTION']._serialized_end=1448
+  _globals['_KILLSCOPE']._serialized_start=104
+  _globals['_KILLSCOPE']._serialized_end=177
+  _globals['_KILLACTIVATION']._serialized_start=180
+  _globals['_KILLACTIVATION']._serialized_end=470
+  _globals['_KILLSWITCH']._serialized_start=473
+  _globals['_KILLSWITCH']._serialized_end=675
+  _globals['_TRIGGERKILLREQUEST']._serialized_start=678
+  _globals['_TRIGGERKILLREQUEST']._serialized_end=868
+  _globals['_TRIGGERKILLRESPONSE']._serialized_start=871
+  _globals['_TRIGGERKILLRESPONSE']._serialized_end=1094
 # @@protoc_insertion_point(module_scope)

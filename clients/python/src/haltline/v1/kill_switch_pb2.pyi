@@ -15,6 +15,7 @@ import google.protobuf.internal.containers
 import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
 import google.protobuf.timestamp_pb2
+import haltline.v1.audit_pb2
 import sys
 import typing
 
@@ -292,6 +293,7 @@ class TriggerKillResponse(google.protobuf.message.Message):
     SCOPE_KNOWN_FIELD_NUMBER: builtins.int
     DURABLE_FIELD_NUMBER: builtins.int
     ADVICE_FIELD_NUMBER: builtins.int
+    RECEIPT_FIELD_NUMBER: builtins.int
     SEQUENCE_FIELD_NUMBER: builtins.int
     STORE_ID_FIELD_NUMBER: builtins.int
     already_active: builtins.bool
@@ -311,9 +313,7 @@ class TriggerKillResponse(google.protobuf.message.Message):
     EaseKill`.
     """
     sequence: builtins.int
-    """Field 6 is kept free for receipt (with the audit, later).
-
-    Journal sequence of the record of this trigger; 0 where durable is false. A repeat folded with
+    """Journal sequence of the record of this trigger; 0 where durable is false. A repeat folded with
     others alike (more than ten in a second by one caller) carries that of the newest record.
     """
     store_id: builtins.str
@@ -321,6 +321,10 @@ class TriggerKillResponse(google.protobuf.message.Message):
     @property
     def activation(self) -> global___KillActivation:
         """The activation now in force for this scope."""
+
+    @property
+    def receipt(self) -> haltline.v1.audit_pb2.Receipt:
+        """The journal with this trigger in it, to be kept elsewhere. Absent where durable is false."""
 
     def __init__(
         self,
@@ -330,10 +334,11 @@ class TriggerKillResponse(google.protobuf.message.Message):
         scope_known: builtins.bool = ...,
         durable: builtins.bool = ...,
         advice: builtins.str = ...,
+        receipt: haltline.v1.audit_pb2.Receipt | None = ...,
         sequence: builtins.int = ...,
         store_id: builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["activation", b"activation"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["activation", b"activation", "advice", b"advice", "already_active", b"already_active", "durable", b"durable", "scope_known", b"scope_known", "sequence", b"sequence", "store_id", b"store_id"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["activation", b"activation", "receipt", b"receipt"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["activation", b"activation", "advice", b"advice", "already_active", b"already_active", "durable", b"durable", "receipt", b"receipt", "scope_known", b"scope_known", "sequence", b"sequence", "store_id", b"store_id"]) -> None: ...
 
 global___TriggerKillResponse = TriggerKillResponse

@@ -13,45 +13,46 @@ _sym_db = _symbol_database.Default()
 
 
 from haltline.v1 import account_pb2 as haltline_dot_v1_dot_account__pb2
+from haltline.v1 import audit_pb2 as haltline_dot_v1_dot_audit__pb2
 from haltline.v1 import kill_switch_pb2 as haltline_dot_v1_dot_kill__switch__pb2
 from haltline.v1 import short_status_pb2 as haltline_dot_v1_dot_short__status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ahaltline/v1/operator.proto\x12\x0bhaltline.v1\x1a\x19haltline/v1/account.proto\x1a\x1dhaltline/v1/kill_switch.proto\x1a\x1ehaltline/v1/short_status.proto\"\x8b\x01\n\x10ResetKillRequest\x12\x10\n\x08reset_by\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12%\n\x05scope\x18\x03 \x01(\x0b\x32\x16.haltline.v1.KillScope\x12\x1b\n\x0e\x65xpected_epoch\x18\x04 \x01(\x04H\x00\x88\x01\x01\x42\x11\n\x0f_expected_epoch\"r\n\x11ResetKillResponse\x12\x0f\n\x07\x63hanged\x18\x01 \x01(\x08\x12(\n\x06status\x18\x02 \x01(\x0b\x32\x18.haltline.v1.ShortStatus\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x10\n\x08store_id\x18\x05 \x01(\t\"\x8a\x01\n\x0f\x45\x61seKillRequest\x12\x10\n\x08reset_by\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12%\n\x05scope\x18\x03 \x01(\x0b\x32\x16.haltline.v1.KillScope\x12\x1b\n\x0e\x65xpected_epoch\x18\x04 \x01(\x04H\x00\x88\x01\x01\x42\x11\n\x0f_expected_epoch\"q\n\x10\x45\x61seKillResponse\x12\x0f\n\x07\x63hanged\x18\x01 \x01(\x08\x12(\n\x06status\x18\x02 \x01(\x0b\x32\x18.haltline.v1.ShortStatus\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x10\n\x08store_id\x18\x05 \x01(\t\"b\n\x13ResetBreakerRequest\x12\x10\n\x08reset_by\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12)\n\x06rebase\x18\x03 \x03(\x0e\x32\x19.haltline.v1.DrawdownKind\"\xa1\x01\n\x14ResetBreakerResponse\x12\x0f\n\x07\x63hanged\x18\x01 \x01(\x08\x12(\n\x06status\x18\x02 \x01(\x0b\x32\x18.haltline.v1.ShortStatus\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x10\n\x08store_id\x18\x05 \x01(\t\x12*\n\x07\x61nchors\x18\x06 \x03(\x0b\x32\x19.haltline.v1.AnchorChange\"_\n\x0c\x41nchorChange\x12\'\n\x04kind\x18\x01 \x01(\x0e\x32\x19.haltline.v1.DrawdownKind\x12\x12\n\nold_anchor\x18\x02 \x01(\t\x12\x12\n\nnew_anchor\x18\x03 \x01(\t\"\xb5\x01\n\x0fResetAllRequest\x12\x10\n\x08reset_by\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12%\n\x05scope\x18\x03 \x01(\x0b\x32\x16.haltline.v1.KillScope\x12\x1b\n\x0e\x65xpected_epoch\x18\x04 \x01(\x04H\x00\x88\x01\x01\x12)\n\x06rebase\x18\x05 \x03(\x0e\x32\x19.haltline.v1.DrawdownKindB\x11\n\x0f_expected_epoch\"\x9d\x01\n\x10ResetAllResponse\x12\x0f\n\x07\x63hanged\x18\x01 \x01(\x08\x12(\n\x06status\x18\x02 \x01(\x0b\x32\x18.haltline.v1.ShortStatus\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x10\n\x08store_id\x18\x05 \x01(\t\x12*\n\x07\x61nchors\x18\x06 \x03(\x0b\x32\x19.haltline.v1.AnchorChange\"L\n\x13ReleaseOrderRequest\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x13\n\x0breleased_by\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"u\n\x14ReleaseOrderResponse\x12\x0f\n\x07\x63hanged\x18\x01 \x01(\x08\x12(\n\x06status\x18\x02 \x01(\x0b\x32\x18.haltline.v1.ShortStatus\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x10\n\x08store_id\x18\x05 \x01(\t\"<\n\x15\x41\x63\x63\x65ptRecoveryRequest\x12\x13\n\x0b\x61\x63\x63\x65pted_by\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"w\n\x16\x41\x63\x63\x65ptRecoveryResponse\x12\x0f\n\x07\x63hanged\x18\x01 \x01(\x08\x12(\n\x06status\x18\x02 \x01(\x0b\x32\x18.haltline.v1.ShortStatus\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x10\n\x08store_id\x18\x05 \x01(\t\"9\n\x12\x41\x63\x63\x65ptClockRequest\x12\x13\n\x0b\x61\x63\x63\x65pted_by\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"t\n\x13\x41\x63\x63\x65ptClockResponse\x12\x0f\n\x07\x63hanged\x18\x01 \x01(\x08\x12(\n\x06status\x18\x02 \x01(\x0b\x32\x18.haltline.v1.ShortStatus\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x10\n\x08store_id\x18\x05 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ahaltline/v1/operator.proto\x12\x0bhaltline.v1\x1a\x19haltline/v1/account.proto\x1a\x17haltline/v1/audit.proto\x1a\x1dhaltline/v1/kill_switch.proto\x1a\x1ehaltline/v1/short_status.proto\"\x8b\x01\n\x10ResetKillRequest\x12\x10\n\x08reset_by\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12%\n\x05scope\x18\x03 \x01(\x0b\x32\x16.haltline.v1.KillScope\x12\x1b\n\x0e\x65xpected_epoch\x18\x04 \x01(\x04H\x00\x88\x01\x01\x42\x11\n\x0f_expected_epoch\"\x99\x01\n\x11ResetKillResponse\x12\x0f\n\x07\x63hanged\x18\x01 \x01(\x08\x12(\n\x06status\x18\x02 \x01(\x0b\x32\x18.haltline.v1.ShortStatus\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12%\n\x07receipt\x18\x04 \x01(\x0b\x32\x14.haltline.v1.Receipt\x12\x10\n\x08store_id\x18\x05 \x01(\t\"\x8a\x01\n\x0f\x45\x61seKillRequest\x12\x10\n\x08reset_by\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12%\n\x05scope\x18\x03 \x01(\x0b\x32\x16.haltline.v1.KillScope\x12\x1b\n\x0e\x65xpected_epoch\x18\x04 \x01(\x04H\x00\x88\x01\x01\x42\x11\n\x0f_expected_epoch\"\x98\x01\n\x10\x45\x61seKillResponse\x12\x0f\n\x07\x63hanged\x18\x01 \x01(\x08\x12(\n\x06status\x18\x02 \x01(\x0b\x32\x18.haltline.v1.ShortStatus\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12%\n\x07receipt\x18\x04 \x01(\x0b\x32\x14.haltline.v1.Receipt\x12\x10\n\x08store_id\x18\x05 \x01(\t\"b\n\x13ResetBreakerRequest\x12\x10\n\x08reset_by\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12)\n\x06rebase\x18\x03 \x03(\x0e\x32\x19.haltline.v1.DrawdownKind\"\xc8\x01\n\x14ResetBreakerResponse\x12\x0f\n\x07\x63hanged\x18\x01 \x01(\x08\x12(\n\x06status\x18\x02 \x01(\x0b\x32\x18.haltline.v1.ShortStatus\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12%\n\x07receipt\x18\x04 \x01(\x0b\x32\x14.haltline.v1.Receipt\x12\x10\n\x08store_id\x18\x05 \x01(\t\x12*\n\x07\x61nchors\x18\x06 \x03(\x0b\x32\x19.haltline.v1.AnchorChange\"_\n\x0c\x41nchorChange\x12\'\n\x04kind\x18\x01 \x01(\x0e\x32\x19.haltline.v1.DrawdownKind\x12\x12\n\nold_anchor\x18\x02 \x01(\t\x12\x12\n\nnew_anchor\x18\x03 \x01(\t\"\xb5\x01\n\x0fResetAllRequest\x12\x10\n\x08reset_by\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12%\n\x05scope\x18\x03 \x01(\x0b\x32\x16.haltline.v1.KillScope\x12\x1b\n\x0e\x65xpected_epoch\x18\x04 \x01(\x04H\x00\x88\x01\x01\x12)\n\x06rebase\x18\x05 \x03(\x0e\x32\x19.haltline.v1.DrawdownKindB\x11\n\x0f_expected_epoch\"\xc4\x01\n\x10ResetAllResponse\x12\x0f\n\x07\x63hanged\x18\x01 \x01(\x08\x12(\n\x06status\x18\x02 \x01(\x0b\x32\x18.haltline.v1.ShortStatus\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12%\n\x07receipt\x18\x04 \x01(\x0b\x32\x14.haltline.v1.Receipt\x12\x10\n\x08store_id\x18\x05 \x01(\t\x12*\n\x07\x61nchors\x18\x06 \x03(\x0b\x32\x19.haltline.v1.AnchorChange\"L\n\x13ReleaseOrderRequest\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x13\n\x0breleased_by\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\x9c\x01\n\x14ReleaseOrderResponse\x12\x0f\n\x07\x63hanged\x18\x01 \x01(\x08\x12(\n\x06status\x18\x02 \x01(\x0b\x32\x18.haltline.v1.ShortStatus\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12%\n\x07receipt\x18\x04 \x01(\x0b\x32\x14.haltline.v1.Receipt\x12\x10\n\x08store_id\x18\x05 \x01(\t\"<\n\x15\x41\x63\x63\x65ptRecoveryRequest\x12\x13\n\x0b\x61\x63\x63\x65pted_by\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x9e\x01\n\x16\x41\x63\x63\x65ptRecoveryResponse\x12\x0f\n\x07\x63hanged\x18\x01 \x01(\x08\x12(\n\x06status\x18\x02 \x01(\x0b\x32\x18.haltline.v1.ShortStatus\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12%\n\x07receipt\x18\x04 \x01(\x0b\x32\x14.haltline.v1.Receipt\x12\x10\n\x08store_id\x18\x05 \x01(\t\"9\n\x12\x41\x63\x63\x65ptClockRequest\x12\x13\n\x0b\x61\x63\x63\x65pted_by\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x9b\x01\n\x13\x41\x63\x63\x65ptClockResponse\x12\x0f\n\x07\x63hanged\x18\x01 \x01(\x08\x12(\n\x06status\x18\x02 \x01(\x0b\x32\x18.haltline.v1.ShortStatus\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12%\n\x07receipt\x18\x04 \x01(\x0b\x32\x14.haltline.v1.Receipt\x12\x10\n\x08store_id\x18\x05 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'haltline.v1.operator_pb2', _globals)
 if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
-  _globals['_RESETKILLREQUEST']._serialized_start=134
-  _globals['_RESETKILLREQUEST']._serialized_end=273
-  _globals['_RESETKILLRESPONSE']._serialized_start=275
-  _globals['_RESETKILLRESPONSE']._serialized_end=389
-  _globals['_EASEKILLREQUEST']._serialized_start=392
-  _globals['_EASEKILLREQUEST']._serialized_end=530
-  _globals['_EASEKILLRESPONSE']._serialized_start=532
-  _globals['_EASEKILLRESPONSE']._serialized_end=645
-  _globals['_RESETBREAKERREQUEST']._serialized_start=647
-  _globals['_RESETBREAKERREQUEST']._serialized_end=745
-  _globals['_RESETBREAKERRESPONSE']._serialized_start=748
-  _globals['_RESETBREAKERRESPONSE']._serialized_end=909
-  _globals['_ANCHORCHANGE']._serialized_start=911
-  _globals['_ANCHORCHANGE']._serialized_end=1006
-  _globals['_RESETALLREQUEST']._serialized_start=1009
-  _globals['_RESETALLREQUEST']._serialized_end=1190
-  _globals['_RESETALLRESPONSE']._serialized_start=1193
-  _globals['_RESETALLRESPONSE']._serialized_end=1350
-  _globals['_RELEASEORDERREQUEST']._serialized_start=1352
-  _globals['_RELEASEORDERREQUEST']._serialized_end=1428
-  _globals['_RELEASEORDERRESPONSE']._serialized_start=1430
-  _globals['_RELEASEORDERRESPONSE']._serialized_end=1547
-  _globals['_ACCEPTRECOVERYREQUEST']._serialized_start=1549
-  _globals['_ACCEPTRECOVERYREQUEST']._serialized_end=1609
-  _globals['_ACCEPTRECOVERYRESPONSE']._serialized_start=1611
-  _globals['_ACCEPTRECOVERYRESPONSE']._serialized_end=1730
-  _globals['_ACCEPTCLOCKREQUEST']._serialized_start=1732
-  _globals['_ACCEPTCLOCKREQUEST']._serialized_end=1789
-  _globals['_ACCEPTCLOCKRESPONSE']._serialized_start=1791
-  _globals['_ACCEPTCLOCKRESPONSE']._serialized_end=1907
+  _globals['_RESETKILLREQUEST']._serialized_start=159
+  _globals['_RESETKILLREQUEST']._serialized_end=298
+  _globals['_RESETKILLRESPONSE']._serialized_start=301
+  _globals['_RESETKILLRESPONSE']._serialized_end=454
+  _globals['_EASEKILLREQUEST']._serialized_start=457
+  _globals['_EASEKILLREQUEST']._serialized_end=595
+  _globals['_EASEKILLRESPONSE']._serialized_start=598
+  _globals['_EASEKILLRESPONSE']._serialized_end=750
+  _globals['_RESETBREAKERREQUEST']._serialized_start=752
+  _globals['_RESETBREAKERREQUEST']._serialized_end=850
+  _globals['_RESETBREAKERRESPONSE']._serialized_start=853
+  _globals['_RESETBREAKERRESPONSE']._serialized_end=1053
+  _globals['_ANCHORCHANGE']._serialized_start=1055
+  _globals['_ANCHORCHANGE']._serialized_end=1150
+  _globals['_RESETALLREQUEST']._serialized_start=1153
+  _globals['_RESETALLREQUEST']._serialized_end=1334
+  _globals['_RESETALLRESPONSE']._serialized_start=1337
+  _globals['_RESETALLRESPONSE']._serialized_end=1533
+  _globals['_RELEASEORDERREQUEST']._serialized_start=1535
+  _globals['_RELEASEORDERREQUEST']._serialized_end=1611
+  _globals['_RELEASEORDERRESPONSE']._serialized_start=1614
+  _globals['_RELEASEORDERRESPONSE']._serialized_end=1770
+  _globals['_ACCEPTRECOVERYREQUEST']._serialized_start=1772
+  _globals['_ACCEPTRECOVERYREQUEST']._serialized_end=1832
+  _globals['_ACCEPTRECOVERYRESPONSE']._serialized_start=1835
+  _globals['_ACCEPTRECOVERYRESPONSE']._serialized_end=1993
+  _globals['_ACCEPTCLOCKREQUEST']._serialized_start=1995
+  _globals['_ACCEPTCLOCKREQUEST']._serialized_end=2052
+  _globals['_ACCEPTCLOCKRESPONSE']._serialized_start=2055
+  _globals['_ACCEPTCLOCKRESPONSE']._serialized_end=2210
 # @@protoc_insertion_point(module_scope)

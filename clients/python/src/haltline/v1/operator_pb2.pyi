@@ -19,6 +19,7 @@ import google.protobuf.descriptor
 import google.protobuf.internal.containers
 import google.protobuf.message
 import haltline.v1.account_pb2
+import haltline.v1.audit_pb2
 import haltline.v1.kill_switch_pb2
 import haltline.v1.short_status_pb2
 import typing
@@ -74,19 +75,21 @@ class ResetKillResponse(google.protobuf.message.Message):
     CHANGED_FIELD_NUMBER: builtins.int
     STATUS_FIELD_NUMBER: builtins.int
     SEQUENCE_FIELD_NUMBER: builtins.int
+    RECEIPT_FIELD_NUMBER: builtins.int
     STORE_ID_FIELD_NUMBER: builtins.int
     changed: builtins.bool
     """True: done. False: none was in force; nothing changed."""
     sequence: builtins.int
     """Journal sequence of this call's record."""
     store_id: builtins.str
-    """Field 4 is kept free for receipt (with the audit, later).
-
-    The store it happened in.
-    """
+    """The store it happened in."""
     @property
     def status(self) -> haltline.v1.short_status_pb2.ShortStatus:
         """How trading stands now: other scopes or the breaker may still stop it."""
+
+    @property
+    def receipt(self) -> haltline.v1.audit_pb2.Receipt:
+        """The journal with this answer in it, to be kept elsewhere."""
 
     def __init__(
         self,
@@ -94,10 +97,11 @@ class ResetKillResponse(google.protobuf.message.Message):
         changed: builtins.bool = ...,
         status: haltline.v1.short_status_pb2.ShortStatus | None = ...,
         sequence: builtins.int = ...,
+        receipt: haltline.v1.audit_pb2.Receipt | None = ...,
         store_id: builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["status", b"status"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["changed", b"changed", "sequence", b"sequence", "status", b"status", "store_id", b"store_id"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["receipt", b"receipt", "status", b"status"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["changed", b"changed", "receipt", b"receipt", "sequence", b"sequence", "status", b"status", "store_id", b"store_id"]) -> None: ...
 
 global___ResetKillResponse = ResetKillResponse
 
@@ -144,19 +148,21 @@ class EaseKillResponse(google.protobuf.message.Message):
     CHANGED_FIELD_NUMBER: builtins.int
     STATUS_FIELD_NUMBER: builtins.int
     SEQUENCE_FIELD_NUMBER: builtins.int
+    RECEIPT_FIELD_NUMBER: builtins.int
     STORE_ID_FIELD_NUMBER: builtins.int
     changed: builtins.bool
     """True: done. False: none was HALT; nothing changed."""
     sequence: builtins.int
     """Journal sequence of this call's record."""
     store_id: builtins.str
-    """Field 4 is kept free for receipt (with the audit, later).
-
-    The store it happened in.
-    """
+    """The store it happened in."""
     @property
     def status(self) -> haltline.v1.short_status_pb2.ShortStatus:
         """How trading stands now."""
+
+    @property
+    def receipt(self) -> haltline.v1.audit_pb2.Receipt:
+        """The journal with this answer in it, to be kept elsewhere."""
 
     def __init__(
         self,
@@ -164,10 +170,11 @@ class EaseKillResponse(google.protobuf.message.Message):
         changed: builtins.bool = ...,
         status: haltline.v1.short_status_pb2.ShortStatus | None = ...,
         sequence: builtins.int = ...,
+        receipt: haltline.v1.audit_pb2.Receipt | None = ...,
         store_id: builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["status", b"status"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["changed", b"changed", "sequence", b"sequence", "status", b"status", "store_id", b"store_id"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["receipt", b"receipt", "status", b"status"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["changed", b"changed", "receipt", b"receipt", "sequence", b"sequence", "status", b"status", "store_id", b"store_id"]) -> None: ...
 
 global___EaseKillResponse = EaseKillResponse
 
@@ -213,6 +220,7 @@ class ResetBreakerResponse(google.protobuf.message.Message):
     CHANGED_FIELD_NUMBER: builtins.int
     STATUS_FIELD_NUMBER: builtins.int
     SEQUENCE_FIELD_NUMBER: builtins.int
+    RECEIPT_FIELD_NUMBER: builtins.int
     STORE_ID_FIELD_NUMBER: builtins.int
     ANCHORS_FIELD_NUMBER: builtins.int
     changed: builtins.bool
@@ -220,13 +228,14 @@ class ResetBreakerResponse(google.protobuf.message.Message):
     sequence: builtins.int
     """Journal sequence of this call's record."""
     store_id: builtins.str
-    """Field 4 is kept free for receipt (with the audit, later).
-
-    The store it happened in.
-    """
+    """The store it happened in."""
     @property
     def status(self) -> haltline.v1.short_status_pb2.ShortStatus:
         """How trading stands now: a kill may still stop it."""
+
+    @property
+    def receipt(self) -> haltline.v1.audit_pb2.Receipt:
+        """The journal with this answer in it, to be kept elsewhere."""
 
     @property
     def anchors(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___AnchorChange]:
@@ -238,11 +247,12 @@ class ResetBreakerResponse(google.protobuf.message.Message):
         changed: builtins.bool = ...,
         status: haltline.v1.short_status_pb2.ShortStatus | None = ...,
         sequence: builtins.int = ...,
+        receipt: haltline.v1.audit_pb2.Receipt | None = ...,
         store_id: builtins.str = ...,
         anchors: collections.abc.Iterable[global___AnchorChange] | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["status", b"status"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["anchors", b"anchors", "changed", b"changed", "sequence", b"sequence", "status", b"status", "store_id", b"store_id"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["receipt", b"receipt", "status", b"status"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["anchors", b"anchors", "changed", b"changed", "receipt", b"receipt", "sequence", b"sequence", "status", b"status", "store_id", b"store_id"]) -> None: ...
 
 global___ResetBreakerResponse = ResetBreakerResponse
 
@@ -321,6 +331,7 @@ class ResetAllResponse(google.protobuf.message.Message):
     CHANGED_FIELD_NUMBER: builtins.int
     STATUS_FIELD_NUMBER: builtins.int
     SEQUENCE_FIELD_NUMBER: builtins.int
+    RECEIPT_FIELD_NUMBER: builtins.int
     STORE_ID_FIELD_NUMBER: builtins.int
     ANCHORS_FIELD_NUMBER: builtins.int
     changed: builtins.bool
@@ -328,13 +339,14 @@ class ResetAllResponse(google.protobuf.message.Message):
     sequence: builtins.int
     """Journal sequence of this call's record."""
     store_id: builtins.str
-    """Field 4 is kept free for receipt (with the audit, later).
-
-    The store it happened in.
-    """
+    """The store it happened in."""
     @property
     def status(self) -> haltline.v1.short_status_pb2.ShortStatus:
         """How trading stands now."""
+
+    @property
+    def receipt(self) -> haltline.v1.audit_pb2.Receipt:
+        """The journal with this answer in it, to be kept elsewhere."""
 
     @property
     def anchors(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___AnchorChange]:
@@ -346,11 +358,12 @@ class ResetAllResponse(google.protobuf.message.Message):
         changed: builtins.bool = ...,
         status: haltline.v1.short_status_pb2.ShortStatus | None = ...,
         sequence: builtins.int = ...,
+        receipt: haltline.v1.audit_pb2.Receipt | None = ...,
         store_id: builtins.str = ...,
         anchors: collections.abc.Iterable[global___AnchorChange] | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["status", b"status"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["anchors", b"anchors", "changed", b"changed", "sequence", b"sequence", "status", b"status", "store_id", b"store_id"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["receipt", b"receipt", "status", b"status"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["anchors", b"anchors", "changed", b"changed", "receipt", b"receipt", "sequence", b"sequence", "status", b"status", "store_id", b"store_id"]) -> None: ...
 
 global___ResetAllResponse = ResetAllResponse
 
@@ -391,19 +404,21 @@ class ReleaseOrderResponse(google.protobuf.message.Message):
     CHANGED_FIELD_NUMBER: builtins.int
     STATUS_FIELD_NUMBER: builtins.int
     SEQUENCE_FIELD_NUMBER: builtins.int
+    RECEIPT_FIELD_NUMBER: builtins.int
     STORE_ID_FIELD_NUMBER: builtins.int
     changed: builtins.bool
     """True: done. False: the order held none; nothing changed."""
     sequence: builtins.int
     """Journal sequence of this call's record."""
     store_id: builtins.str
-    """Field 4 is kept free for receipt (with the audit, later).
-
-    The store it happened in.
-    """
+    """The store it happened in."""
     @property
     def status(self) -> haltline.v1.short_status_pb2.ShortStatus:
         """How trading stands now."""
+
+    @property
+    def receipt(self) -> haltline.v1.audit_pb2.Receipt:
+        """The journal with this answer in it, to be kept elsewhere."""
 
     def __init__(
         self,
@@ -411,10 +426,11 @@ class ReleaseOrderResponse(google.protobuf.message.Message):
         changed: builtins.bool = ...,
         status: haltline.v1.short_status_pb2.ShortStatus | None = ...,
         sequence: builtins.int = ...,
+        receipt: haltline.v1.audit_pb2.Receipt | None = ...,
         store_id: builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["status", b"status"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["changed", b"changed", "sequence", b"sequence", "status", b"status", "store_id", b"store_id"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["receipt", b"receipt", "status", b"status"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["changed", b"changed", "receipt", b"receipt", "sequence", b"sequence", "status", b"status", "store_id", b"store_id"]) -> None: ...
 
 global___ReleaseOrderResponse = ReleaseOrderResponse
 
@@ -451,19 +467,21 @@ class AcceptRecoveryResponse(google.protobuf.message.Message):
     CHANGED_FIELD_NUMBER: builtins.int
     STATUS_FIELD_NUMBER: builtins.int
     SEQUENCE_FIELD_NUMBER: builtins.int
+    RECEIPT_FIELD_NUMBER: builtins.int
     STORE_ID_FIELD_NUMBER: builtins.int
     changed: builtins.bool
     """True: done. False: it was not asked for; nothing changed."""
     sequence: builtins.int
     """Journal sequence of this call's record."""
     store_id: builtins.str
-    """Field 4 is kept free for receipt (with the audit, later).
-
-    The store it happened in.
-    """
+    """The store it happened in."""
     @property
     def status(self) -> haltline.v1.short_status_pb2.ShortStatus:
         """How trading stands now."""
+
+    @property
+    def receipt(self) -> haltline.v1.audit_pb2.Receipt:
+        """The journal with this answer in it, to be kept elsewhere."""
 
     def __init__(
         self,
@@ -471,10 +489,11 @@ class AcceptRecoveryResponse(google.protobuf.message.Message):
         changed: builtins.bool = ...,
         status: haltline.v1.short_status_pb2.ShortStatus | None = ...,
         sequence: builtins.int = ...,
+        receipt: haltline.v1.audit_pb2.Receipt | None = ...,
         store_id: builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["status", b"status"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["changed", b"changed", "sequence", b"sequence", "status", b"status", "store_id", b"store_id"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["receipt", b"receipt", "status", b"status"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["changed", b"changed", "receipt", b"receipt", "sequence", b"sequence", "status", b"status", "store_id", b"store_id"]) -> None: ...
 
 global___AcceptRecoveryResponse = AcceptRecoveryResponse
 
@@ -511,19 +530,21 @@ class AcceptClockResponse(google.protobuf.message.Message):
     CHANGED_FIELD_NUMBER: builtins.int
     STATUS_FIELD_NUMBER: builtins.int
     SEQUENCE_FIELD_NUMBER: builtins.int
+    RECEIPT_FIELD_NUMBER: builtins.int
     STORE_ID_FIELD_NUMBER: builtins.int
     changed: builtins.bool
     """True: done. False: no jump was shown; nothing changed."""
     sequence: builtins.int
     """Journal sequence of this call's record."""
     store_id: builtins.str
-    """Field 4 is kept free for receipt (with the audit, later).
-
-    The store it happened in.
-    """
+    """The store it happened in."""
     @property
     def status(self) -> haltline.v1.short_status_pb2.ShortStatus:
         """How trading stands now."""
+
+    @property
+    def receipt(self) -> haltline.v1.audit_pb2.Receipt:
+        """The journal with this answer in it, to be kept elsewhere."""
 
     def __init__(
         self,
@@ -531,9 +552,10 @@ class AcceptClockResponse(google.protobuf.message.Message):
         changed: builtins.bool = ...,
         status: haltline.v1.short_status_pb2.ShortStatus | None = ...,
         sequence: builtins.int = ...,
+        receipt: haltline.v1.audit_pb2.Receipt | None = ...,
         store_id: builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["status", b"status"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["changed", b"changed", "sequence", b"sequence", "status", b"status", "store_id", b"store_id"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["receipt", b"receipt", "status", b"status"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["changed", b"changed", "receipt", b"receipt", "sequence", b"sequence", "status", b"status", "store_id", b"store_id"]) -> None: ...
 
 global___AcceptClockResponse = AcceptClockResponse

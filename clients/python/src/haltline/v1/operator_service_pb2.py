@@ -12,17 +12,18 @@ from google.protobuf.internal import builder as _builder
 _sym_db = _symbol_database.Default()
 
 
+from haltline.v1 import audit_pb2 as haltline_dot_v1_dot_audit__pb2
 from haltline.v1 import config_pb2 as haltline_dot_v1_dot_config__pb2
 from haltline.v1 import operator_pb2 as haltline_dot_v1_dot_operator__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"haltline/v1/operator_service.proto\x12\x0bhaltline.v1\x1a\x18haltline/v1/config.proto\x1a\x1ahaltline/v1/operator.proto2\xe7\x05\n\x0fOperatorService\x12J\n\tResetKill\x12\x1d.haltline.v1.ResetKillRequest\x1a\x1e.haltline.v1.ResetKillResponse\x12G\n\x08\x45\x61seKill\x12\x1c.haltline.v1.EaseKillRequest\x1a\x1d.haltline.v1.EaseKillResponse\x12S\n\x0cResetBreaker\x12 .haltline.v1.ResetBreakerRequest\x1a!.haltline.v1.ResetBreakerResponse\x12G\n\x08ResetAll\x12\x1c.haltline.v1.ResetAllRequest\x1a\x1d.haltline.v1.ResetAllResponse\x12S\n\x0cReleaseOrder\x12 .haltline.v1.ReleaseOrderRequest\x1a!.haltline.v1.ReleaseOrderResponse\x12Y\n\x0e\x41\x63\x63\x65ptRecovery\x12\".haltline.v1.AcceptRecoveryRequest\x1a#.haltline.v1.AcceptRecoveryResponse\x12P\n\x0b\x41\x63\x63\x65ptClock\x12\x1f.haltline.v1.AcceptClockRequest\x1a .haltline.v1.AcceptClockResponse\x12S\n\x0cReloadConfig\x12 .haltline.v1.ReloadConfigRequest\x1a!.haltline.v1.ReloadConfigResponse\x12J\n\tGetConfig\x12\x1d.haltline.v1.GetConfigRequest\x1a\x1e.haltline.v1.GetConfigResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"haltline/v1/operator_service.proto\x12\x0bhaltline.v1\x1a\x17haltline/v1/audit.proto\x1a\x18haltline/v1/config.proto\x1a\x1ahaltline/v1/operator.proto2\x87\x07\n\x0fOperatorService\x12J\n\tResetKill\x12\x1d.haltline.v1.ResetKillRequest\x1a\x1e.haltline.v1.ResetKillResponse\x12G\n\x08\x45\x61seKill\x12\x1c.haltline.v1.EaseKillRequest\x1a\x1d.haltline.v1.EaseKillResponse\x12S\n\x0cResetBreaker\x12 .haltline.v1.ResetBreakerRequest\x1a!.haltline.v1.ResetBreakerResponse\x12G\n\x08ResetAll\x12\x1c.haltline.v1.ResetAllRequest\x1a\x1d.haltline.v1.ResetAllResponse\x12S\n\x0cReleaseOrder\x12 .haltline.v1.ReleaseOrderRequest\x1a!.haltline.v1.ReleaseOrderResponse\x12Y\n\x0e\x41\x63\x63\x65ptRecovery\x12\".haltline.v1.AcceptRecoveryRequest\x1a#.haltline.v1.AcceptRecoveryResponse\x12P\n\x0b\x41\x63\x63\x65ptClock\x12\x1f.haltline.v1.AcceptClockRequest\x1a .haltline.v1.AcceptClockResponse\x12S\n\x0cReloadConfig\x12 .haltline.v1.ReloadConfigRequest\x1a!.haltline.v1.ReloadConfigResponse\x12J\n\tGetConfig\x12\x1d.haltline.v1.GetConfigRequest\x1a\x1e.haltline.v1.GetConfigResponse\x12J\n\tListAudit\x12\x1d.haltline.v1.ListAuditRequest\x1a\x1e.haltline.v1.ListAuditResponse\x12R\n\x0bStreamAudit\x12\x1f.haltline.v1.StreamAuditRequest\x1a .haltline.v1.StreamAuditResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'haltline.v1.operator_service_pb2', _globals)
 if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
-  _globals['_OPERATORSERVICE']._serialized_start=106
-  _globals['_OPERATORSERVICE']._serialized_end=849
+  _globals['_OPERATORSERVICE']._serialized_start=131
+  _globals['_OPERATORSERVICE']._serialized_end=1034
 # @@protoc_insertion_point(module_scope)

@@ -3,9 +3,10 @@
 isort:skip_file
 What an operator calls: start again, ease, release, accept, read the configuration.
 
-Starting is hard: every call but GetConfig, and a ReloadConfig that only tightens, needs operator
-proof, as operator.proto says. Without a secret or certificate configured every such call is
-PERMISSION_DENIED until the sidecar is restarted with one; latches are kept.
+Starting is hard: every call needs operator proof, as operator.proto says, but those that only read
+(GetConfig, ListAudit, StreamAudit) and a ReloadConfig that only tightens. Without a secret or
+certificate configured every such call is PERMISSION_DENIED until the sidecar is restarted with
+one; latches are kept.
 """
 
 import google.protobuf.descriptor

@@ -2,6 +2,7 @@
 """Client and server classes corresponding to protobuf-defined services."""
 import grpc
 
+from haltline.v1 import audit_pb2 as haltline_dot_v1_dot_audit__pb2
 from haltline.v1 import config_pb2 as haltline_dot_v1_dot_config__pb2
 from haltline.v1 import operator_pb2 as haltline_dot_v1_dot_operator__pb2
 
@@ -61,6 +62,16 @@ class OperatorServiceStub(object):
                 '/haltline.v1.OperatorService/GetConfig',
                 request_serializer=haltline_dot_v1_dot_config__pb2.GetConfigRequest.SerializeToString,
                 response_deserializer=haltline_dot_v1_dot_config__pb2.GetConfigResponse.FromString,
+                )
+        self.ListAudit = channel.unary_unary(
+                '/haltline.v1.OperatorService/ListAudit',
+                request_serializer=haltline_dot_v1_dot_audit__pb2.ListAuditRequest.SerializeToString,
+                response_deserializer=haltline_dot_v1_dot_audit__pb2.ListAuditResponse.FromString,
+                )
+        self.StreamAudit = channel.unary_stream(
+                '/haltline.v1.OperatorService/StreamAudit',
+                request_serializer=haltline_dot_v1_dot_audit__pb2.StreamAuditRequest.SerializeToString,
+                response_deserializer=haltline_dot_v1_dot_audit__pb2.StreamAuditResponse.FromString,
                 )
 
 
@@ -141,6 +152,21 @@ class OperatorServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListAudit(self, request, context):
+        """Anyone reads a page of the journal. Needs no proof; any retry is safe.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StreamAudit(self, request, context):
+        """Anyone follows the journal: without a gap, and resumable by sequence. Needs no proof. A slow
+        reader is waited for, at bounded memory; the stream ends when the sidecar drains.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OperatorServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -188,6 +214,16 @@ def add_OperatorServiceServicer_to_server(servicer, server):
                     servicer.GetConfig,
                     request_deserializer=haltline_dot_v1_dot_config__pb2.GetConfigRequest.FromString,
                     response_serializer=haltline_dot_v1_dot_config__pb2.GetConfigResponse.SerializeToString,
+            ),
+            'ListAudit': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAudit,
+                    request_deserializer=haltline_dot_v1_dot_audit__pb2.ListAuditRequest.FromString,
+                    response_serializer=haltline_dot_v1_dot_audit__pb2.ListAuditResponse.SerializeToString,
+            ),
+            'StreamAudit': grpc.unary_stream_rpc_method_handler(
+                    servicer.StreamAudit,
+                    request_deserializer=haltline_dot_v1_dot_audit__pb2.StreamAuditRequest.FromString,
+                    response_serializer=haltline_dot_v1_dot_audit__pb2.StreamAuditResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -351,5 +387,39 @@ class OperatorService(object):
         return grpc.experimental.unary_unary(request, target, '/haltline.v1.OperatorService/GetConfig',
             haltline_dot_v1_dot_config__pb2.GetConfigRequest.SerializeToString,
             haltline_dot_v1_dot_config__pb2.GetConfigResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def ListAudit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/haltline.v1.OperatorService/ListAudit',
+            haltline_dot_v1_dot_audit__pb2.ListAuditRequest.SerializeToString,
+            haltline_dot_v1_dot_audit__pb2.ListAuditResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def StreamAudit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(request, target, '/haltline.v1.OperatorService/StreamAudit',
+            haltline_dot_v1_dot_audit__pb2.StreamAuditRequest.SerializeToString,
+            haltline_dot_v1_dot_audit__pb2.StreamAuditResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)

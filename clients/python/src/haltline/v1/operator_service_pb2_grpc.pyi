@@ -3,15 +3,17 @@
 isort:skip_file
 What an operator calls: start again, ease, release, accept, read the configuration.
 
-Starting is hard: every call but GetConfig, and a ReloadConfig that only tightens, needs operator
-proof, as operator.proto says. Without a secret or certificate configured every such call is
-PERMISSION_DENIED until the sidecar is restarted with one; latches are kept.
+Starting is hard: every call needs operator proof, as operator.proto says, but those that only read
+(GetConfig, ListAudit, StreamAudit) and a ReloadConfig that only tightens. Without a secret or
+certificate configured every such call is PERMISSION_DENIED until the sidecar is restarted with
+one; latches are kept.
 """
 
 import abc
 import collections.abc
 import grpc
 import grpc.aio
+import haltline.v1.audit_pb2
 import haltline.v1.config_pb2
 import haltline.v1.operator_pb2
 import typing
@@ -98,6 +100,20 @@ class OperatorServiceStub:
     ]
     """Anyone reads the configuration in force. Needs no proof; any retry is safe."""
 
+    ListAudit: grpc.UnaryUnaryMultiCallable[
+        haltline.v1.audit_pb2.ListAuditRequest,
+        haltline.v1.audit_pb2.ListAuditResponse,
+    ]
+    """Anyone reads a page of the journal. Needs no proof; any retry is safe."""
+
+    StreamAudit: grpc.UnaryStreamMultiCallable[
+        haltline.v1.audit_pb2.StreamAuditRequest,
+        haltline.v1.audit_pb2.StreamAuditResponse,
+    ]
+    """Anyone follows the journal: without a gap, and resumable by sequence. Needs no proof. A slow
+    reader is waited for, at bounded memory; the stream ends when the sidecar drains.
+    """
+
 class OperatorServiceAsyncStub:
     """OperatorService gives back what a stop took. Each call is journalled with who, why and what it
     changed.
@@ -171,6 +187,20 @@ class OperatorServiceAsyncStub:
         haltline.v1.config_pb2.GetConfigResponse,
     ]
     """Anyone reads the configuration in force. Needs no proof; any retry is safe."""
+
+    ListAudit: grpc.aio.UnaryUnaryMultiCallable[
+        haltline.v1.audit_pb2.ListAuditRequest,
+        haltline.v1.audit_pb2.ListAuditResponse,
+    ]
+    """Anyone reads a page of the journal. Needs no proof; any retry is safe."""
+
+    StreamAudit: grpc.aio.UnaryStreamMultiCallable[
+        haltline.v1.audit_pb2.StreamAuditRequest,
+        haltline.v1.audit_pb2.StreamAuditResponse,
+    ]
+    """Anyone follows the journal: without a gap, and resumable by sequence. Needs no proof. A slow
+    reader is waited for, at bounded memory; the stream ends when the sidecar drains.
+    """
 
 class OperatorServiceServicer(metaclass=abc.ABCMeta):
     """OperatorService gives back what a stop took. Each call is journalled with who, why and what it
@@ -263,5 +293,23 @@ class OperatorServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[haltline.v1.config_pb2.GetConfigResponse, collections.abc.Awaitable[haltline.v1.config_pb2.GetConfigResponse]]:
         """Anyone reads the configuration in force. Needs no proof; any retry is safe."""
+
+    @abc.abstractmethod
+    def ListAudit(
+        self,
+        request: haltline.v1.audit_pb2.ListAuditRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[haltline.v1.audit_pb2.ListAuditResponse, collections.abc.Awaitable[haltline.v1.audit_pb2.ListAuditResponse]]:
+        """Anyone reads a page of the journal. Needs no proof; any retry is safe."""
+
+    @abc.abstractmethod
+    def StreamAudit(
+        self,
+        request: haltline.v1.audit_pb2.StreamAuditRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[haltline.v1.audit_pb2.StreamAuditResponse], collections.abc.AsyncIterator[haltline.v1.audit_pb2.StreamAuditResponse]]:
+        """Anyone follows the journal: without a gap, and resumable by sequence. Needs no proof. A slow
+        reader is waited for, at bounded memory; the stream ends when the sidecar drains.
+        """
 
 def add_OperatorServiceServicer_to_server(servicer: OperatorServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

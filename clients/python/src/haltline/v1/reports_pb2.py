@@ -13,32 +13,33 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from haltline.v1 import audit_pb2 as haltline_dot_v1_dot_audit__pb2
 from haltline.v1 import errors_pb2 as haltline_dot_v1_dot_errors__pb2
 from haltline.v1 import order_pb2 as haltline_dot_v1_dot_order__pb2
 from haltline.v1 import short_status_pb2 as haltline_dot_v1_dot_short__status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19haltline/v1/reports.proto\x12\x0bhaltline.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18haltline/v1/errors.proto\x1a\x17haltline/v1/order.proto\x1a\x1ehaltline/v1/short_status.proto\"\xa0\x04\n\x12ReportTradeRequest\x12\x11\n\treport_id\x18\x01 \x01(\t\x12\x10\n\x08order_id\x18\x02 \x01(\t\x12\x10\n\x08strategy\x18\x03 \x01(\t\x12\x0e\n\x06symbol\x18\x04 \x01(\t\x12\x1f\n\x04side\x18\x05 \x01(\x0e\x32\x11.haltline.v1.Side\x12*\n\x04kind\x18\x06 \x01(\x0e\x32\x1c.haltline.v1.TradeReportKind\x12\x1a\n\rfill_quantity\x18\x07 \x01(\tH\x00\x88\x01\x01\x12\x17\n\nfill_price\x18\x08 \x01(\tH\x01\x88\x01\x01\x12\x10\n\x03\x66\x65\x65\x18\t \x01(\tH\x02\x88\x01\x01\x12\x19\n\x0c\x66\x65\x65_quantity\x18\n \x01(\tH\x03\x88\x01\x01\x12\x19\n\x0crealized_pnl\x18\x0b \x01(\tH\x04\x88\x01\x01\x12\x12\n\norder_done\x18\x0c \x01(\x08\x12\x19\n\x0cnew_quantity\x18\r \x01(\tH\x05\x88\x01\x01\x12\x1c\n\x0fnew_limit_price\x18\x0e \x01(\tH\x06\x88\x01\x01\x12.\n\nvenue_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04note\x18\x10 \x01(\tB\x10\n\x0e_fill_quantityB\r\n\x0b_fill_priceB\x06\n\x04_feeB\x0f\n\r_fee_quantityB\x0f\n\r_realized_pnlB\x0f\n\r_new_quantityB\x12\n\x10_new_limit_price\"\x8b\x01\n\x13ReportTradeResponse\x12\x11\n\tduplicate\x18\x01 \x01(\x08\x12\x13\n\x0bunsolicited\x18\x02 \x01(\x08\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12(\n\x06status\x18\x04 \x01(\x0b\x32\x18.haltline.v1.ShortStatus\x12\x10\n\x08store_id\x18\x06 \x01(\t\"F\n\x13ReportTradesRequest\x12/\n\x06trades\x18\x01 \x03(\x0b\x32\x1f.haltline.v1.ReportTradeRequest\"Z\n\x14ReportTradesResponse\x12\x30\n\x07results\x18\x01 \x03(\x0b\x32\x1f.haltline.v1.ReportTradesResult\x12\x10\n\x08store_id\x18\x02 \x01(\t\"{\n\x12ReportTradesResult\x12\x32\n\x06report\x18\x01 \x01(\x0b\x32 .haltline.v1.ReportTradeResponseH\x00\x12\'\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x16.haltline.v1.CallErrorH\x00\x42\x08\n\x06result\"V\n\x15ReportApiErrorRequest\x12\x11\n\treport_id\x18\x01 \x01(\t\x12\x0b\n\x03\x61pi\x18\x02 \x01(\t\x12\x0c\n\x04\x63ode\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\"\x93\x01\n\x16ReportApiErrorResponse\x12\x18\n\x10\x65rrors_in_window\x18\x01 \x01(\r\x12(\n\x06status\x18\x02 \x01(\x0b\x32\x18.haltline.v1.ShortStatus\x12\x11\n\tduplicate\x18\x03 \x01(\x08\x12\x10\n\x08sequence\x18\x04 \x01(\x04\x12\x10\n\x08store_id\x18\x05 \x01(\t*\x8f\x02\n\x0fTradeReportKind\x12!\n\x1dTRADE_REPORT_KIND_UNSPECIFIED\x10\x00\x12\x1e\n\x1aTRADE_REPORT_KIND_ACCEPTED\x10\x01\x12\x1c\n\x18TRADE_REPORT_KIND_FILLED\x10\x02\x12\x1e\n\x1aTRADE_REPORT_KIND_CANCELED\x10\x03\x12\x1d\n\x19TRADE_REPORT_KIND_EXPIRED\x10\x04\x12\x1e\n\x1aTRADE_REPORT_KIND_REJECTED\x10\x05\x12\x1c\n\x18TRADE_REPORT_KIND_FAILED\x10\x06\x12\x1e\n\x1aTRADE_REPORT_KIND_REPLACED\x10\x07\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19haltline/v1/reports.proto\x12\x0bhaltline.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17haltline/v1/audit.proto\x1a\x18haltline/v1/errors.proto\x1a\x17haltline/v1/order.proto\x1a\x1ehaltline/v1/short_status.proto\"\xa0\x04\n\x12ReportTradeRequest\x12\x11\n\treport_id\x18\x01 \x01(\t\x12\x10\n\x08order_id\x18\x02 \x01(\t\x12\x10\n\x08strategy\x18\x03 \x01(\t\x12\x0e\n\x06symbol\x18\x04 \x01(\t\x12\x1f\n\x04side\x18\x05 \x01(\x0e\x32\x11.haltline.v1.Side\x12*\n\x04kind\x18\x06 \x01(\x0e\x32\x1c.haltline.v1.TradeReportKind\x12\x1a\n\rfill_quantity\x18\x07 \x01(\tH\x00\x88\x01\x01\x12\x17\n\nfill_price\x18\x08 \x01(\tH\x01\x88\x01\x01\x12\x10\n\x03\x66\x65\x65\x18\t \x01(\tH\x02\x88\x01\x01\x12\x19\n\x0c\x66\x65\x65_quantity\x18\n \x01(\tH\x03\x88\x01\x01\x12\x19\n\x0crealized_pnl\x18\x0b \x01(\tH\x04\x88\x01\x01\x12\x12\n\norder_done\x18\x0c \x01(\x08\x12\x19\n\x0cnew_quantity\x18\r \x01(\tH\x05\x88\x01\x01\x12\x1c\n\x0fnew_limit_price\x18\x0e \x01(\tH\x06\x88\x01\x01\x12.\n\nvenue_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04note\x18\x10 \x01(\tB\x10\n\x0e_fill_quantityB\r\n\x0b_fill_priceB\x06\n\x04_feeB\x0f\n\r_fee_quantityB\x0f\n\r_realized_pnlB\x0f\n\r_new_quantityB\x12\n\x10_new_limit_price\"\xb2\x01\n\x13ReportTradeResponse\x12\x11\n\tduplicate\x18\x01 \x01(\x08\x12\x13\n\x0bunsolicited\x18\x02 \x01(\x08\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12(\n\x06status\x18\x04 \x01(\x0b\x32\x18.haltline.v1.ShortStatus\x12%\n\x07receipt\x18\x05 \x01(\x0b\x32\x14.haltline.v1.Receipt\x12\x10\n\x08store_id\x18\x06 \x01(\t\"F\n\x13ReportTradesRequest\x12/\n\x06trades\x18\x01 \x03(\x0b\x32\x1f.haltline.v1.ReportTradeRequest\"Z\n\x14ReportTradesResponse\x12\x30\n\x07results\x18\x01 \x03(\x0b\x32\x1f.haltline.v1.ReportTradesResult\x12\x10\n\x08store_id\x18\x02 \x01(\t\"{\n\x12ReportTradesResult\x12\x32\n\x06report\x18\x01 \x01(\x0b\x32 .haltline.v1.ReportTradeResponseH\x00\x12\'\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x16.haltline.v1.CallErrorH\x00\x42\x08\n\x06result\"V\n\x15ReportApiErrorRequest\x12\x11\n\treport_id\x18\x01 \x01(\t\x12\x0b\n\x03\x61pi\x18\x02 \x01(\t\x12\x0c\n\x04\x63ode\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\"\xba\x01\n\x16ReportApiErrorResponse\x12\x18\n\x10\x65rrors_in_window\x18\x01 \x01(\r\x12(\n\x06status\x18\x02 \x01(\x0b\x32\x18.haltline.v1.ShortStatus\x12\x11\n\tduplicate\x18\x03 \x01(\x08\x12\x10\n\x08sequence\x18\x04 \x01(\x04\x12\x10\n\x08store_id\x18\x05 \x01(\t\x12%\n\x07receipt\x18\x06 \x01(\x0b\x32\x14.haltline.v1.Receipt*\x8f\x02\n\x0fTradeReportKind\x12!\n\x1dTRADE_REPORT_KIND_UNSPECIFIED\x10\x00\x12\x1e\n\x1aTRADE_REPORT_KIND_ACCEPTED\x10\x01\x12\x1c\n\x18TRADE_REPORT_KIND_FILLED\x10\x02\x12\x1e\n\x1aTRADE_REPORT_KIND_CANCELED\x10\x03\x12\x1d\n\x19TRADE_REPORT_KIND_EXPIRED\x10\x04\x12\x1e\n\x1aTRADE_REPORT_KIND_REJECTED\x10\x05\x12\x1c\n\x18TRADE_REPORT_KIND_FAILED\x10\x06\x12\x1e\n\x1aTRADE_REPORT_KIND_REPLACED\x10\x07\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'haltline.v1.reports_pb2', _globals)
 if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
-  _globals['_TRADEREPORTKIND']._serialized_start=1375
-  _globals['_TRADEREPORTKIND']._serialized_end=1646
-  _globals['_REPORTTRADEREQUEST']._serialized_start=159
-  _globals['_REPORTTRADEREQUEST']._serialized_end=703
-  _globals['_REPORTTRADERESPONSE']._serialized_start=706
-  _globals['_REPORTTRADERESPONSE']._serialized_end=845
-  _globals['_REPORTTRADESREQUEST']._serialized_start=847
-  _globals['_REPORTTRADESREQUEST']._serialized_end=917
-  _globals['_REPORTTRADESRESPONSE']._serialized_start=919
-  _globals['_REPORTTRADESRESPONSE']._serialized_end=1009
-  _globals['_REPORTTRADESRESULT']._serialized_start=1011
-  _globals['_REPORTTRADESRESULT']._serialized_end=1134
-  _globals['_REPORTAPIERRORREQUEST']._serialized_start=1136
-  _globals['_REPORTAPIERRORREQUEST']._serialized_end=1222
-  _globals['_REPORTAPIERRORRESPONSE']._serialized_start=1225
-  _globals['_REPORTAPIERRORRESPONSE']._serialized_end=1372
+  _globals['_TRADEREPORTKIND']._serialized_start=1478
+  _globals['_TRADEREPORTKIND']._serialized_end=1749
+  _globals['_REPORTTRADEREQUEST']._serialized_start=184
+  _globals['_REPORTTRADEREQUEST']._serialized_end=728
+  _globals['_REPORTTRADERESPONSE']._serialized_start=731
+  _globals['_REPORTTRADERESPONSE']._serialized_end=909
+  _globals['_REPORTTRADESREQUEST']._serialized_start=911
+  _globals['_REPORTTRADESREQUEST']._serialized_end=981
+  _globals['_REPORTTRADESRESPONSE']._serialized_start=983
+  _globals['_REPORTTRADESRESPONSE']._serialized_end=1073
+  _globals['_REPORTTRADESRESULT']._serialized_start=1075
+  _globals['_REPORTTRADESRESULT']._serialized_end=1198
+  _globals['_REPORTAPIERRORREQUEST']._serialized_start=1200
+  _globals['_REPORTAPIERRORREQUEST']._serialized_end=1286
+  _globals['_REPORTAPIERRORRESPONSE']._serialized_start=1289
+  _globals['_REPORTAPIERRORRESPONSE']._serialized_end=1475
 # @@protoc_insertion_point(module_scope)

@@ -16,6 +16,7 @@ import google.protobuf.internal.containers
 import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
 import google.protobuf.timestamp_pb2
+import haltline.v1.audit_pb2
 import haltline.v1.errors_pb2
 import haltline.v1.order_pb2
 import haltline.v1.short_status_pb2
@@ -205,6 +206,7 @@ class ReportTradeResponse(google.protobuf.message.Message):
     UNSOLICITED_FIELD_NUMBER: builtins.int
     SEQUENCE_FIELD_NUMBER: builtins.int
     STATUS_FIELD_NUMBER: builtins.int
+    RECEIPT_FIELD_NUMBER: builtins.int
     STORE_ID_FIELD_NUMBER: builtins.int
     duplicate: builtins.bool
     """True: this very report was taken before; nothing changed."""
@@ -213,13 +215,14 @@ class ReportTradeResponse(google.protobuf.message.Message):
     sequence: builtins.int
     """Journal sequence of the report's record; of the first one where duplicate."""
     store_id: builtins.str
-    """Field 5 is kept free for receipt (with the audit, later).
-
-    The store that took it.
-    """
+    """The store that took it."""
     @property
     def status(self) -> haltline.v1.short_status_pb2.ShortStatus:
         """How trading stands after it."""
+
+    @property
+    def receipt(self) -> haltline.v1.audit_pb2.Receipt:
+        """The journal with this answer in it, to be kept elsewhere."""
 
     def __init__(
         self,
@@ -228,10 +231,11 @@ class ReportTradeResponse(google.protobuf.message.Message):
         unsolicited: builtins.bool = ...,
         sequence: builtins.int = ...,
         status: haltline.v1.short_status_pb2.ShortStatus | None = ...,
+        receipt: haltline.v1.audit_pb2.Receipt | None = ...,
         store_id: builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["status", b"status"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["duplicate", b"duplicate", "sequence", b"sequence", "status", b"status", "store_id", b"store_id", "unsolicited", b"unsolicited"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["receipt", b"receipt", "status", b"status"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["duplicate", b"duplicate", "receipt", b"receipt", "sequence", b"sequence", "status", b"status", "store_id", b"store_id", "unsolicited", b"unsolicited"]) -> None: ...
 
 global___ReportTradeResponse = ReportTradeResponse
 
@@ -352,6 +356,7 @@ class ReportApiErrorResponse(google.protobuf.message.Message):
     DUPLICATE_FIELD_NUMBER: builtins.int
     SEQUENCE_FIELD_NUMBER: builtins.int
     STORE_ID_FIELD_NUMBER: builtins.int
+    RECEIPT_FIELD_NUMBER: builtins.int
     errors_in_window: builtins.int
     """API errors inside the window now (default 60 s), this one included."""
     duplicate: builtins.bool
@@ -364,6 +369,10 @@ class ReportApiErrorResponse(google.protobuf.message.Message):
     def status(self) -> haltline.v1.short_status_pb2.ShortStatus:
         """How trading stands after it: at the threshold the breaker is OPEN."""
 
+    @property
+    def receipt(self) -> haltline.v1.audit_pb2.Receipt:
+        """The journal with this answer in it, to be kept elsewhere."""
+
     def __init__(
         self,
         *,
@@ -372,8 +381,9 @@ class ReportApiErrorResponse(google.protobuf.message.Message):
         duplicate: builtins.bool = ...,
         sequence: builtins.int = ...,
         store_id: builtins.str = ...,
+        receipt: haltline.v1.audit_pb2.Receipt | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["status", b"status"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["duplicate", b"duplicate", "errors_in_window", b"errors_in_window", "sequence", b"sequence", "status", b"status", "store_id", b"store_id"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["receipt", b"receipt", "status", b"status"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["duplicate", b"duplicate", "errors_in_window", b"errors_in_window", "receipt", b"receipt", "sequence", b"sequence", "status", b"status", "store_id", b"store_id"]) -> None: ...
 
 global___ReportApiErrorResponse = ReportApiErrorResponse

@@ -15,49 +15,50 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from haltline.v1 import account_pb2 as haltline_dot_v1_dot_account__pb2
+from haltline.v1 import audit_pb2 as haltline_dot_v1_dot_audit__pb2
 from haltline.v1 import circuit_breaker_pb2 as haltline_dot_v1_dot_circuit__breaker__pb2
 from haltline.v1 import kill_switch_pb2 as haltline_dot_v1_dot_kill__switch__pb2
 from haltline.v1 import position_limits_pb2 as haltline_dot_v1_dot_position__limits__pb2
 from haltline.v1 import short_status_pb2 as haltline_dot_v1_dot_short__status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18haltline/v1/status.proto\x12\x0bhaltline.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19haltline/v1/account.proto\x1a!haltline/v1/circuit_breaker.proto\x1a\x1dhaltline/v1/kill_switch.proto\x1a!haltline/v1/position_limits.proto\x1a\x1ehaltline/v1/short_status.proto\"&\n\x10GetStatusRequest\x12\x12\n\nsubscriber\x18\x01 \x01(\t\"8\n\x11GetStatusResponse\x12#\n\x06status\x18\x01 \x01(\x0b\x32\x13.haltline.v1.Status\")\n\x13StreamStatusRequest\x12\x12\n\nsubscriber\x18\x01 \x01(\t\"\x89\x02\n\x14StreamStatusResponse\x12$\n\x04kind\x18\x01 \x01(\x0e\x32\x16.haltline.v1.FrameKind\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x10\n\x08revision\x18\x03 \x01(\x04\x12\x12\n\nstop_epoch\x18\x04 \x01(\x04\x12+\n\x07sent_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\x0bmax_silence\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x11\n\tconflated\x18\x07 \x01(\x08\x12#\n\x06status\x18\x08 \x01(\x0b\x32\x13.haltline.v1.Status\"\xb9\x07\n\x06Status\x12.\n\x0ctrading_mode\x18\x01 \x01(\x0e\x32\x18.haltline.v1.TradingMode\x12\x12\n\nstop_epoch\x18\x02 \x01(\x04\x12,\n\x0bkill_switch\x18\x03 \x01(\x0b\x32\x17.haltline.v1.KillSwitch\x12\x34\n\x0f\x63ircuit_breaker\x18\x04 \x01(\x0b\x32\x1b.haltline.v1.CircuitBreaker\x12\x34\n\x0fposition_limits\x18\x05 \x01(\x0b\x32\x1b.haltline.v1.PositionLimits\x12+\n\x07\x61\x63\x63ount\x18\x06 \x01(\x0b\x32\x1a.haltline.v1.AccountStatus\x12\x34\n\x0fpositions_state\x18\x07 \x01(\x0e\x32\x1b.haltline.v1.PositionsState\x12\x35\n\x0creservations\x18\x08 \x01(\x0b\x32\x1f.haltline.v1.ReservationsStatus\x12&\n\x05marks\x18\t \x03(\x0b\x32\x17.haltline.v1.MarkStatus\x12\x12\n\nmark_count\x18\n \x01(\r\x12\x34\n\x0f\x66lagged_reports\x18\x0b \x03(\x0b\x32\x1b.haltline.v1.FlaggedReports\x12\'\n\x05store\x18\x0c \x01(\x0b\x32\x18.haltline.v1.StoreStatus\x12-\n\x08recovery\x18\r \x01(\x0b\x32\x1b.haltline.v1.RecoveryStatus\x12\'\n\x05\x63lock\x18\x0e \x01(\x0b\x32\x18.haltline.v1.ClockStatus\x12\x10\n\x08store_id\x18\x0f \x01(\t\x12\x15\n\rlast_sequence\x18\x10 \x01(\x04\x12\x13\n\x0b\x63onfig_hash\x18\x11 \x01(\t\x12.\n\nstarted_at\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07version\x18\x14 \x01(\t\x12\x13\n\x0binstance_id\x18\x15 \x01(\t\x12!\n\x19operator_proof_configured\x18\x16 \x01(\x08\x12\x30\n\x0clast_stop_at\x18\x17 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rlast_start_at\x18\x18 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\tnot_armed\x18\x19 \x03(\x0b\x32\x15.haltline.v1.NotArmed\"(\n\x08NotArmed\x12\x0f\n\x07rule_id\x18\x01 \x01(\t\x12\x0b\n\x03why\x18\x02 \x01(\t\"|\n\x12ReservationsStatus\x12\x12\n\nopen_count\x18\x01 \x01(\r\x12\x18\n\x10unreported_count\x18\x02 \x01(\r\x12\x38\n\x15oldest_unreported_age\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"F\n\x0e\x46laggedReports\x12%\n\x04\x66lag\x18\x01 \x01(\x0e\x32\x17.haltline.v1.ReportFlag\x12\r\n\x05\x63ount\x18\x02 \x01(\x04\"\\\n\x0bStoreStatus\x12\x18\n\x10\x64urable_sequence\x18\x01 \x01(\x04\x12\x10\n\x08poisoned\x18\x02 \x01(\x08\x12\x14\n\x0cpoisoned_why\x18\x03 \x01(\t\x12\x0b\n\x03low\x18\x04 \x01(\x08\"\xa0\x01\n\x0eRecoveryStatus\x12)\n\x05state\x18\x01 \x01(\x0e\x32\x1a.haltline.v1.RecoveryState\x12)\n\x05since\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07way_out\x18\x03 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x04 \x01(\t\x12\x17\n\x0f\x64\x65nies_reducing\x18\x05 \x01(\x08\"\x85\x01\n\x0b\x43lockStatus\x12$\n\x04mode\x18\x01 \x01(\x0e\x32\x16.haltline.v1.ClockMode\x12\'\n\x03now\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x04jump\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration*\xa1\x01\n\rRecoveryState\x12\x1e\n\x1aRECOVERY_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14RECOVERY_STATE_CLEAN\x10\x01\x12\x1c\n\x18RECOVERY_STATE_RECOVERED\x10\x02\x12\x1c\n\x18RECOVERY_STATE_RECONCILE\x10\x03\x12\x1a\n\x16RECOVERY_STATE_DAMAGED\x10\x04*s\n\x0ePositionsState\x12\x1f\n\x1bPOSITIONS_STATE_UNSPECIFIED\x10\x00\x12!\n\x1dPOSITIONS_STATE_NOT_CONFIRMED\x10\x01\x12\x1d\n\x19POSITIONS_STATE_CONFIRMED\x10\x02*S\n\tClockMode\x12\x1a\n\x16\x43LOCK_MODE_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x43LOCK_MODE_WALL\x10\x01\x12\x15\n\x11\x43LOCK_MODE_DRIVEN\x10\x02*\x8c\x01\n\tFrameKind\x12\x1a\n\x16\x46RAME_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13\x46RAME_KIND_SNAPSHOT\x10\x01\x12\x15\n\x11\x46RAME_KIND_UPDATE\x10\x02\x12\x18\n\x14\x46RAME_KIND_HEARTBEAT\x10\x03\x12\x19\n\x15\x46RAME_KIND_GOING_AWAY\x10\x04*\xef\x02\n\nReportFlag\x12\x1b\n\x17REPORT_FLAG_UNSPECIFIED\x10\x00\x12\x1b\n\x17REPORT_FLAG_UNSOLICITED\x10\x01\x12\x1b\n\x17REPORT_FLAG_CONFLICTING\x10\x02\x12\x1a\n\x16REPORT_FLAG_OVERFILLED\x10\x03\x12\x1d\n\x19REPORT_FLAG_OVER_APPROVED\x10\x04\x12$\n REPORT_FLAG_CONTRADICTS_APPROVAL\x10\x05\x12 \n\x1cREPORT_FLAG_FILLED_AFTER_END\x10\x06\x12\"\n\x1eREPORT_FLAG_GROUP_FILLED_TWICE\x10\x07\x12\x19\n\x15REPORT_FLAG_AFTER_END\x10\x08\x12\x1d\n\x19REPORT_FLAG_OLDER_REPLACE\x10\t\x12)\n%REPORT_FLAG_COVERED_BY_ACCOUNT_REPORT\x10\nb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18haltline/v1/status.proto\x12\x0bhaltline.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19haltline/v1/account.proto\x1a\x17haltline/v1/audit.proto\x1a!haltline/v1/circuit_breaker.proto\x1a\x1dhaltline/v1/kill_switch.proto\x1a!haltline/v1/position_limits.proto\x1a\x1ehaltline/v1/short_status.proto\"&\n\x10GetStatusRequest\x12\x12\n\nsubscriber\x18\x01 \x01(\t\"8\n\x11GetStatusResponse\x12#\n\x06status\x18\x01 \x01(\x0b\x32\x13.haltline.v1.Status\")\n\x13StreamStatusRequest\x12\x12\n\nsubscriber\x18\x01 \x01(\t\"\x89\x02\n\x14StreamStatusResponse\x12$\n\x04kind\x18\x01 \x01(\x0e\x32\x16.haltline.v1.FrameKind\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x10\n\x08revision\x18\x03 \x01(\x04\x12\x12\n\nstop_epoch\x18\x04 \x01(\x04\x12+\n\x07sent_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\x0bmax_silence\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x11\n\tconflated\x18\x07 \x01(\x08\x12#\n\x06status\x18\x08 \x01(\x0b\x32\x13.haltline.v1.Status\"\xf7\x07\n\x06Status\x12.\n\x0ctrading_mode\x18\x01 \x01(\x0e\x32\x18.haltline.v1.TradingMode\x12\x12\n\nstop_epoch\x18\x02 \x01(\x04\x12,\n\x0bkill_switch\x18\x03 \x01(\x0b\x32\x17.haltline.v1.KillSwitch\x12\x34\n\x0f\x63ircuit_breaker\x18\x04 \x01(\x0b\x32\x1b.haltline.v1.CircuitBreaker\x12\x34\n\x0fposition_limits\x18\x05 \x01(\x0b\x32\x1b.haltline.v1.PositionLimits\x12+\n\x07\x61\x63\x63ount\x18\x06 \x01(\x0b\x32\x1a.haltline.v1.AccountStatus\x12\x34\n\x0fpositions_state\x18\x07 \x01(\x0e\x32\x1b.haltline.v1.PositionsState\x12\x35\n\x0creservations\x18\x08 \x01(\x0b\x32\x1f.haltline.v1.ReservationsStatus\x12&\n\x05marks\x18\t \x03(\x0b\x32\x17.haltline.v1.MarkStatus\x12\x12\n\nmark_count\x18\n \x01(\r\x12\x34\n\x0f\x66lagged_reports\x18\x0b \x03(\x0b\x32\x1b.haltline.v1.FlaggedReports\x12\'\n\x05store\x18\x0c \x01(\x0b\x32\x18.haltline.v1.StoreStatus\x12-\n\x08recovery\x18\r \x01(\x0b\x32\x1b.haltline.v1.RecoveryStatus\x12\'\n\x05\x63lock\x18\x0e \x01(\x0b\x32\x18.haltline.v1.ClockStatus\x12\x10\n\x08store_id\x18\x0f \x01(\t\x12\x15\n\rlast_sequence\x18\x10 \x01(\x04\x12\x13\n\x0b\x63onfig_hash\x18\x11 \x01(\t\x12%\n\x07receipt\x18\x12 \x01(\x0b\x32\x14.haltline.v1.Receipt\x12.\n\nstarted_at\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07version\x18\x14 \x01(\t\x12\x13\n\x0binstance_id\x18\x15 \x01(\t\x12!\n\x19operator_proof_configured\x18\x16 \x01(\x08\x12\x30\n\x0clast_stop_at\x18\x17 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rlast_start_at\x18\x18 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\tnot_armed\x18\x19 \x03(\x0b\x32\x15.haltline.v1.NotArmed\x12\x15\n\raudit_problem\x18\x1a \x01(\t\"(\n\x08NotArmed\x12\x0f\n\x07rule_id\x18\x01 \x01(\t\x12\x0b\n\x03why\x18\x02 \x01(\t\"|\n\x12ReservationsStatus\x12\x12\n\nopen_count\x18\x01 \x01(\r\x12\x18\n\x10unreported_count\x18\x02 \x01(\r\x12\x38\n\x15oldest_unreported_age\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"F\n\x0e\x46laggedReports\x12%\n\x04\x66lag\x18\x01 \x01(\x0e\x32\x17.haltline.v1.ReportFlag\x12\r\n\x05\x63ount\x18\x02 \x01(\x04\"\\\n\x0bStoreStatus\x12\x18\n\x10\x64urable_sequence\x18\x01 \x01(\x04\x12\x10\n\x08poisoned\x18\x02 \x01(\x08\x12\x14\n\x0cpoisoned_why\x18\x03 \x01(\t\x12\x0b\n\x03low\x18\x04 \x01(\x08\"\xa0\x01\n\x0eRecoveryStatus\x12)\n\x05state\x18\x01 \x01(\x0e\x32\x1a.haltline.v1.RecoveryState\x12)\n\x05since\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07way_out\x18\x03 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x04 \x01(\t\x12\x17\n\x0f\x64\x65nies_reducing\x18\x05 \x01(\x08\"\x85\x01\n\x0b\x43lockStatus\x12$\n\x04mode\x18\x01 \x01(\x0e\x32\x16.haltline.v1.ClockMode\x12\'\n\x03now\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x04jump\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration*\xa1\x01\n\rRecoveryState\x12\x1e\n\x1aRECOVERY_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14RECOVERY_STATE_CLEAN\x10\x01\x12\x1c\n\x18RECOVERY_STATE_RECOVERED\x10\x02\x12\x1c\n\x18RECOVERY_STATE_RECONCILE\x10\x03\x12\x1a\n\x16RECOVERY_STATE_DAMAGED\x10\x04*s\n\x0ePositionsState\x12\x1f\n\x1bPOSITIONS_STATE_UNSPECIFIED\x10\x00\x12!\n\x1dPOSITIONS_STATE_NOT_CONFIRMED\x10\x01\x12\x1d\n\x19POSITIONS_STATE_CONFIRMED\x10\x02*S\n\tClockMode\x12\x1a\n\x16\x43LOCK_MODE_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x43LOCK_MODE_WALL\x10\x01\x12\x15\n\x11\x43LOCK_MODE_DRIVEN\x10\x02*\x8c\x01\n\tFrameKind\x12\x1a\n\x16\x46RAME_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13\x46RAME_KIND_SNAPSHOT\x10\x01\x12\x15\n\x11\x46RAME_KIND_UPDATE\x10\x02\x12\x18\n\x14\x46RAME_KIND_HEARTBEAT\x10\x03\x12\x19\n\x15\x46RAME_KIND_GOING_AWAY\x10\x04*\xef\x02\n\nReportFlag\x12\x1b\n\x17REPORT_FLAG_UNSPECIFIED\x10\x00\x12\x1b\n\x17REPORT_FLAG_UNSOLICITED\x10\x01\x12\x1b\n\x17REPORT_FLAG_CONFLICTING\x10\x02\x12\x1a\n\x16REPORT_FLAG_OVERFILLED\x10\x03\x12\x1d\n\x19REPORT_FLAG_OVER_APPROVED\x10\x04\x12$\n REPORT_FLAG_CONTRADICTS_APPROVAL\x10\x05\x12 \n\x1cREPORT_FLAG_FILLED_AFTER_END\x10\x06\x12\"\n\x1eREPORT_FLAG_GROUP_FILLED_TWICE\x10\x07\x12\x19\n\x15REPORT_FLAG_AFTER_END\x10\x08\x12\x1d\n\x19REPORT_FLAG_OLDER_REPLACE\x10\t\x12)\n%REPORT_FLAG_COVERED_BY_ACCOUNT_REPORT\x10\nb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'haltline.v1.status_pb2', _globals)
 if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
-  _globals['_RECOVERYSTATE']._serialized_start=2265
-  _globals['_RECOVERYSTATE']._serialized_end=2426
-  _globals['_POSITIONSSTATE']._serialized_start=2428
-  _globals['_POSITIONSSTATE']._serialized_end=2543
-  _globals['_CLOCKMODE']._serialized_start=2545
-  _globals['_CLOCKMODE']._serialized_end=2628
-  _globals['_FRAMEKIND']._serialized_start=2631
-  _globals['_FRAMEKIND']._serialized_end=2771
-  _globals['_REPORTFLAG']._serialized_start=2774
-  _globals['_REPORTFLAG']._serialized_end=3141
-  _globals['_GETSTATUSREQUEST']._serialized_start=266
-  _globals['_GETSTATUSREQUEST']._serialized_end=304
-  _globals['_GETSTATUSRESPONSE']._serialized_start=306
-  _globals['_GETSTATUSRESPONSE']._serialized_end=362
-  _globals['_STREAMSTATUSREQUEST']._serialized_start=364
-  _globals['_STREAMSTATUSREQUEST']._serialized_end=405
-  _globals['_STREAMSTATUSRESPONSE']._serialized_start=408
-  _globals['_STREAMSTATUSRESPONSE']._serialized_end=673
-  _globals['_STATUS']._serialized_start=676
-  _globals['_STATUS']._serialized_end=1629
-  _globals['_NOTARMED']._serialized_start=1631
-  _globals['_NOTARMED']._serialized_end=1671
-  _globals['_RESERVATIONSSTATUS']._serialized_start=1673
-  _globals['_RESERVATIONSSTATUS']._serialized_end=1797
-  _globals['_FLAGGEDREPORTS']._serialized_start=1799
-  _globals['_FLAGGEDREPORTS']._serialized_end=1869
-  _globals['_STORESTATUS']._serialized_start=1871
-  _globals['_STORESTATUS']._serialized_end=1963
-  _globals['_RECOVERYSTATUS']._serialized_start=1966
-  _globals['_RECOVERYSTATUS']._serialized_end=2126
-  _globals['_CLOCKSTATUS']._serialized_start=2129
-  _globals['_CLOCKSTATUS']._serialized_end=2262
+  _globals['_RECOVERYSTATE']._serialized_start=2352
+  _globals['_RECOVERYSTATE']._serialized_end=2513
+  _globals['_POSITIONSSTATE']._serialized_start=2515
+  _globals['_POSITIONSSTATE']._serialized_end=2630
+  _globals['_CLOCKMODE']._serialized_start=2632
+  _globals['_CLOCKMODE']._serialized_end=2715
+  _globals['_FRAMEKIND']._serialized_start=2718
+  _globals['_FRAMEKIND']._serialized_end=2858
+  _globals['_REPORTFLAG']._serialized_start=2861
+  _globals['_REPORTFLAG']._serialized_end=3228
+  _globals['_GETSTATUSREQUEST']._serialized_start=291
+  _globals['_GETSTATUSREQUEST']._serialized_end=329
+  _globals['_GETSTATUSRESPONSE']._serialized_start=331
+  _globals['_GETSTATUSRESPONSE']._serialized_end=387
+  _globals['_STREAMSTATUSREQUEST']._serialized_start=389
+  _globals['_STREAMSTATUSREQUEST']._serialized_end=430
+  _globals['_STREAMSTATUSRESPONSE']._serialized_start=433
+  _globals['_STREAMSTATUSRESPONSE']._serialized_end=698
+  _globals['_STATUS']._serialized_start=701
+  _globals['_STATUS']._serialized_end=1716
+  _globals['_NOTARMED']._serialized_start=1718
+  _globals['_NOTARMED']._serialized_end=1758
+  _globals['_RESERVATIONSSTATUS']._serialized_start=1760
+  _globals['_RESERVATIONSSTATUS']._serialized_end=1884
+  _globals['_FLAGGEDREPORTS']._serialized_start=1886
+  _globals['_FLAGGEDREPORTS']._serialized_end=1956
+  _globals['_STORESTATUS']._serialized_start=1958
+  _globals['_STORESTATUS']._serialized_end=2050
+  _globals['_RECOVERYSTATUS']._serialized_start=2053
+  _globals['_RECOVERYSTATUS']._serialized_end=2213
+  _globals['_CLOCKSTATUS']._serialized_start=2216
+  _globals['_CLOCKSTATUS']._serialized_end=2349
 # @@protoc_insertion_point(module_scope)

@@ -15,6 +15,7 @@ import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
 import google.protobuf.timestamp_pb2
 import haltline.v1.account_pb2
+import haltline.v1.audit_pb2
 import haltline.v1.circuit_breaker_pb2
 import haltline.v1.kill_switch_pb2
 import haltline.v1.position_limits_pb2
@@ -353,6 +354,7 @@ class Status(google.protobuf.message.Message):
     STORE_ID_FIELD_NUMBER: builtins.int
     LAST_SEQUENCE_FIELD_NUMBER: builtins.int
     CONFIG_HASH_FIELD_NUMBER: builtins.int
+    RECEIPT_FIELD_NUMBER: builtins.int
     STARTED_AT_FIELD_NUMBER: builtins.int
     VERSION_FIELD_NUMBER: builtins.int
     INSTANCE_ID_FIELD_NUMBER: builtins.int
@@ -360,6 +362,7 @@ class Status(google.protobuf.message.Message):
     LAST_STOP_AT_FIELD_NUMBER: builtins.int
     LAST_START_AT_FIELD_NUMBER: builtins.int
     NOT_ARMED_FIELD_NUMBER: builtins.int
+    AUDIT_PROBLEM_FIELD_NUMBER: builtins.int
     trading_mode: haltline.v1.short_status_pb2.TradingMode.ValueType
     """What all layers together allow."""
     stop_epoch: builtins.int
@@ -381,6 +384,10 @@ class Status(google.protobuf.message.Message):
     operator_proof_configured: builtins.bool
     """False: started without an operator secret or certificate; resets are impossible until restarted
     with one.
+    """
+    audit_problem: builtins.str
+    """Why no signed head is made, as a sentence with the way out: the audit key is missing, unusable or
+    not the one this store was begun with. Empty where heads are signed.
     """
     @property
     def kill_switch(self) -> haltline.v1.kill_switch_pb2.KillSwitch:
@@ -425,11 +432,14 @@ class Status(google.protobuf.message.Message):
         """Where time comes from."""
 
     @property
-    def started_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """Field 18 is kept free for receipt, the chain's head (with the audit, later).
-
-        When this process started, real time.
+    def receipt(self) -> haltline.v1.audit_pb2.Receipt:
+        """The journal as of its newest record that is known to be power-durable. Absent: there is none
+        yet.
         """
+
+    @property
+    def started_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When this process started, real time."""
 
     @property
     def last_stop_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
@@ -467,6 +477,7 @@ class Status(google.protobuf.message.Message):
         store_id: builtins.str = ...,
         last_sequence: builtins.int = ...,
         config_hash: builtins.str = ...,
+        receipt: haltline.v1.audit_pb2.Receipt | None = ...,
         started_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         version: builtins.str = ...,
         instance_id: builtins.str = ...,
@@ -474,9 +485,10 @@ class Status(google.protobuf.message.Message):
         last_stop_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         last_start_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         not_armed: collections.abc.Iterable[global___NotArmed] | None = ...,
+        audit_problem: builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["account", b"account", "circuit_breaker", b"circuit_breaker", "clock", b"clock", "kill_switch", b"kill_switch", "last_start_at", b"last_start_at", "last_stop_at", b"last_stop_at", "position_limits", b"position_limits", "recovery", b"recovery", "reservations", b"reservations", "started_at", b"started_at", "store", b"store"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["account", b"account", "circuit_breaker", b"circuit_breaker", "clock", b"clock", "config_hash", b"config_hash", "flagged_reports", b"flagged_reports", "instance_id", b"instance_id", "kill_switch", b"kill_switch", "last_sequence", b"last_sequence", "last_start_at", b"last_start_at", "last_stop_at", b"last_stop_at", "mark_count", b"mark_count", "marks", b"marks", "not_armed", b"not_armed", "operator_proof_configured", b"operator_proof_configured", "position_limits", b"position_limits", "positions_state", b"positions_state", "recovery", b"recovery", "reservations", b"reservations", "started_at", b"started_at", "stop_epoch", b"stop_epoch", "store", b"store", "store_id", b"store_id", "trading_mode", b"trading_mode", "version", b"version"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["account", b"account", "circuit_breaker", b"circuit_breaker", "clock", b"clock", "kill_switch", b"kill_switch", "last_start_at", b"last_start_at", "last_stop_at", b"last_stop_at", "position_limits", b"position_limits", "receipt", b"receipt", "recovery", b"recovery", "reservations", b"reservations", "started_at", b"started_at", "store", b"store"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["account", b"account", "audit_problem", b"audit_problem", "circuit_breaker", b"circuit_breaker", "clock", b"clock", "config_hash", b"config_hash", "flagged_reports", b"flagged_reports", "instance_id", b"instance_id", "kill_switch", b"kill_switch", "last_sequence", b"last_sequence", "last_start_at", b"last_start_at", "last_stop_at", b"last_stop_at", "mark_count", b"mark_count", "marks", b"marks", "not_armed", b"not_armed", "operator_proof_configured", b"operator_proof_configured", "position_limits", b"position_limits", "positions_state", b"positions_state", "receipt", b"receipt", "recovery", b"recovery", "reservations", b"reservations", "started_at", b"started_at", "stop_epoch", b"stop_epoch", "store", b"store", "store_id", b"store_id", "trading_mode", b"trading_mode", "version", b"version"]) -> None: ...
 
 global___Status = Status
 
