@@ -61,7 +61,7 @@ POINTS_OF_LIFE: Final = (
     Point("a snapshot is synced", "fsync", "snapshot.writing", (1,)),
     Point("a snapshot gets its name", "rename", "snapshot.writing", (1,)),
     Point("the stop cuts the database to size", "ftruncate", "journal.db", (1,)),
-    Point("the stop cuts the WAL", "ftruncate", WAL, (2, 3)),
+    Point("the stop cuts the WAL", "ftruncate", WAL, (2,)),
 )
 POINTS_OF_CREATION: Final = (
     Point("a new database is written", "pwrite64", "journal.db.creating", (1, 2, 5)),

@@ -17,15 +17,6 @@ from tests.store.harness import options
 MARKS = Marks(store_id="ab" * 16, clock_kind="wall", boot_id="boot-1")
 
 
-@pytest.fixture
-def memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a directory that stands for the machine's memory."""
-    directory = tmp_path / "memory"
-    directory.mkdir()
-    monkeypatch.setattr(poison_mark, "MEMORY_DIRECTORY", directory)
-    return directory
-
-
 def names_in(directory: Path) -> list[str]:
     """Return what lies there."""
     return [path.name for path in directory.iterdir()]
