@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from sidecar.core import commands, events
 from sidecar.core.denial import ErrorCode
-from sidecar.core.kill_switch import EPOCHS_UNWRITTEN_MAX
 from sidecar.core.folds import FoldedOrder
+from sidecar.core.kill_switch import EPOCHS_UNWRITTEN_MAX
 from sidecar.service.records import Record
 from tests.concurrency import facts, questions
 from tests.concurrency.floating import Floating
