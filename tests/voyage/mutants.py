@@ -164,12 +164,12 @@ MUTANTS: Final[dict[str, Change]] = {
 SEEDS: Final = {
     "ack before sync": 1,
     "apply after answer": 1,
-    "retry after EIO": 71,
-    "kill acknowledged before it is durable": 5,
+    "retry after EIO": 26,
+    "kill acknowledged before it is durable": 4,
     "epoch not looked at again": 1,
-    "start effective before it is durable": 129,
-    "poison not noted": 2,
-    "a sync covers what came later": 12,
+    "start effective before it is durable": 95,
+    "poison not noted": 4,
+    "a sync covers what came later": 4,
 }
 """A seed that catches each."""
 RULES: Final = {
