@@ -139,9 +139,9 @@ class Fleet:
     def draw_call(self, service: Service) -> Call:
         """Return the next call of some bot."""
         makers: tuple[tuple[Callable[[], Call], int], ...] = (
-            (self._check, 10),
+            (self.check, 10),
             (self._check_many, 3),
-            (lambda: self.report() or self._check(), 10),
+            (lambda: self.report() or self.check(), 10),
             (self._report_many, 2),
             (self._report_api_error, 1),
             (self._report_equity, 1),
@@ -179,7 +179,8 @@ class Fleet:
         self._wishes[order.order_id] = Wish(order)
         return order
 
-    def _check(self) -> Call:
+    def check(self) -> Call:
+        """Return a question about one order."""
         order = self._order()
         call = Call("CheckOrder", order, lambda service: service.check_order(order, BOT))
         call.then = lambda decision: self._decided(call, decision)
@@ -248,7 +249,7 @@ class Fleet:
     def _report_many(self) -> Call:
         boxes = self._due()[:3]
         if not boxes:
-            return self._check()
+            return self.check()
         places = [(box, box.acknowledged_count) for box in boxes]
         reports = [box.reports[at] for box, at in places]
         call = Call(

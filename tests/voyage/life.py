@@ -39,7 +39,8 @@ _SEVERITY: Final = (Ending.STOP, Ending.KILL, Ending.CUT)
 STEPS_MAX: Final = 200_000
 CALLS_IN_FLIGHT_MAX: Final = 8
 STARTS: Final = frozenset({"ResetKill", "EaseKill", "ResetBreaker", "ResetAll", "AcceptRecovery"})
-STEPS_AFTER_START_MAX: Final = 60
+STEPS_AFTER_START_MIN: Final = 2
+STEPS_AFTER_START_MAX: Final = 40
 BURST_MAX: Final = 4
 """Now and then several calls come at the very same moment."""
 STORE_ID: Final = "5ea" + "0" * 29
@@ -301,12 +302,25 @@ class Life:
         call.coroutine = self._drive(call)
         call.task = loop.create_task(call.coroutine)
         self._calls.append(call)
-        if call.name in STARTS:
-            self._starts_count += 1
-            if self._starts_count == self._plan.start:
-                self._last_step = loop.steps_count + sea.chance.randrange(2, STEPS_AFTER_START_MAX)
+        self._look_for_start(call)
         if may_be_canceled and sea.happens(0.25):
             loop.after_ns(loop.latency_ns(), self._cancel, call)
+
+    def _look_for_start(self, call: Call) -> None:
+        """Where the life is to end with a start in flight, have orders asked behind it."""
+        service = self._service
+        assert service is not None
+        state = state_of(service)
+        is_stopped = state.activations or state.breaker.is_open or state.recovery.way_out
+        if call.name not in STARTS or not is_stopped:
+            return
+        self._starts_count += 1
+        if self._starts_count == self._plan.start:
+            self._last_step = self._loop.steps_count + self._sea.chance.randrange(
+                STEPS_AFTER_START_MIN, STEPS_AFTER_START_MAX
+            )
+            for _ in range(BURST_MAX):
+                self.send(self._ship.fleet.check())
 
     def _cancel(self, call: Call) -> None:
         if call.outcome is not Outcome.OPEN or call.task is None or call.coroutine is None:

@@ -217,7 +217,10 @@ class OneThread:
 
 
 def await_point(coroutine: Coroutine[Any, Any, Any]) -> str:
-    """Return the functions of the service through which `coroutine` waits, outermost first."""
+    """Return where `coroutine` waits: the service's outermost and innermost function on the way.
+
+    What lies between them may be cut anew without anything becoming another place.
+    """
     found = []
     awaited: Any = coroutine
     while awaited is not None and hasattr(awaited, "cr_frame"):
@@ -225,4 +228,4 @@ def await_point(coroutine: Coroutine[Any, Any, Any]) -> str:
         if code.co_filename.startswith(_SERVICE):
             found.append(code.co_qualname)
         awaited = awaited.cr_await
-    return " > ".join(found)
+    return " > ".join(found[:: max(1, len(found) - 1)])

@@ -87,14 +87,15 @@ def _plan(sea: Sea) -> Plan:
     step = operation_at = answer = start = 0
     if ending is not Ending.STOP:
         draw = chance.random()
-        if draw < 0.25:
+        if draw < 0.22:
             step = chance.randrange(1, 900)
-        elif draw < 0.6:
+        elif draw < 0.5:
             operation_at = chance.randrange(1, 500)
-        elif draw < 0.8:
+        elif draw < 0.7:
             answer = chance.randrange(1, 25)
         elif draw < 0.95:
-            start = chance.randrange(1, 4)
+            # A start in flight, orders asked behind it, and no power: what was given out on it?
+            ending, start = Ending.CUT, chance.randrange(1, 3)
     return Plan(
         ending=ending,
         calls_count=chance.randrange(5, 40),
