@@ -101,8 +101,8 @@ async def test_a_call_is_served_to_whom_the_table_says(
 ) -> None:
     """Each call is served, or refused for exactly the reason of its cell (S1.1, S11).
 
-    A refused call leaves no record but that it was tried (S13). A call that starts, releases or reports is never served to a
-    role that may not, whatever the transport.
+    A refused call leaves no record but that it was tried (S13). A call that starts, releases or
+    reports is never served to a role that may not, whatever the transport.
     """
     faults = []
     async with arrived(way, tmp_path) as (sidecar, channel):
