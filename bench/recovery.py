@@ -163,14 +163,17 @@ async def fill(address: str, events: int, *, first: int = 0) -> None:
 def _orders(first: int) -> Iterator[order_pb2.CheckOrderRequest]:
     for at in range(first, first + ORDERS_IN_A_BATCH):
         is_denied = at % _DENIED_EACH == 0
+        # Half buys, half sells, so that positions stay small; every round trip wins, so that no
+        # streak of losses opens the breaker.
+        is_buy = at // ORDERS_IN_A_BATCH % 4 < 2  # noqa: PLR2004 - two batches, then two
         yield order_pb2.CheckOrderRequest(
             order_id=f"order-{at:010d}",
             strategy=f"strategy-{at % 3}",
             symbol=f"SYM{at % 20}",
-            side=order_pb2.SIDE_BUY if at // 100 % 4 < 2 else order_pb2.SIDE_SELL,  # noqa: PLR2004 - half buys, half sells, so that positions stay small
+            side=order_pb2.SIDE_BUY if is_buy else order_pb2.SIDE_SELL,
             order_type=order_pb2.ORDER_TYPE_LIMIT,
             quantity="90000000000000" if is_denied else f"{1 + at % 40}.25",
-            limit_price=f"{95 + at % 10}.50",
+            limit_price=f"{(95 if is_buy else 106) + at % 10}.50",
         )
 
 

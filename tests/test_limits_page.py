@@ -18,7 +18,7 @@ from sidecar.core import (
 )
 from sidecar.core.order_effects import DUPLICATES_DENIED_MAX
 from sidecar.server import audit as audit_calls
-from sidecar.server import http_health, options
+from sidecar.server import http_health, options, unix_relay
 from sidecar.server.options import ServerOptions
 from sidecar.store import store
 from sidecar.wire import account_reports, orders, reports
@@ -40,6 +40,8 @@ BOUNDS: Final = {
     "streams of the journal of one connection": DEFAULTS.audit_streams_per_peer_max,
     "health watches": DEFAULTS.health_watches_max,
     "health watches of one connection": DEFAULTS.health_watches_per_peer_max,
+    "connections on a Unix socket with `[server.unix_roles]`": unix_relay.CONNECTIONS_MAX,
+    "connections of one user there": unix_relay.CONNECTIONS_OF_USER_MAX,
     "orders in CheckOrders": orders.BATCH_COUNT_MAX,
     "trades in ReportTrades": reports.BATCH_COUNT_MAX,
     "positions, open orders, marks in ReportAccount": account_reports.LIST_COUNT_MAX,

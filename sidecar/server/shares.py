@@ -1,8 +1,9 @@
 """How much one peer may hold open, so that something is left for every other.
 
 Rules:
-1. A peer is a connection (`ipv4:127.0.0.1:43210`). Callers on a Unix socket all have the same name
-   and cannot be told apart: for them only the bound of all counts.
+1. A peer is a connection (`ipv4:127.0.0.1:43210`), or a process behind `[server.unix_roles]`. On a
+   plain Unix socket all callers have one name and cannot be told apart: for them only the bound in
+   all counts.
 2. Nothing here is asked for a stop.
 """
 
@@ -15,12 +16,12 @@ from typing import Final
 
 from sidecar.server.failures import too_many
 
-_NAMELESS: Final = "unix:"
+_NAMELESS: Final = ("", "unix:")
 
 
 def can_tell_apart(peer: str) -> bool:
-    """Say whether the peer's name is that of its connection alone."""
-    return bool(peer) and not peer.startswith(_NAMELESS)
+    """Say whether the peer's name is its own alone."""
+    return peer not in _NAMELESS
 
 
 class Shares:

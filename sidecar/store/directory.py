@@ -44,7 +44,7 @@ def prepare_directory(directory: Path, *, must_exist: bool) -> list[str]:
         status = directory.stat()
     except OSError as error:
         raise StoreMissingError(
-            f"{directory}: {error.strerror} (is it mounted? a new one is made without --existing)"
+            f"{directory}: {error.strerror} (is it mounted? for a new one start without --existing)"
         ) from error
     if not stat.S_ISDIR(status.st_mode):
         raise StoreError(f"{directory}: is no directory (use another --data-dir)")

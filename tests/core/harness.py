@@ -197,12 +197,8 @@ class Desk:
         self._journal(configuration.prepare(self.state, event, calendar))
         engine.replay(self.state, self.sequence, self.now, self.events)
         self.conditions.calendar = calendar
-        thresholds, config_hash = event.thresholds, event.config_hash
-        self.turn(
-            lambda state, conditions: configuration.configure(
-                state, thresholds, config_hash, conditions
-            )
-        )
+        rules = (event.thresholds, event.config_hash)
+        self.turn(lambda state, conditions: configuration.configure(state, *rules, conditions))
 
     def record_events(self, *events: Event) -> None:
         """Journal events of the world below the core (a recovery, a jump of the clock)."""

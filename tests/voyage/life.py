@@ -2,7 +2,8 @@
 
 Rules:
 1. The end is drawn beforehand: at a step of the loop, at an operation of the disk, right after an
-   answer, or a clean stop. What the ghost of a dead process still does is heard by nobody.
+   answer, soon after a start was asked for, or a clean stop. What the ghost of a dead process still
+   does is heard by nobody.
 2. Any call may be cancelled wherever it waits, as an aio handler is at its client's deadline.
 3. A call may be refused or cancelled; any other exception is a fault of the product.
 """
@@ -37,6 +38,8 @@ from tests.voyage.venue import EQUITY
 _SEVERITY: Final = (Ending.STOP, Ending.KILL, Ending.CUT)
 STEPS_MAX: Final = 200_000
 CALLS_IN_FLIGHT_MAX: Final = 8
+STARTS: Final = frozenset({"ResetKill", "EaseKill", "ResetBreaker", "ResetAll", "AcceptRecovery"})
+STEPS_AFTER_START_MAX: Final = 60
 BURST_MAX: Final = 4
 """Now and then several calls come at the very same moment."""
 STORE_ID: Final = "5ea" + "0" * 29
@@ -51,6 +54,7 @@ class Plan:
     step: int = 0
     operation: int = 0
     answer: int = 0
+    start: int = 0
     fault: Fault | None = None
 
     @property
@@ -62,6 +66,7 @@ class Plan:
                 ("step", self.step),
                 ("operation", self.operation),
                 ("answer", self.answer),
+                ("a step soon after start", self.start),
             )
             if at
         ]
@@ -99,6 +104,8 @@ class Life:
         self._answers_count = 0
         self._fault: Exception | None = None
         self._taps = ExitStack()
+        self._starts_count = 0
+        self._last_step = plan.step
         disk.fault = plan.fault
         disk.die_at_operation = plan.operation
         disk.on_death = lambda: self._sea.say(f"*** {plan.ending.value}")
@@ -205,7 +212,7 @@ class Life:
         """Take one step, unless the life ends here; look for what nobody may see."""
         if self._disk.is_dead:
             return False
-        if self._loop.steps_count == self._plan.step and self._plan.step:
+        if self._loop.steps_count == self._last_step and self._last_step:
             self._die_between_steps()
             return False
         if not self._loop.step():
@@ -270,7 +277,8 @@ class Life:
             ship.operators.meddle(self._disk)
         state = state_of(service)
         if state.recovery.way_out and sea.happens(0.3):
-            call = ship.fleet.state(service)
+            is_accepted = sea.happens(0.5) and ship.operators.may_accept(service)
+            call = ship.operators.accept_recovery() if is_accepted else ship.fleet.state(service)
         elif (state.activations or state.breaker.is_open) and sea.happens(0.15):
             (self._disk.directory / KILL_FILE).unlink(missing_ok=True)
             call = ship.operators.reset_all(service)
@@ -293,6 +301,10 @@ class Life:
         call.coroutine = self._drive(call)
         call.task = loop.create_task(call.coroutine)
         self._calls.append(call)
+        if call.name in STARTS:
+            self._starts_count += 1
+            if self._starts_count == self._plan.start:
+                self._last_step = loop.steps_count + sea.chance.randrange(2, STEPS_AFTER_START_MAX)
         if may_be_canceled and sea.happens(0.25):
             loop.after_ns(loop.latency_ns(), self._cancel, call)
 

@@ -22,11 +22,11 @@ from sidecar.service.refusals import cannot_start
 from sidecar.service.service import Service
 from sidecar.service.starts import Starts
 from sidecar.service.writer import Writer
-from sidecar.store import sqlite_open, watermark
 from sidecar.store.errors import StoreError
 from sidecar.store.group_sync import GroupSync
 from sidecar.store.sqlite_writer import SqliteWriter
 from sidecar.store.store import Store
+from sidecar.store.watermark import Watermark
 
 Change = Callable[[ExitStack], None]
 
@@ -122,14 +122,13 @@ def _start_before_durable(stack: ExitStack) -> None:
     _put(stack, Starts, "_complete", open_gate)
 
 
-def _poison_forgotten_at_start(stack: ExitStack) -> None:
-    """A start does not ask whether the store had been poisoned."""
+def _poison_not_noted(stack: ExitStack) -> None:
+    """A poisoned store does not tell the next start."""
 
-    def healthy(directory: Any) -> Any:  # noqa: ANN401 - as the original
-        marks = watermark.read_marks(directory)
-        return None if marks is None else type(marks)(**_fields(marks) | {"is_poisoned": False})
+    def note(self: Watermark, *, is_poisoned: bool) -> None:
+        del self, is_poisoned
 
-    _put(stack, sqlite_open, "read_marks", healthy)
+    _put(stack, Watermark, "set_poisoned", note)
 
 
 def _sync_covers_what_came_later(stack: ExitStack) -> None:
@@ -146,10 +145,6 @@ def _sync_covers_what_came_later(stack: ExitStack) -> None:
     _put(stack, GroupSync, "_on_synced", on_synced)
 
 
-def _fields(value: Any) -> dict[str, Any]:  # noqa: ANN401 - a slotted dataclass
-    return {name: getattr(value, name) for name in value.__slots__}
-
-
 def _store_of(service: Service) -> Store:
     return service._store  # noqa: SLF001 - a mutant reaches where the product does
 
@@ -161,7 +156,7 @@ MUTANTS: Final[dict[str, Change]] = {
     "kill acknowledged before it is durable": _kill_before_durable,
     "epoch not looked at again": _epoch_not_looked_at_again,
     "start effective before it is durable": _start_before_durable,
-    "poison forgotten at the start": _poison_forgotten_at_start,
+    "poison not noted": _poison_not_noted,
     "a sync covers what came later": _sync_covers_what_came_later,
 }
 
@@ -173,7 +168,7 @@ SEEDS: Final = {
     "kill acknowledged before it is durable": 5,
     "epoch not looked at again": 1,
     "start effective before it is durable": 129,
-    "poison forgotten at the start": 2,
+    "poison not noted": 2,
     "a sync covers what came later": 12,
 }
 """A seed that catches each."""
@@ -184,7 +179,7 @@ RULES: Final = {
     "kill acknowledged before it is durable": ("S12.1", "S12.3", "S6"),
     "epoch not looked at again": ("S4.7",),
     "start effective before it is durable": ("S10.3", "S3", "S4", "S12"),
-    "poison forgotten at the start": ("S12.4",),
+    "poison not noted": ("S12.4",),
     "a sync covers what came later": ("S12.1",),
 }
 """The rules one of which each must be seen to break."""

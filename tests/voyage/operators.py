@@ -2,7 +2,8 @@
 
 Rules:
 1. Every kill and start has a reason of its own, by which its record is known again.
-2. They look first: a reset names the drawdowns that stand, a release only what ended unfilled.
+2. They look first: a reset names the drawdowns that stand, a release only what ended unfilled,
+   and a recovery is accepted only where the books are the venue's.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from sidecar.core.commands import (
 )
 from sidecar.core.denial import CallRefused
 from sidecar.service import Service
-from tests.voyage.calls import BOT, OPERATOR, Call
+from tests.voyage.calls import BOT, OPERATOR, Call, state_of
 from tests.voyage.disk import KILL_FILE, Disk
 from tests.voyage.fleet import STRATEGIES
 from tests.voyage.sea import Sea
@@ -57,7 +58,6 @@ class Operators:
             (self.reset_breaker, 3),
             (self.reset_all, 4),
             (self._accept_clock, 1),
-            (self._accept_recovery, 1),
             (self._release, 2),
             (self._use_nonce, 1),
         )
@@ -153,9 +153,22 @@ class Operators:
             "AcceptClock", reason, lambda sidecar: sidecar.accept_clock("alice", reason, OPERATOR)
         )
 
-    def _accept_recovery(self, service: Service) -> Call:
-        """Accept a recovery; the books are compared at the end of every voyage all the same."""
-        del service
+    def may_accept(self, service: Service) -> bool:
+        """Say whether the books, compared with the venue's, are right."""
+        state = state_of(service)
+        ours = {
+            (book.strategy, book.symbol): book.position for book in state.book_list if book.position
+        }
+        theirs = {book: held for book, held in self._venue.positions.items() if held}
+        is_known = all(
+            order_id in state.open_orders
+            for order_id, known in self._venue.orders.items()
+            if known.is_open
+        )
+        return is_known and ours == theirs
+
+    def accept_recovery(self) -> Call:
+        """Return the word of a person that the books are right."""
         command = AcceptRecovery(accepted_by="alice", reason=self._reason("accept"))
         return Call(
             "AcceptRecovery", command, lambda sidecar: sidecar.accept_recovery(command, OPERATOR)

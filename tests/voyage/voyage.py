@@ -84,21 +84,24 @@ def _plan(sea: Sea) -> Plan:
         if operation == "sync" and sea.happens(0.6):
             # What a failed sync left in doubt shows only when power goes.
             ending = Ending.CUT
-    step = operation_at = answer = 0
+    step = operation_at = answer = start = 0
     if ending is not Ending.STOP:
         draw = chance.random()
-        if draw < 0.35:
+        if draw < 0.25:
             step = chance.randrange(1, 900)
-        elif draw < 0.7:
+        elif draw < 0.6:
             operation_at = chance.randrange(1, 500)
-        elif draw < 0.95:
+        elif draw < 0.8:
             answer = chance.randrange(1, 25)
+        elif draw < 0.95:
+            start = chance.randrange(1, 4)
     return Plan(
         ending=ending,
         calls_count=chance.randrange(5, 40),
         step=step,
         operation=operation_at,
         answer=answer,
+        start=start,
         fault=fault,
     )
 
