@@ -46,17 +46,21 @@ def _follow(
     common: Common, connection: Connection, first: int, durable: int, *, is_following: bool
 ) -> None:
     at = first
-    for item in _items(connection, first):
-        if item.WhichOneof("item") == "head":
-            _print(common, SignedHead(item.head.size, item.head.note))
-            continue
-        if item.WhichOneof("item") == "opening":
-            at = max(at, item.opening.base_size + 1)
-        else:
-            _print(common, read_record(item.record))
-            at = item.record.sequence + 1
-        if not is_following and at > durable:
-            return
+    try:
+        for item in _items(connection, first):
+            if item.WhichOneof("item") == "head":
+                _print(common, SignedHead(item.head.size, item.head.note))
+                continue
+            if item.WhichOneof("item") == "opening":
+                at = max(at, item.opening.base_size + 1)
+            else:
+                _print(common, read_record(item.record))
+                at = item.record.sequence + 1
+            if not is_following and at > durable:
+                return
+    except CommandFailed as failure:
+        if failure.code is not Exit.UNREACHABLE:
+            raise
     raise CommandFailed(
         Exit.UNREACHABLE,
         f"the sidecar at {connection.target} went away after record {at - 1}",
