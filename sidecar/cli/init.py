@@ -196,7 +196,8 @@ def _wired(directory: Path) -> Mapping[str, str]:
         "client_authority_file": AUTHORITY[0],
         "revoked_fingerprints_file": REVOKED,
     }
-    return {f"server.tls.{key}": to_toml(str(directory / name)) for key, name in names.items()}
+    wired = {f"server.tls.{key}": to_toml(str(directory / name)) for key, name in names.items()}
+    return {**wired, "store.audit_key_file": to_toml(str(directory / AUDIT[1]))}
 
 
 def _next_steps(directory: Path) -> str:

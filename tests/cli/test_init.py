@@ -109,8 +109,12 @@ def test_the_configuration_is_the_defaults_wired_to_the_files(directory: Path) -
     assert tls.key_file == str(directory / "server.key")
     assert tls.client_authority_file == str(directory / "ca.pem")
     assert tls.revoked_fingerprints_file == str(directory / "revoked.txt")
+    assert configuration.store.audit_key_file == str(directory / "audit.key")
     plain = configuration.model_copy(
-        update={"server": configuration.server.model_copy(update={"tls": None})}
+        update={
+            "server": configuration.server.model_copy(update={"tls": None}),
+            "store": configuration.store.model_copy(update={"audit_key_file": None}),
+        }
     )
     assert plain == Configuration()
     text = (directory / "haltline.toml").read_text()
