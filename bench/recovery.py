@@ -39,7 +39,8 @@ from sidecar.store.snapshot import list_snapshot_files
 EVENTS_OF_THE_GOAL = 1_000_000
 SECONDS_MAX = 10.0
 STARTS = 3
-EVENTS_OF_A_BATCH = 2 * ORDERS_IN_A_BATCH
+EVENTS_OF_A_BATCH = 160
+"""At least: denials alike are folded into one record."""
 _MEGA = 1_000_000
 _KINDS = (
     reports_pb2.TRADE_REPORT_KIND_ACCEPTED,
@@ -169,7 +170,7 @@ def _orders(first: int) -> Iterator[order_pb2.CheckOrderRequest]:
         yield order_pb2.CheckOrderRequest(
             order_id=f"order-{at:010d}",
             strategy=f"strategy-{at % 3}",
-            symbol=f"SYM{at % 20}",
+            symbol=f"SYM{at % 8}",
             side=order_pb2.SIDE_BUY if is_buy else order_pb2.SIDE_SELL,
             order_type=order_pb2.ORDER_TYPE_LIMIT,
             quantity="90000000000000" if is_denied else f"{1 + at % 40}.25",
