@@ -21,6 +21,7 @@ from haltline.v1 import order_pb2, status_pb2
 CHECK_ORDER = "/haltline.v1.SafetyService/CheckOrder"
 CHECK_ORDERS = "/haltline.v1.SafetyService/CheckOrders"
 CHECK_ORDER_STREAM = "/haltline.v1.SafetyService/CheckOrderStream"
+REPORT_ACCOUNT = "/haltline.v1.SafetyService/ReportAccount"
 REPORT_TRADES = "/haltline.v1.SafetyService/ReportTrades"
 STREAM_STATUS = "/haltline.v1.SafetyService/StreamStatus"
 TRIGGER_KILL = "/haltline.v1.SafetyService/TriggerKill"

@@ -26,13 +26,13 @@ from pathlib import Path
 from statistics import median
 
 import grpc
-from haltline.v1 import order_pb2, reports_pb2
+from haltline.v1 import account_pb2, order_pb2, reports_pb2
 from rich.console import Console
 
 from bench import servers
 from bench.figures import Figure, conditions, judged, run_part, show
 from bench.load import CALL_SECONDS_MAX, OPTIONS, Call
-from bench.noop_server import CHECK_ORDERS, REPORT_TRADES
+from bench.noop_server import CHECK_ORDERS, REPORT_ACCOUNT, REPORT_TRADES
 from bench.plans import ORDERS_IN_A_BATCH
 from sidecar.store.snapshot import list_snapshot_files
 
@@ -48,6 +48,7 @@ _KINDS = (
     reports_pb2.TRADE_REPORT_KIND_CANCELED,
 )
 _DENIED_EACH = 5
+_SYMBOLS = tuple(f"SYM{number}" for number in range(8))
 _RECOVERED = re.compile(r"recovered (\d+) records")
 
 
@@ -151,6 +152,13 @@ async def fill(address: str, events: int, *, first: int = 0) -> None:
     async with grpc.aio.insecure_channel(address, options=OPTIONS) as channel:
         check: Call = channel.unary_unary(CHECK_ORDERS)
         report: Call = channel.unary_unary(REPORT_TRADES)
+        marks: Call = channel.unary_unary(REPORT_ACCOUNT)
+        # A sell limit needs a mark, and not every symbol is filled.
+        known = account_pb2.ReportAccountRequest(
+            report_id=f"marks-{first}",
+            marks=[account_pb2.Mark(symbol=name, price="100") for name in _SYMBOLS],
+        )
+        await marks(known.SerializeToString(), timeout=CALL_SECONDS_MAX)
         for number in range(first, first + events, EVENTS_OF_A_BATCH):
             orders = list(_orders(number))
             asked = order_pb2.CheckOrdersRequest(
@@ -170,7 +178,7 @@ def _orders(first: int) -> Iterator[order_pb2.CheckOrderRequest]:
         yield order_pb2.CheckOrderRequest(
             order_id=f"order-{at:010d}",
             strategy=f"strategy-{at % 3}",
-            symbol=f"SYM{at % 8}",
+            symbol=_SYMBOLS[at % len(_SYMBOLS)],
             side=order_pb2.SIDE_BUY if is_buy else order_pb2.SIDE_SELL,
             order_type=order_pb2.ORDER_TYPE_LIMIT,
             quantity="90000000000000" if is_denied else f"{1 + at % 40}.25",
