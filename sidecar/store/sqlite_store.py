@@ -268,9 +268,8 @@ class SqliteStore(Store):
             write()
             keep(directory, sequence, beside)
 
-        loop = asyncio.get_running_loop()
         try:
-            await loop.run_in_executor(writer.executor, write_and_keep)
+            await writer.in_thread(write_and_keep)
         except OSError as error:
             raise self._poisoned_by("snapshot sync", error) from error
 
@@ -365,6 +364,8 @@ class SqliteStore(Store):
     def _finish(self, writer: SqliteWriter, *, clean: bool) -> None:
         """Make everything power-durable, or poison; the waiters learn which."""
         writer.executor.shutdown(wait=True)
+        if writer.failure is not None:
+            self.poison(_reason("the last job before the close", writer.failure))
         if self._poisoned is not None:
             return
         items = [(META_CLEAN_SEQUENCE, str(self._last_sequence))] if clean else []
@@ -392,18 +393,16 @@ class SqliteStore(Store):
         """Sync the WAL in the background thread, then have it checkpointed where that is due."""
         writer = self._writable()
         sequence = self._last_sequence
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(writer.executor, writer.sync_and_measure)
-        if self._is_closed:
+        await writer.in_thread(writer.sync_and_measure)
+        if self._is_closed or self._poisoned is not None:
             return
         writer.set_durable(sequence)
         if writer.is_checkpoint_due and self._checkpoint_task is None:
-            self._checkpoint_task = loop.create_task(self._checkpoint(writer))
+            self._checkpoint_task = asyncio.create_task(self._checkpoint(writer))
 
     async def _checkpoint(self, writer: SqliteWriter) -> None:
         try:
-            loop = asyncio.get_running_loop()
-            await loop.run_in_executor(writer.executor, writer.checkpoint)
+            await writer.in_thread(writer.checkpoint)
         except Exception as error:  # noqa: BLE001 - whatever it was, the pages are in doubt
             self.poison(_reason("checkpoint", error))
         finally:

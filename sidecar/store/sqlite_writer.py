@@ -6,21 +6,31 @@ Rules (the reasons stand in DESIGN.md):
 3. Power-durable means: a `fdatasync` of the WAL that began after the commit has succeeded. What a
    checkpoint moved out of the WAL was synced in the database before the WAL could be reused.
 4. A checkpoint that finds the database busy comes again; any other failure poisons.
+5. After a job of the thread that failed it does no other, though the loop may not have heard of it
+   yet. [a checkpoint after a failed sync moved pages whose only safe copy was lost by then]
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import apsw
 
 from sidecar.store.directory import Place
+from sidecar.store.errors import StoreSnapshotError
 from sidecar.store.merkle_tree import Frontier, JournalBase
 from sidecar.store.snapshot import sync_directory
-from sidecar.store.sqlite_database import META_SQL, WAL_FILE_NAME, JournalRow, open_connection
+from sidecar.store.sqlite_database import (
+    META_SQL,
+    WAL_FILE_NAME,
+    JournalRow,
+    open_connection,
+    words_of,
+)
 from sidecar.store.sqlite_tree import (
     DROP_SQL,
     INSERT_FRONTIER_SQL,
@@ -57,12 +67,28 @@ class SqliteWriter:
         self._place = place
         self._checkpoint_pages_count = checkpoint_pages_count
         self.is_checkpoint_due = False
+        self.failure: Exception | None = None
         self._wal_descriptor = os.open(directory / WAL_FILE_NAME, os.O_RDWR)
         sync_directory(directory)
         self._checkpointer = open_connection(directory)
         self._checkpointer.set_busy_timeout(CHECKPOINT_BUSY_MILLISECONDS)
         connection.pragma("synchronous", "NORMAL")
         self.executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="haltline-store")
+
+    async def in_thread(self, work: Callable[[], object]) -> None:
+        """Have the thread do `work`; whatever that raises is the last thing it did (rule 5)."""
+        await asyncio.get_running_loop().run_in_executor(self.executor, self._do, work)
+
+    def _do(self, work: Callable[[], object]) -> None:
+        if self.failure is not None:
+            raise OSError(f"an earlier job failed: {words_of(self.failure)}") from self.failure
+        try:
+            work()
+        except StoreSnapshotError:
+            raise  # nothing was harmed by a snapshot that found no room
+        except Exception as error:
+            self.failure = error
+            raise
 
     def insert_records(self, rows: Sequence[tuple[int, bytes, bytes]]) -> None:
         """Commit (sequence, hash, record) rows, all or none. Raises apsw.Error, OSError."""

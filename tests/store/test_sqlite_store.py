@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 import apsw
@@ -372,6 +373,61 @@ async def test_a_failed_checkpoint_poisons(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(StorePoisonedError, match="checkpoint"):
         store.append([(2, RECORD)])
     store.close(clean=True)
+    assert open_sqlite_store(tmp_path / "store", options()).facts.was_poisoned
+
+
+async def test_after_a_job_that_failed_the_thread_does_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even one that was asked for before the loop heard of it, nor at the close (S12.3)."""
+    begun, may_fail = threading.Event(), threading.Event()
+    done: list[str] = []
+
+    def fail(_writer: sqlite_writer.SqliteWriter) -> None:
+        done.append("checkpoint")
+        begun.set()
+        may_fail.wait(WAIT_SECONDS_MAX)
+        raise apsw.IOError
+
+    monkeypatch.setattr(sqlite_writer.SqliteWriter, "checkpoint", fail)
+    store = open_sqlite_store(tmp_path / "store", options(checkpoint_pages_count=1))
+    store.append([(1, RECORD)])
+    await store.sync(1)
+    assert await asyncio.to_thread(begun.wait, WAIT_SECONDS_MAX)
+    monkeypatch.setattr(
+        sqlite_writer.SqliteWriter, "sync_disk", lambda _writer: done.append("sync")
+    )
+    store.append([(2, RECORD)])
+    waiting = asyncio.create_task(store.sync(2))
+    queue = store._writer.executor._work_queue  # type: ignore[union-attr] # noqa: SLF001 - the sync stands behind the checkpoint
+    while queue.empty():  # noqa: ASYNC110 - a pool's queue tells nobody
+        await asyncio.sleep(0)
+    may_fail.set()
+    with pytest.raises(StorePoisonedError):
+        await waiting
+    store.close(clean=True)
+    assert done == ["checkpoint"]
+    assert open_sqlite_store(tmp_path / "store", options()).facts.was_poisoned
+
+
+async def test_a_failure_that_only_the_close_hears_of_poisons(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread is waited for, and what its last job came to is heard (S12.3)."""
+    begun = threading.Event()
+
+    def fail(_writer: sqlite_writer.SqliteWriter) -> None:
+        begun.set()
+        raise apsw.IOError
+
+    monkeypatch.setattr(sqlite_writer.SqliteWriter, "checkpoint", fail)
+    store = open_sqlite_store(tmp_path / "store", options(checkpoint_pages_count=1))
+    store.append([(1, RECORD)])
+    await store.sync(1)
+    await asyncio.sleep(0)
+    assert begun.wait(WAIT_SECONDS_MAX), "the checkpoint was handed to the thread"
+    store.close(clean=True)
+    assert store.poisoned is not None
     assert open_sqlite_store(tmp_path / "store", options()).facts.was_poisoned
 
 

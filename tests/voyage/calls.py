@@ -41,7 +41,6 @@ class Call:
     refused: Callable[[CallRefused], None] = _nothing
     number: int = 0
     sent_ns: int = 0
-    wall_shift_ns: int = 0
     was_poisoned: bool = False
     starts_count: int = 0
     answers_count: int = 0

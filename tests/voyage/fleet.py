@@ -55,7 +55,6 @@ class Held:
     wish: Wish
     stop_epoch: int
     valid_until_ns: int
-    wall_shift_ns: int
 
 
 @dataclass(slots=True)
@@ -112,9 +111,7 @@ class Fleet:
         sea, wish = self._sea, held.wish
         if wish.is_sent or wish.is_given_up:
             return
-        has_jumped = sea.wall_shift_ns > held.wall_shift_ns
-        is_late = sea.now_ns >= held.valid_until_ns
-        if is_late or has_jumped or service.stop_epoch != held.stop_epoch:
+        if sea.now_ns >= held.valid_until_ns or service.stop_epoch != held.stop_epoch:
             sea.met["approvals a bot let lapse"] += 1
             self._perhaps_give_up(wish)
             return
@@ -209,8 +206,7 @@ class Fleet:
         if not decision.is_approved:
             return
         wish = self._wishes[decision.order_id]
-        until_ns = call.sent_ns + decision.valid_for_ns
-        held = Held(wish, decision.stop_epoch, until_ns, call.wall_shift_ns)
+        held = Held(wish, decision.stop_epoch, call.sent_ns + decision.valid_for_ns)
         self._held.append(held)
 
     # What bots report.

@@ -296,7 +296,6 @@ class Life:
         sea, loop = self._sea, self._loop
         self._calls_count += 1
         call.number, call.sent_ns = self._calls_count, sea.now_ns
-        call.wall_shift_ns = sea.wall_shift_ns
         call.was_poisoned = self._store is not None and self._store.poisoned is not None
         self._ship.oracle.sent(call)
         sea.say(f"{call.words}")

@@ -168,8 +168,8 @@ SEEDS: Final = {
     "apply after answer": 1,
     "retry after EIO": 26,
     "kill acknowledged before it is durable": 4,
-    "epoch not looked at again": 4,
-    "start effective before it is durable": 99,
+    "epoch not looked at again": 1,
+    "start effective before it is durable": 95,
     "poison not noted": 4,
     "a sync covers what came later": 4,
 }
