@@ -154,6 +154,9 @@ def _recovery_ended(state: State, event: RecoveryEnded) -> None:
 
 def _clock_jumped(state: State, event: ClockJumped) -> None:
     state.clock_jump_ns += event.jump_ns
+    if event.jump_ns > 0:
+        # Approvals look expired to us and not to those who hold them: none may be sent any more.
+        state.stop_epoch += 1
 
 
 def _assumed_flat(state: State, event: PositionsAssumedFlat) -> None:

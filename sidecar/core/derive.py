@@ -12,7 +12,7 @@ from sidecar.core.exposure import refresh
 from sidecar.core.numbers import ZERO, exact
 from sidecar.core.order_rules import checks_in_force
 from sidecar.core.reservations import index_held
-from sidecar.core.state import OrderRecord, State
+from sidecar.core.state import OrderRecord, State, certainly_expired_at
 from sidecar.core.thresholds import DEFAULT_SYMBOL_RULES
 
 
@@ -41,7 +41,7 @@ def rebuild(state: State) -> None:
         if record.expires_at is not None and record.expired_sequence is None
     ]
     for record in sorted(waiting, key=_held_number):
-        state.expiries[record.order_id] = record.expires_at or 0
+        state.expiries[record.order_id] = certainly_expired_at(record.expires_at or 0)
     state.report_ids = sum(len(record.reports or ()) for record in state.orders.values())
     state.silence_due = next_silence(state)
 

@@ -23,6 +23,7 @@ from sidecar.core.state import (
     State,
     StrategyState,
     Timed,
+    certainly_expired_at,
 )
 
 DUPLICATES_DENIED_MAX: Final = 200_000
@@ -71,9 +72,10 @@ def _fill_in(state: State, record: OrderRecord, event: OrderApproved) -> None:
     record.is_approved = True
     record.approved_at = record.touched_at = state.now
     record.approved_sequence = state.last_sequence
-    record.expires_at = state.expiries[record.order_id] = event.expires_at
-    if state.expiry_due > event.expires_at:
-        state.expiry_due = event.expires_at
+    record.expires_at = event.expires_at
+    past = state.expiries[record.order_id] = certainly_expired_at(event.expires_at)
+    if state.expiry_due > past:
+        state.expiry_due = past
     record.epoch = state.stop_epoch
     record.approvable_quantity = event.approvable_quantity
     record.good_till = event.good_till

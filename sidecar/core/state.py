@@ -22,8 +22,19 @@ from sidecar.core.thresholds import DEFAULT_SYMBOL_RULES, SymbolRules, Threshold
 
 DERIVED: Final = {"derived": True}
 NEVER: Final = 2**63 - 1
+EXPIRY_MARGIN_NS: Final = 60 * 1_000_000_000
 WINDOW_TIMES_MAX: Final = 1_000_000
 """No limit or threshold counts further, so no window remembers twice as many."""
+
+
+def certainly_expired_at(expires_at: int) -> int:
+    """Return when nobody may still send an order whose approval ends at `expires_at`.
+
+    Who holds the approval counts its validity on a monotonic clock (S15). Ours follows the wall
+    forward, by up to a minute without a word; a larger step is a jump and moves the stop epoch.
+    [an hour's step let a report release what a bot sent a second later]
+    """
+    return expires_at + EXPIRY_MARGIN_NS
 
 
 @dataclass(slots=True)

@@ -61,11 +61,11 @@ def test_a_missing_reservation_reported_only_after_the_snapshot_is_kept() -> Non
     assert desk.record(order_id).is_open
 
 
-@pytest.mark.parametrize(("seconds", "is_kept"), [(9.999, True), (10, False)])
+@pytest.mark.parametrize(("seconds", "is_kept"), [(10, True), (69.999, True), (70, False)])
 def test_a_missing_reservation_whose_approval_had_expired_is_released(
     seconds: float, is_kept: bool
 ) -> None:
-    """It was to be sent before `expires_at` and never after (S8.2, S4.6)."""
+    """It was to be sent before `expires_at`, on a clock that may be a minute behind (S8.2, S15)."""
     desk = desk_with_mark()
     order_id = desk.approve("BUY", 10, 100)
     desk.advance(seconds)

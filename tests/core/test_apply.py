@@ -13,7 +13,7 @@ from sidecar.core.events import (
 )
 from sidecar.core.kill_switch import EPOCHS_UNWRITTEN_MAX
 from sidecar.core.state import State
-from tests.core.harness import Desk
+from tests.core.harness import SECOND, Desk
 
 
 def test_what_is_no_event_is_an_error() -> None:
@@ -68,6 +68,21 @@ def test_a_recovery_without_a_way_out_stops_nothing() -> None:
     )
     assert desk.state.stop_epoch == 0
     assert desk.check("BUY", 1, 100).is_approved
+
+
+def test_a_jump_forward_makes_approvals_worthless() -> None:
+    """To us they are expired, to those who hold them valid: the epoch says no (S2.2, S15).
+
+    A report after it may release what is not listed, because nobody may send it any more.
+    """
+    desk = Desk(marks={"X": 100})
+    order_id = desk.approve("BUY", 1, 100)
+    epoch = desk.record(order_id).epoch
+    desk.record_events(ClockJumped(jump_ns=3_600 * SECOND))
+    assert desk.state.stop_epoch == epoch + 1
+    desk.record_events(ClockJumped(jump_ns=-3_600 * SECOND))
+    assert desk.state.stop_epoch == epoch + 1, "behind us nothing expires early"
+    desk.assert_replays()
 
 
 def test_jumps_of_the_clock_add_up_and_a_word_of_a_person_confirms_positions() -> None:

@@ -298,7 +298,7 @@ def test_the_first_expiry_is_looked_at_however_it_became_the_first() -> None:
     first = desk.approve("BUY", 1, 100)
     desk.configure(Thresholds(approvals=ApprovalRules(valid_ns=SECOND)))
     second = desk.approve("BUY", 2, 100)
-    desk.advance(2)
+    desk.advance(62)
     desk.mark(X=100)
     assert desk.record(second).expired_sequence is None, "noted in the order of approvals"
     desk.report("CANCELED", first)

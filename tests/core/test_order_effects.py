@@ -49,10 +49,10 @@ def test_windows_are_kept_only_where_a_rule_reads_them() -> None:
 
 
 def test_the_moment_an_approval_expired_is_remembered_by_sequence() -> None:
-    """A later account report asks whether the approval had expired at a sequence (S8.2)."""
+    """A later account report asks whether it had certainly expired at a sequence (S8.2)."""
     desk = Desk(marks={"X": 100})
     order_id = desk.approve("BUY", 1, 100)
-    desk.advance(9)
+    desk.advance(69)
     desk.api_error()
     assert desk.record(order_id).expired_sequence is None
     desk.advance(1)

@@ -186,6 +186,7 @@ def _configure(memory: Memory, command: Reconfigure) -> Answer:
 
 def _note_jump(memory: Memory, command: NoteClockJump) -> Answer:
     memory.clock_jump += command.jump_ns
+    memory.stop_epoch += command.jump_ns > 0
     return Answer()
 
 

@@ -9,6 +9,7 @@ from sidecar.core.commands import ReportAccount, ReportedOrder, ReportedPosition
 from sidecar.core.denial import ErrorCode
 from sidecar.core.thresholds import DrawdownReference
 from tests.simulation.model_facts import (
+    EXPIRY_MARGIN,
     ONE,
     ZERO,
     Book,
@@ -273,8 +274,9 @@ def _open_orders(
     for order in memory.orders:
         if not order.is_open or order.order_id in listed or order.book in skipped:
             continue
-        expired = order.expires_at is not None and order.expires_at <= at
-        if expired or any(sequence <= as_of for _, _, sequence in order.reports):
+        expired = order.expires_at is not None and order.expires_at + EXPIRY_MARGIN <= at
+        lapsed = order.lapsed_sequence is not None and order.lapsed_sequence <= as_of
+        if expired or lapsed or any(sequence <= as_of for _, _, sequence in order.reports):
             drift.append(("ORDER_MISSING", order.book, order.order_id))
             order.release()
 

@@ -321,7 +321,7 @@ def check_all(memory: Memory, orders: tuple[CheckOrder, ...], below: Below) -> l
         if held.order_id not in before:
             _withdraw(memory, held)
             continue
-        held.expires_at = memory.now
+        held.expires_at, held.lapsed_sequence = memory.now, memory.sequence
         was_open, held.unit_price = before[held.order_id]
         if not was_open:
             held.release()

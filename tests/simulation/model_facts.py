@@ -19,6 +19,9 @@ Book = tuple[str, str]
 Bucket = tuple[str, str]
 """What counts once: ("group", its name) or ("chain", the first order that was replaced)."""
 
+EXPIRY_MARGIN = 60 * 1_000_000_000
+"""How long after its `expires_at` an approval may still be valid on the clock of who holds it."""
+
 
 @dataclass(slots=True, kw_only=True)
 class Held:
@@ -35,6 +38,7 @@ class Held:
     approved_sequence: int
     expires_at: int | None
     epoch: int
+    lapsed_sequence: int | None = None
     good_till: int | None = None
     bucket: Bucket | None = None
     replaces: str | None = None
