@@ -79,7 +79,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = tuple(
             "one activation of many triggers",
         ),
         ("kill_switch", "state.stop_epoch += 1", "state.stop_epoch += 0", "stale approvals"),
-        ("kill_switch", ".attempts += 1", ".attempts += 0", "the record of further attempts"),
+        ("kill_switch", ".attempts += count", ".attempts += 0", "the record of further attempts"),
         ("kill_switch", "highest = max(", "highest = min(", "the newest kill, at a stale reset"),
         # Equity, units, drawdown, marks.
         (
