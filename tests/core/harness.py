@@ -193,6 +193,7 @@ class Desk:
     def loosen(self, event: ConfigurationApplied, calendar: Calendar) -> None:
         """Put thresholds in force as a start does: journalled, then effective, then followed."""
         self.tick()
+        self.write_folds()
         self._begin()
         self._journal(configuration.prepare(self.state, event, calendar))
         engine.replay(self.state, self.sequence, self.now, self.events)

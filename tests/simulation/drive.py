@@ -108,6 +108,7 @@ class Pair:
             free_bytes=below.free_bytes,
             free_bytes_min=below.free_bytes_min,
             damage="torn" if below.is_damaged else None,
+            damage_way_out="repair" if below.is_damaged else "",
             calendar=self.calendar,
         )
         self._count_before(command)
