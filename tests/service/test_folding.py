@@ -18,6 +18,7 @@ from tests.service.harness import (
     running,
     until,
 )
+from tests.service.reloading import NOW, TIGHTER, File, hash_of, reloading
 
 COUNT = folding.SINGLES_PER_SECOND + 40
 
@@ -75,6 +76,21 @@ async def test_a_fold_is_written_before_a_start(tmp_path: Path) -> None:
         assert (await service.reset_kill(a_reset(), OPERATOR)).changed
         assert folded_in(store) == [40]
         assert kinds_of(store)[-2:] == ["Fold", "ResetKill"]
+
+
+async def test_a_fold_ahead_of_a_reload_does_not_hide_its_hash(tmp_path: Path) -> None:
+    """The record that puts a configuration in force says so, whatever stands at its head (S13)."""
+    store, file = MemoryStore(), File()
+    async with reloading(store, tmp_path, file) as service:
+        await deny(service)
+        file.text = TIGHTER
+        await service.reloads.reload(NOW, BOT)
+    record = next(record for record in records_of(store) if record.kind == "ReloadConfig")
+    assert [type(event) for event in record.events] == [
+        events.DenialsFolded,
+        events.ConfigurationApplied,
+    ]
+    assert record.config_hash == hash_of(TIGHTER)
 
 
 async def test_repeated_kills_are_durable_without_a_record_each(tmp_path: Path) -> None:
