@@ -84,8 +84,9 @@ test-concurrency: setup ## Play rounds of 64 connections against a real sidecar:
 	@$(BIN)/python -m tests.concurrency --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 test-crash: setup ## Kill a loaded sidecar at random and at every point of its write path: make test-crash CYCLES=200 SEED=1.
-	@echo "test-crash: $(CYCLES) deaths at random, then every named point and every disk error; half an hour"
+	@echo "test-crash: $(CYCLES) deaths at random, then every named point, every disk error, every byte; half an hour"
 	@$(BIN)/python -m tests.crash --cycles $(CYCLES) --points --births --disk $(if $(SEED),--seed $(SEED))
+	@$(MAKE) test-flips
 
 test-power: setup ## Cut the power of a loaded sidecar's disk, as root on a loop device: make test-power CUTS=60 SEED=1.
 	@echo "test-power: $(CUTS) power cuts; only what was acknowledged before a cut counts"
