@@ -300,8 +300,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = tuple(
         ),
         (
             "order_effects",
-            "if state.expiry_due > event.expires_at:",
-            "if state.expiry_due < event.expires_at:",
+            "if state.expiry_due > past:",
+            "if state.expiry_due < past:",
             "the first expiry",
         ),
         ("state", "times[0] <= now - window_ns", "times[0] < now - window_ns", "a window's edge"),

@@ -36,7 +36,7 @@ EVERYWHERE = {
 
 def check(memory: Memory, order: CheckOrder, below: Below) -> Answer:
     """Take one order: what was asked before, then the judgement (S4.1)."""
-    if order.replaces_order_id == order.order_id:
+    if order.replaces_order_id == order.order_id or _replaces_a_stranger(memory, order):
         raise ModelRefusedError(ErrorCode.INVALID_ARGUMENT, "MALFORMED_REQUEST")
     known = None if order.dry_run else find_order(memory, order.order_id)
     if known is not None and known.content not in (None, content_of(order)):
@@ -168,6 +168,13 @@ def _replaced(memory: Memory, order: CheckOrder) -> Held | None:
     return old if old is not None and old.is_open else None
 
 
+def _replaces_a_stranger(memory: Memory, order: CheckOrder) -> bool:
+    """Say whether the order would replace one of another strategy, symbol or side."""
+    replaced = _replaced(memory, order)
+    place = ((order.strategy, order.symbol), order.side)
+    return replaced is not None and (replaced.book, replaced.side) != place
+
+
 def _remember(memory: Memory, order: CheckOrder, *, rate_denied: bool) -> None:
     # A rule switched on later counts from then on.
     rules = memory.thresholds.order_rules
@@ -187,11 +194,6 @@ def _remember(memory: Memory, order: CheckOrder, *, rate_denied: bool) -> None:
 def _question(memory: Memory, order: CheckOrder, known: Held | None, below: Below) -> Question:
     own = () if known is None else (order.order_id,)
     replaced = _replaced(memory, order)
-    if replaced is not None and (replaced.book, replaced.side) != (
-        (order.strategy, order.symbol),
-        order.side,
-    ):
-        raise ModelRefusedError(ErrorCode.INVALID_ARGUMENT, "MALFORMED_REQUEST")
     return Question(
         order_id=order.order_id,
         strategy=order.strategy,

@@ -24,6 +24,7 @@ from sidecar.core.commands import (
 )
 from tests.simulation.drive import Pair, small_bounds
 from tests.simulation.model_facts import Below
+from tests.simulation.model_folding import FoldBounds, Records
 from tests.simulation.worlds import SECOND, draw_world
 
 IDS = st.sampled_from(["a", "b", "c", "d"])
@@ -43,6 +44,7 @@ class CoreBesideModel(RuleBasedStateMachine):
         """Draw the rules of a world."""
         self.world = draw_world(seed)
         self.pair = Pair(self.world.thresholds, self.world.begins_at)
+        self.pair.records = Records(FoldBounds.of(self.world.seed))
         memory = self.pair.model.memory
         memory.orders_held_max = self.world.orders_held_max or memory.orders_held_max
         memory.remembered_min = self.world.remembered_min or memory.remembered_min

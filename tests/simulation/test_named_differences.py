@@ -338,3 +338,12 @@ def test_an_order_is_remembered_for_seven_days_after_its_last_end(
     desk.now += SECOND
     desk.api_error()
     assert order.order_id not in desk.state.orders
+
+
+def test_an_id_used_before_is_malformed_first() -> None:
+    """What replaces an order of another symbol is no request at all, whatever its id (S4.1)."""
+    desk = Desk(marks={"X": 10, "Y": 10})
+    used = desk.approve("BUY", 1, 10, symbol="Y")
+    old = desk.approve("BUY", 1, 10, symbol="Y")
+    with pytest.raises(CallRefused, match="replaces_order_id"):
+        desk.check("BUY", 1, 10, symbol="X", order_id=used, replaces=old)

@@ -399,7 +399,7 @@ async def test_after_a_job_that_failed_the_thread_does_no_other(
     )
     store.append([(2, RECORD)])
     waiting = asyncio.create_task(store.sync(2))
-    queue = store._writer.executor._work_queue  # type: ignore[union-attr] # noqa: SLF001 - the sync stands behind the checkpoint
+    queue = store._writer.executor._work_queue  # type: ignore[union-attr] # it has a writer # noqa: SLF001 - the sync stands behind the checkpoint
     while queue.empty():  # noqa: ASYNC110 - a pool's queue tells nobody
         await asyncio.sleep(0)
     may_fail.set()
