@@ -192,8 +192,10 @@ class Pair:
     def restart(self, *, from_snapshot: bool) -> None:
         """Go on with the state a start would find, which is the state that was (S3)."""
         desk = self.desk
+        before = desk.sequence
         desk.write_folds()
-        self.model.memory.times[desk.sequence] = desk.now
+        if desk.sequence > before:
+            self.model.memory.times[desk.sequence] = desk.now
         desk.look()
         # The next record is begun and dropped: a call without a record leaves no more than that.
         engine.begin(desk.state, desk.sequence + 1, desk.now)

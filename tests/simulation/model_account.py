@@ -313,6 +313,9 @@ def _hold_again(memory: Memory, order: Held, listed_unit: Fraction) -> None:
     order.is_ended = order.was_released = False
     order.good_till = None
     order.unit_price = max(order.unit_price, listed_unit)
+    # Among those that hold something it is the newest.
+    memory.orders.remove(order)
+    memory.orders.append(order)
     bucket = order.bucket
     order.bucket = None
     if bucket is not None and bucket[0] == "chain":

@@ -216,7 +216,7 @@ def _question(memory: Memory, order: CheckOrder, known: Held | None, below: Belo
             (
                 spent
                 for day, order_id, spent in memory.daily_notional
-                if day == memory.day and order_id != order.order_id
+                if day == memory.day and (order.dry_run or order_id != order.order_id)
             ),
             ZERO,
         ),

@@ -46,12 +46,19 @@ def _due_at(memory: Memory, order: Held) -> float:
 
 
 def note_touched(memory: Memory) -> None:
-    """Note when each order was last heard of, or changed whether it holds something."""
+    """Note when each order was last heard of, or changed whether it holds something.
+
+    Of several that are idle since the same instant, the first that was is the oldest.
+    """
     for order in memory.orders:
         looks = (order.is_open, order.is_ended, len(order.reports), order.approved_sequence)
-        if looks != order.looked:
+        if looks == order.looked:
+            continue
+        is_idle_since_now = order.looked[:1] == (False,) and order.touched[0] == memory.now
+        order.looked = looks
+        if not is_idle_since_now:
             memory.touch_count += 1
-            order.looked, order.touched = looks, (memory.now, memory.touch_count)
+            order.touched = (memory.now, memory.touch_count)
 
 
 def forget(memory: Memory) -> None:

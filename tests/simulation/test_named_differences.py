@@ -347,3 +347,11 @@ def test_an_id_used_before_is_malformed_first() -> None:
     old = desk.approve("BUY", 1, 10, symbol="Y")
     with pytest.raises(CallRefused, match="replaces_order_id"):
         desk.check("BUY", 1, 10, symbol="X", order_id=used, replaces=old)
+
+
+def test_a_dry_run_of_an_approved_id_counts_as_one_more_order_of_the_day() -> None:
+    """A dry run reads no ids: what its id spent today is spent like any other's (S4.1, S5)."""
+    desk = Desk(marks={"X": 10}, order_rules=OrderRules(max_daily_notional=Decimal(150)))
+    order_id = desk.approve("BUY", 10, 10)
+    assert codes(desk.check("BUY", 10, 10, order_id=order_id, dry_run=True)) == ["DAILY_NOTIONAL"]
+    assert desk.check("BUY", 10, 10, order_id=order_id).replayed
