@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Final
 
+from sidecar.bridge import bridge
 from sidecar.cli import log_rate
 from sidecar.core import (
     answers,
@@ -18,7 +19,7 @@ from sidecar.core import (
 )
 from sidecar.core.order_effects import DUPLICATES_DENIED_MAX
 from sidecar.server import audit as audit_calls
-from sidecar.server import http_health, options, unix_relay
+from sidecar.server import options, unix_relay
 from sidecar.server.options import ServerOptions
 from sidecar.store import store
 from sidecar.wire import account_reports, orders, reports
@@ -52,7 +53,7 @@ BOUNDS: Final = {
     "symbols, strategies and marks in a status": answers.LISTED_COUNT_MAX,
     "characters of a name or id": numbers.NAME_LENGTH_MAX,
     "characters of a note, reason or message": reports.TEXT_LENGTH_MAX,
-    "bytes of an HTTP request's head": http_health.REQUEST_BYTES_MAX,
+    "bytes of an HTTP request's head": bridge.REQUEST_BYTES_MAX,
     "strategies": bounds.STRATEGIES_MAX,
     "symbols": bounds.SYMBOLS_MAX,
     "books (a strategy in a symbol)": bounds.BOOKS_MAX,

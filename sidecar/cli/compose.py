@@ -20,9 +20,11 @@ from pathlib import Path
 from typing import Final
 
 from sidecar import __version__
+from sidecar.addresses import TcpAddress, parse_address, refuse_exposure
 from sidecar.audit.items import META_PUBLIC_KEY
 from sidecar.audit.keys import KEY_FILE_NAME, Signing, find_signing
 from sidecar.auth import Secrets
+from sidecar.bridge import Bridge, BridgeParts
 from sidecar.cli import garbage
 from sidecar.cli.failures import CommandFailed, Exit
 from sidecar.cli.hangups import Hangups
@@ -30,8 +32,7 @@ from sidecar.cli.ready import ready_line, start_notes
 from sidecar.clock import Clock, ClockKind, DrivenClock, WallClock, format_rfc3339
 from sidecar.config import Configuration, Durability, config_hash, load, to_thresholds
 from sidecar.config.sections import UnixRolesSection
-from sidecar.server import AddressError, HttpHealth, Server, ServerOptions, TlsFiles
-from sidecar.server.addresses import TcpAddress, parse_address, refuse_exposure
+from sidecar.server import AddressError, Server, ServerOptions, TlsFiles
 from sidecar.server.unix_roles import UnixRoles
 from sidecar.service import ConfigurationSource, Role, Service, Settings
 from sidecar.service.nonces import remember_nonce
@@ -134,11 +135,7 @@ async def _serve(
         addresses=plan.addresses,
         options=_server_options(plan),
     )
-    http = (
-        None
-        if plan.http_address is None
-        else HttpHealth(service=service, address=plan.http_address)
-    )
+    http = None if plan.http_address is None else _bridge(plan, service, store)
     try:
         await server.start()
         if http is not None:
@@ -155,6 +152,13 @@ async def _serve(
         await server.drain()
         if http is not None:
             await http.drain()
+
+
+def _bridge(plan: Plan, service: Service, store: Store) -> Bridge:
+    parts = BridgeParts(
+        service=service, secrets=plan.secrets, remember_nonce=partial(remember_nonce, store)
+    )
+    return Bridge(parts=parts, address=plan.http_address or "")
 
 
 @contextlib.contextmanager

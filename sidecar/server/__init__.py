@@ -3,18 +3,16 @@
 `server.py` is the life of a server; `calls.py` is what every call goes through; `safety.py` and
 `operator.py` are the tables of calls; `certificates.py`, `tls.py`, `tls_files.py` and
 `unix_roles.py`, `unix_relay.py` say who calls; `status_feed.py` feeds every reader of the status;
-`health.py`, `http_health.py` say how we are; `addresses.py`, `unix_socket.py` where we listen.
+`health.py` says how we are; `unix_socket.py` where we listen.
 """
 
-from sidecar.server.addresses import AddressError, AddressHeldError
-from sidecar.server.http_health import HttpHealth
+from sidecar.addresses import AddressError, AddressHeldError
 from sidecar.server.options import ServerOptions, TlsFiles
 from sidecar.server.server import Server
 
 __all__ = [
     "AddressError",
     "AddressHeldError",
-    "HttpHealth",
     "Server",
     "ServerOptions",
     "TlsFiles",

@@ -7,7 +7,7 @@ from typing import Final
 import grpc
 from haltline.v1 import status_pb2
 
-from sidecar.server.addresses import TcpAddress
+from sidecar.addresses import TcpAddress
 
 _DEADLINE_SECONDS: Final = 0.5
 

@@ -20,10 +20,7 @@ from typing import Any, Final
 
 import grpc
 
-from sidecar.auth import RememberNonce, Secrets
-from sidecar.core.numbers import exact
-from sidecar.server import operator, safety
-from sidecar.server.addresses import (
+from sidecar.addresses import (
     AddressError,
     AddressHeldError,
     TcpAddress,
@@ -31,6 +28,9 @@ from sidecar.server.addresses import (
     parse_address,
     refuse_exposure,
 )
+from sidecar.auth import RememberNonce, Secrets
+from sidecar.core.numbers import exact
+from sidecar.server import operator, safety
 from sidecar.server.audit import AuditCalls
 from sidecar.server.calls import Calls
 from sidecar.server.health import NAME as HEALTH_NAME

@@ -23,8 +23,8 @@ from typing import Final
 import grpc
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
+from sidecar.addresses import AddressError
 from sidecar.core.denial import CallRefused, ErrorCode
-from sidecar.server.addresses import AddressError
 from sidecar.server.certificates import Identity, read_identity
 from sidecar.server.options import TlsFiles
 from sidecar.server.tls_files import BadFiles, Loaded, load, signature_of

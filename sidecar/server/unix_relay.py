@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
 
-from sidecar.server.addresses import UNIX_PATH_BYTES_MAX, AddressError
+from sidecar.addresses import UNIX_PATH_BYTES_MAX, AddressError
 from sidecar.server.unix_roles import PeerCredentials, UnixRoles, credentials_of
 from sidecar.server.unix_socket import SOCKET_MODE
 from sidecar.service import Caller, Role

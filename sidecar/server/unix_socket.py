@@ -19,7 +19,7 @@ import stat
 from pathlib import Path
 from typing import Final
 
-from sidecar.server.addresses import AddressError, AddressHeldError
+from sidecar.addresses import AddressError, AddressHeldError
 
 DIRECTORY_MODE: Final = 0o750
 SOCKET_MODE: Final = 0o660

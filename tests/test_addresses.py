@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.server.addresses import (
+from sidecar.addresses import (
     AddressError,
     AddressHeldError,
     TcpAddress,

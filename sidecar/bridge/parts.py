@@ -1,0 +1,20 @@
+"""What every route of the bridge is given, put together once by the command line."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sidecar.auth import RememberNonce, Secrets
+from sidecar.service import Service
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BridgeParts:
+    """The service and what proves a sender. `real_time_ns` is never the driven clock's."""
+
+    service: Service
+    secrets: Secrets
+    remember_nonce: RememberNonce
+    real_time_ns: Callable[[], int] = time.time_ns
