@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sidecar.auth import RememberNonce, Secrets
+from sidecar.bridge.options import BridgeOptions
 from sidecar.service import Service
 
 
@@ -17,4 +18,5 @@ class BridgeParts:
     service: Service
     secrets: Secrets
     remember_nonce: RememberNonce
+    options: BridgeOptions = BridgeOptions()
     real_time_ns: Callable[[], int] = time.time_ns
