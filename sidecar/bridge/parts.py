@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sidecar.auth import RememberNonce, Secrets
 from sidecar.bridge.options import BridgeOptions
@@ -18,5 +18,5 @@ class BridgeParts:
     service: Service
     secrets: Secrets
     remember_nonce: RememberNonce
-    options: BridgeOptions = BridgeOptions()
+    options: BridgeOptions = field(default_factory=BridgeOptions)
     real_time_ns: Callable[[], int] = time.time_ns
