@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 
 from sidecar.auth import RememberNonce, Secrets
 from sidecar.bridge.options import BridgeOptions
+from sidecar.bridge.sessions import Sessions
 from sidecar.service import Service
+from sidecar.telemetry.counts import Counts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,3 +22,6 @@ class BridgeParts:
     remember_nonce: RememberNonce
     options: BridgeOptions = field(default_factory=BridgeOptions)
     real_time_ns: Callable[[], int] = time.time_ns
+    sessions: Sessions = field(default_factory=Sessions)
+    requests: Counts = field(default_factory=lambda: Counts("route", "status"))
+    """Answers by route, `other` where there is none, and status."""
