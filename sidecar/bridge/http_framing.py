@@ -102,7 +102,7 @@ def find_end(buffer: bytes | bytearray, looked_at: int) -> int:
     end = seen.find(_END, max(0, looked_at - len(_END) + 1))
     stop = len(seen) if end < 0 else end + len(_END)
     # A CR at the very end may still get its LF.
-    is_open = end < 0 and seen.endswith(b"\r") and len(seen) < HEAD_BYTES_MAX
+    is_open = end < 0 and seen.endswith(b"\r")
     wrong = _WRONG_BYTE.search(seen, max(0, looked_at - 1), stop - 1 if is_open else stop)
     if wrong is not None:
         is_line_end = wrong[0] in {b"\r", b"\n"}

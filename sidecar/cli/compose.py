@@ -28,6 +28,7 @@ from sidecar.bridge import Bridge, BridgeParts
 from sidecar.cli import garbage
 from sidecar.cli.failures import CommandFailed, Exit
 from sidecar.cli.hangups import Hangups
+from sidecar.cli.http_options import bridge_options, judge_http
 from sidecar.cli.ready import ready_line, start_notes
 from sidecar.clock import Clock, ClockKind, DrivenClock, WallClock, format_rfc3339
 from sidecar.config import Configuration, Durability, config_hash, load, to_thresholds
@@ -40,6 +41,7 @@ from sidecar.store.errors import StoreError
 from sidecar.store.lock import Holder
 from sidecar.store.sqlite_open import OpenOptions, open_sqlite_store
 from sidecar.store.store import Store
+from sidecar.tls import TlsKeeper
 
 LOG: Final = logging.getLogger("sidecar.serve")
 
@@ -60,6 +62,7 @@ class Plan:
     is_assumed_flat: bool
     secrets: Secrets
     started_at_ns: int
+    is_behind_proxy: bool = False
 
 
 async def run(plan: Plan) -> int:
@@ -119,6 +122,14 @@ def _judge_addresses(plan: Plan) -> None:
             if isinstance(address, TcpAddress):
                 is_driven = plan.clock_kind == "driven"
                 refuse_exposure(address, has_tls=has_tls, is_clock_driven=is_driven)
+        if plan.http_address is not None:
+            judge_http(
+                plan.configuration.http,
+                plan.http_address,
+                is_behind_proxy=plan.is_behind_proxy,
+                has_tls=has_tls,
+                is_clock_driven=plan.clock_kind == "driven",
+            )
     except AddressError as error:
         raise CommandFailed(Exit.USAGE, str(error), reason="ADDRESS") from error
 
@@ -135,10 +146,11 @@ async def _serve(
         addresses=plan.addresses,
         options=_server_options(plan),
     )
-    http = None if plan.http_address is None else _bridge(plan, service, store)
+    http: Bridge | None = None
     try:
         await server.start()
-        if http is not None:
+        if plan.http_address is not None:
+            http = _bridge(plan, plan.http_address, service, store, server.tls)
             await http.start()
         for note in start_notes(plan.secrets, report):
             LOG.warning("%s", note)
@@ -154,11 +166,18 @@ async def _serve(
             await http.drain()
 
 
-def _bridge(plan: Plan, service: Service, store: Store) -> Bridge:
+def _bridge(
+    plan: Plan, address: str, service: Service, store: Store, keeper: TlsKeeper | None
+) -> Bridge:
+    """Return the bridge, which speaks TLS with the certificates of the gRPC server."""
+    options = bridge_options(plan.configuration.http, address, is_behind_proxy=plan.is_behind_proxy)
     parts = BridgeParts(
-        service=service, secrets=plan.secrets, remember_nonce=partial(remember_nonce, store)
+        service=service,
+        secrets=plan.secrets,
+        remember_nonce=partial(remember_nonce, store),
+        options=options,
     )
-    return Bridge(parts=parts, address=plan.http_address or "")
+    return Bridge(parts=parts, address=address, keeper=keeper)
 
 
 @contextlib.contextmanager

@@ -43,8 +43,14 @@ LOG: Final = logging.getLogger("sidecar.serve")
     "--data-dir", type=click.Path(readable=False, path_type=Path), help="Where it remembers."
 )
 @click.option("--listen", multiple=True, help="unix:PATH or HOST:PORT; repeatable.")
-@click.option("--http", "http_address", help="HOST:PORT of /healthz and /readyz.")
+@click.option("--http", "http_address", help="HOST:PORT of health, webhooks and the page.")
 @click.option("--no-http", is_flag=True, help="Serve no HTTP.")
+@click.option(
+    "--http-behind-proxy",
+    "is_behind_proxy",
+    is_flag=True,
+    help="Plain HTTP, from the proxies in [http] trusted_hosts alone.",
+)
 @click.option("--equity", help="Equity to start with, while the store has never known one.")
 @click.option("--existing", is_flag=True, help="Refuse to make a new store.")
 @click.option("--assume-flat", is_flag=True, help="Take the account as holding nothing.")
@@ -64,6 +70,7 @@ def serve(  # noqa: PLR0913 - one argument for each option
     listen: tuple[str, ...],
     http_address: str | None,
     no_http: bool,
+    is_behind_proxy: bool,
     equity: str | None,
     existing: bool,
     assume_flat: bool,
@@ -80,8 +87,10 @@ def serve(  # noqa: PLR0913 - one argument for each option
     _judge_key(configuration)
     directory = (data_dir or data_directory(_read_name(name), os.environ)).absolute()
     addresses = listen or configuration.server.listen or _default_addresses(name, directory)
-    if http_address is None and not no_http and name == DEFAULT_NAME:
-        http_address = DEFAULT_HTTP
+    if not no_http:
+        http_address = http_address or configuration.http.listen or _default_http(name)
+    if is_behind_proxy and http_address is None:
+        raise click.UsageError("--http-behind-proxy: give --http HOST:PORT too")
     plan = Plan(
         name=name,
         directory=directory,
@@ -90,6 +99,7 @@ def serve(  # noqa: PLR0913 - one argument for each option
         configuration_file=None if file is None else file.absolute(),
         addresses=tuple(addresses),
         http_address=http_address,
+        is_behind_proxy=is_behind_proxy,
         clock_kind="driven" if clock_kind == "driven" else "wall",
         equity=_read_equity(equity) if equity is not None else configuration.account.equity,
         must_exist=existing,
@@ -143,6 +153,10 @@ def _read_secrets() -> Secrets:
         return Secrets.from_environment(os.environ)
     except SecretsError as problem:
         raise CommandFailed(Exit.USAGE, str(problem), reason="SECRETS") from problem
+
+
+def _default_http(name: str) -> str | None:
+    return DEFAULT_HTTP if name == DEFAULT_NAME else None
 
 
 def _default_addresses(name: str, directory: Path) -> tuple[str, ...]:

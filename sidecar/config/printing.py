@@ -13,9 +13,9 @@ from typing import Final
 
 from pydantic.fields import FieldInfo
 
+from sidecar.config.section import Section
 from sidecar.config.sections import (
     Configuration,
-    Section,
     ServerSection,
     StrategySection,
     SymbolSection,
