@@ -53,6 +53,7 @@ class Bridge:
             routes=frozenset(route.path for route in routes.routes if isinstance(route, Route)),
             requests=parts.requests,
         )
+        self.requests = parts.requests
         self.address = str(parsed)
 
     async def start(self) -> None:

@@ -16,11 +16,12 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from sidecar.bridge.http_framing import Head
 from sidecar.bridge.options import BridgeOptions, TrustedHosts
-from sidecar.bridge.refusals import refuse, shown
+from sidecar.bridge.refusals import Refused, refuse, shown
 from sidecar.bridge.visitors import Visitor
 from sidecar.core.denial import CallRefused
 from sidecar.tls import Identity, TlsKeeper
@@ -88,7 +89,15 @@ class Door:
             is_local=not self._options.is_exposed and not is_forwarded and _is_here(arrival.host),
             identity=identity,
             scheme=scheme,
+            is_still_good=partial(self._is_good, arrival),
         )
+
+    def _is_good(self, arrival: Arrival) -> bool:
+        try:
+            self._identify(arrival)
+        except Refused:
+            return False
+        return True
 
     def _identify(self, arrival: Arrival) -> Identity | None:
         if self._keeper is None or arrival.certificate is None:

@@ -119,10 +119,15 @@ class HttpConnection(asyncio.Protocol):
         if self.state is State.CLOSED:
             return
         if self._tls is not None and self.state is not State.ENDING:
-            heard = self._decrypt(self._tls, data)
-            if not heard:
-                return
-            data = heard
+            self._hear(self._decrypt(self._tls, data))
+            if self._tls is not None and self._tls.is_ended and not self.eof_received():
+                self._close()
+        else:
+            self._hear(data)
+
+    def _hear(self, data: bytes) -> None:
+        if not data:
+            return
         if self.state is State.HEAD or self.state is State.BODY:
             try:
                 self._take(data)
@@ -183,9 +188,6 @@ class HttpConnection(asyncio.Protocol):
                 is_tls=True,
                 certificate=tls.certificate,
             )
-        if tls.is_ended and not self.eof_received():
-            self._close()
-            return b""
         return heard
 
     def _take(self, data: bytes) -> None:

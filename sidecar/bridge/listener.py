@@ -72,6 +72,11 @@ class Listener:
         """How many are open."""
         return len(self._waiting) + len(self._answering)
 
+    @property
+    def answering_count(self) -> int:
+        """How many are being answered."""
+        return len(self._answering)
+
     async def start(self, asked: TcpAddress) -> int:
         """Listen and return the port. AddressHeldError where it is taken."""
         listener = _bound(asked)

@@ -11,12 +11,14 @@ Rules:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
 from starlette.requests import Request
 
 from sidecar.auth import (
+    SECOND_NS,
     ProofOutcome,
     ProofResult,
     SignedCall,
@@ -25,11 +27,12 @@ from sidecar.auth import (
 )
 from sidecar.bridge.parts import BridgeParts
 from sidecar.bridge.refusals import Refused, refuse
-from sidecar.bridge.sessions import cookie_of
+from sidecar.bridge.sessions import SESSION_SECONDS, cookie_of
 from sidecar.service import Role
 from sidecar.tls import Identity
 
 SCOPE_KEY: Final = "haltline.visitor"
+MayGoOn = Callable[[], bool]
 _REASONS: Final = {
     ProofOutcome.UNCONFIGURED: "OPERATOR_PROOF_NOT_CONFIGURED",
     ProofOutcome.MISSING: "OPERATOR_PROOF_REQUIRED",
@@ -45,13 +48,15 @@ _REASONS: Final = {
 class Visitor:
     """One peer. `peer` is its name in journal and log; `identity` that of a client certificate.
 
-    `scheme` is the one the visitor's own address bar shows.
+    `scheme` is the one the visitor's own address bar shows. `is_still_good` judges the
+    certificate again.
     """
 
     peer: str
     is_local: bool
     identity: Identity | None = field(default=None, repr=False)
     scheme: str = "http"
+    is_still_good: MayGoOn = field(default=lambda: True, repr=False)
 
     @property
     def role(self) -> Role | None:
@@ -74,16 +79,25 @@ async def may_view(request: Request, parts: BridgeParts) -> bool:
     return True
 
 
-async def require_view(request: Request, parts: BridgeParts) -> None:
-    """Raise Refused unless the sender may look (rule 3)."""
+async def require_view(request: Request, parts: BridgeParts) -> MayGoOn:
+    """Raise Refused unless the sender may look (rule 3).
+
+    A stream asks the function that is returned, now and then, whether it may go on: a session
+    ends, a certificate is revoked or runs out, and a signature is good for as long as a session.
+    """
     visitor = visitor_of(request)
-    if visitor.is_local or visitor.identity is not None:
-        return
-    if parts.sessions.is_open(cookie_of(request)):
-        return
+    if visitor.is_local:
+        return lambda: True
+    if visitor.identity is not None:
+        return visitor.is_still_good
+    cookie = cookie_of(request)
+    if parts.sessions.is_open(cookie):
+        return lambda: parts.sessions.is_open(cookie)
     if request.method not in {"GET", "HEAD"} or not is_signed(request):
         raise refuse("VIEW_NEEDS_PROOF")
-    await require_proof(request, b"", parts)
+    await require_proof(request, await request.body(), parts)
+    ends_at_ns = parts.real_time_ns() + SESSION_SECONDS * SECOND_NS
+    return lambda: parts.real_time_ns() < ends_at_ns
 
 
 def is_signed(request: Request) -> bool:

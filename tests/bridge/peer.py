@@ -9,13 +9,19 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from sidecar.addresses import TcpAddress
 from sidecar.bridge import Bridge
-from tests.bridge.harness import Reply
+from sidecar.bridge.door import Door
+from sidecar.bridge.exchange import App
+from sidecar.bridge.listener import Listener
+from sidecar.bridge.options import BridgeOptions
+from sidecar.telemetry.counts import Counts
+from tests.bridge.harness import PATIENT, Reply
 from tests.server.harness import WAIT_SECONDS
 
 GOOD: Final = b"GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -81,8 +87,43 @@ class Peer:
                 return b""
 
 
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait until a condition holds."""
+    async with asyncio.timeout(WAIT_SECONDS):
+        while not holds():  # noqa: ASYNC110 - what it looks at tells nobody
+            await asyncio.sleep(0.001)
+
+
+@dataclass(slots=True)
+class Bare:
+    """A listener with an application of the test's own, and no sidecar behind it."""
+
+    listener: Listener
+    address: str = ""
+
+
 @asynccontextmanager
-async def peer_of(bridge: Bridge, context: ssl.SSLContext | None = None) -> AsyncIterator[Peer]:
+async def bare_on(app: App) -> AsyncIterator[Bare]:
+    """Serve `app` on a loopback port, until the end."""
+    listener = Listener(
+        app=app,
+        door=Door(BridgeOptions(), None),
+        pace=PATIENT,
+        keeper=None,
+        routes=frozenset(),
+        requests=Counts("route", "status"),
+    )
+    port = await listener.start(TcpAddress(host="127.0.0.1", port=0, is_loopback=True))
+    try:
+        yield Bare(listener, f"127.0.0.1:{port}")
+    finally:
+        await asyncio.wait_for(listener.drain(), WAIT_SECONDS)
+
+
+@asynccontextmanager
+async def peer_of(
+    bridge: Bridge | Bare, context: ssl.SSLContext | None = None
+) -> AsyncIterator[Peer]:
     """Connect, over TLS where `context` says how, and close at the end."""
     host, _, port = bridge.address.rpartition(":")
     host = "127.0.0.1" if host in {"0.0.0.0", "127.0.0.1"} else host.strip("[]")  # noqa: S104 - read, not bound
