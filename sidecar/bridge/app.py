@@ -14,13 +14,14 @@ from starlette.responses import JSONResponse, Response
 
 from sidecar.bridge.health_routes import health_routes
 from sidecar.bridge.parts import BridgeParts
+from sidecar.bridge.webhook_routes import webhook_routes
 
 _WORDS = {404: "not found", 405: "method not allowed"}
 
 
 def build_app(parts: BridgeParts) -> Starlette:
     """Return the application."""
-    routes = [*health_routes(parts)]
+    routes = [*health_routes(parts), *webhook_routes(parts)]
     paths = ", ".join(sorted({route.path for route in routes}))
 
     async def refuse(_request: Request, error: Exception) -> Response:

@@ -40,6 +40,7 @@ from sidecar.store.errors import StoreError
 from sidecar.store.lock import Holder
 from sidecar.store.sqlite_open import OpenOptions, open_sqlite_store
 from sidecar.store.store import Store
+from sidecar.webhook_secrets import WebhookSecrets
 
 LOG: Final = logging.getLogger("sidecar.serve")
 
@@ -59,6 +60,7 @@ class Plan:
     must_exist: bool
     is_assumed_flat: bool
     secrets: Secrets
+    webhook_secrets: WebhookSecrets
     started_at_ns: int
 
 
@@ -156,7 +158,10 @@ async def _serve(
 
 def _bridge(plan: Plan, service: Service, store: Store) -> Bridge:
     parts = BridgeParts(
-        service=service, secrets=plan.secrets, remember_nonce=partial(remember_nonce, store)
+        service=service,
+        secrets=plan.secrets,
+        remember_nonce=partial(remember_nonce, store),
+        webhook_secrets=plan.webhook_secrets,
     )
     return Bridge(parts=parts, address=plan.http_address or "")
 

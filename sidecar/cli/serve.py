@@ -32,6 +32,7 @@ from sidecar.cli.places import (
 )
 from sidecar.config import Configuration, ConfigurationError, load
 from sidecar.core.numbers import is_name, parse_decimal
+from sidecar.webhook_secrets import WebhookSecrets
 
 LOG: Final = logging.getLogger("sidecar.serve")
 
@@ -95,6 +96,7 @@ def serve(  # noqa: PLR0913 - one argument for each option
         must_exist=existing,
         is_assumed_flat=assume_flat,
         secrets=_read_secrets(),
+        webhook_secrets=_read_webhook_secrets(),
         started_at_ns=time.time_ns(),
     )
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -141,6 +143,13 @@ def _read_equity(text: str) -> Decimal:
 def _read_secrets() -> Secrets:
     try:
         return Secrets.from_environment(os.environ)
+    except SecretsError as problem:
+        raise CommandFailed(Exit.USAGE, str(problem), reason="SECRETS") from problem
+
+
+def _read_webhook_secrets() -> WebhookSecrets:
+    try:
+        return WebhookSecrets.from_environment(os.environ)
     except SecretsError as problem:
         raise CommandFailed(Exit.USAGE, str(problem), reason="SECRETS") from problem
 

@@ -1,0 +1,233 @@
+"""The signed webhooks: stop, look, start; ease and the breaker's reset for the page (issue 5).
+
+Rules:
+1. A route reads bytes, asks the gate and the rules, and calls the service that gRPC calls.
+2. JSON always, and never a trace: what nobody expected is logged, and answered as refused.
+3. A stop that was proved is never refused for what its body holds.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Final, TypeAlias
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from sidecar.bridge.parts import BridgeParts
+from sidecar.bridge.presets import NotATrigger, Reader, read_preset
+from sidecar.bridge.reset_rules import (
+    read_body,
+    read_ease_kill,
+    read_reset_breaker,
+    read_reset_kill,
+    refuse_unless_fresh,
+    refuse_unless_hs1,
+)
+from sidecar.bridge.signatures import SignedRequest, Verified
+from sidecar.bridge.visitors import Visitor, visitor_of
+from sidecar.bridge.webhook_answers import kill_json, start_json, status_json
+from sidecar.bridge.webhook_gate import Action, Gate
+from sidecar.bridge.webhook_refusals import RequestRefused, refusal, refusal_of
+from sidecar.core.answers import StartAnswer
+from sidecar.core.commands import TriggerKill
+from sidecar.core.denial import CallRefused
+from sidecar.service import Caller, Role
+
+LOG: Final = logging.getLogger(__name__)
+BODY_BYTES_MAX: Final = 64 * 1024
+KILL_SWITCH: Final = "/api/v1/safety/kill-switch"
+BREAKER: Final = "/api/v1/safety/circuit-breaker"
+
+Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
+
+
+def webhook_routes(parts: BridgeParts) -> list[Route]:
+    """Return the five routes."""
+    webhooks = _Webhooks(parts)
+    starts = {
+        f"{KILL_SWITCH}/reset": webhooks.reset,
+        f"{KILL_SWITCH}/ease": webhooks.ease,
+        f"{BREAKER}/reset": webhooks.reset_breaker,
+    }
+    return [
+        Route(f"{KILL_SWITCH}/trigger", _answered(webhooks.trigger), methods=["POST"]),
+        Route(f"{KILL_SWITCH}/status", _answered(webhooks.status), methods=["GET"]),
+        *(Route(path, _answered(start), methods=["POST"]) for path, start in starts.items()),
+    ]
+
+
+def _answered(endpoint: Endpoint) -> Endpoint:
+    """Return the endpoint with every refusal turned into JSON (rule 2)."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            return await endpoint(request)
+        except CallRefused as refused:
+            return refusal_of(refused)
+        except RequestRefused as refused:
+            return refusal(refused.status, refused.reason, refused.message)
+        except ClientDisconnect:
+            raise
+        except Exception:
+            LOG.exception("a webhook failed and was answered as refused")
+            return refusal(503, "INTERNAL", "the sidecar failed on this request; its log says why")
+
+    return answer
+
+
+class _Webhooks:
+    """The routes over one service."""
+
+    def __init__(self, parts: BridgeParts) -> None:
+        self._parts = parts
+        self._gate = Gate(parts)
+
+    async def trigger(self, request: Request) -> Response:
+        """Stop (S10.1)."""
+        visitor = visitor_of(request)
+        signed = await read_request(request)
+        verified = await self._prove("TriggerKill", signed, Action.TRIGGER, visitor)
+        command = self._read_trigger(request, signed, verified, visitor)
+        if isinstance(command, NotATrigger):
+            self._gate.count(Action.TRIGGER, verified.scheme, "nothing")
+            return JSONResponse({"triggered": False, "preset": command.preset, "why": command.why})
+        caller = _caller(visitor, verified)
+        answer = await self._parts.service.trigger_kill(command, caller)
+        self._gate.count(Action.TRIGGER, verified.scheme, "ok")
+        return JSONResponse(kill_json(answer))
+
+    async def status(self, request: Request) -> Response:
+        """Tell the state of the kill switch."""
+        visitor = visitor_of(request)
+        signed = await read_request(request)
+        verified = await self._prove("GetStatus", signed, Action.STATUS, visitor)
+        self._gate.count(Action.STATUS, verified.scheme, "ok")
+        return JSONResponse(status_json(self._parts.service.status()))
+
+    async def reset(self, request: Request) -> Response:
+        """End activations (S10.3)."""
+        service = self._parts.service
+        return await self._start(
+            request,
+            "ResetKill",
+            lambda said, caller: service.reset_kill(read_reset_kill(said), caller),
+        )
+
+    async def ease(self, request: Request) -> Response:
+        """Turn HALT into REDUCE_ONLY (S10.3)."""
+        service = self._parts.service
+        return await self._start(
+            request,
+            "EaseKill",
+            lambda said, caller: service.ease_kill(read_ease_kill(said), caller),
+            is_hs1_only=True,
+        )
+
+    async def reset_breaker(self, request: Request) -> Response:
+        """Close the breaker (S9)."""
+        service = self._parts.service
+        return await self._start(
+            request,
+            "ResetBreaker",
+            lambda said, caller: service.reset_breaker(read_reset_breaker(said), caller),
+            is_hs1_only=True,
+        )
+
+    async def _start(
+        self,
+        request: Request,
+        call: str,
+        carry_out: Callable[[dict[str, object], Caller], Awaitable[StartAnswer]],
+        *,
+        is_hs1_only: bool = False,
+    ) -> Response:
+        visitor = visitor_of(request)
+        signed = await read_request(request)
+        verified = await self._prove(call, signed, Action.RESET, visitor)
+        caller = _caller(visitor, verified)
+        said: dict[str, object] = {}
+        try:
+            if is_hs1_only:
+                refuse_unless_hs1(verified)
+            said = read_body(signed.body)
+            refuse_unless_fresh(verified, must_be_fresh=self._must_be_fresh(visitor))
+            proved = replace(caller, role=Role.OPERATOR, has_operator_proof=True)
+            answer = await carry_out(said, proved)
+        except CallRefused as refused:
+            by, reason = str(said.get("reset_by", "")), str(said.get("reason", ""))
+            self._gate.count(Action.RESET, verified.scheme, refused.reason)
+            self._gate.note(call, refused, caller, by, reason)
+            raise
+        self._gate.count(Action.RESET, verified.scheme, "ok")
+        return JSONResponse(start_json(answer))
+
+    def _must_be_fresh(self, visitor: Visitor) -> bool:
+        is_narrowed = not self._parts.webhook_options.allows_legacy_reset
+        return self._parts.options.is_exposed or not visitor.is_local or is_narrowed
+
+    async def _prove(
+        self, call: str, signed: SignedRequest, action: Action, visitor: Visitor
+    ) -> Verified:
+        try:
+            return await self._gate.prove(signed, action)
+        except CallRefused as refused:
+            self._gate.note(call, refused, Caller(role=Role.OBSERVER, peer=visitor.peer))
+            raise
+
+    def _read_trigger(
+        self, request: Request, signed: SignedRequest, verified: Verified, visitor: Visitor
+    ) -> TriggerKill | NotATrigger:
+        reader = Reader(
+            options=self._parts.webhook_options,
+            is_secret=self._parts.webhook_secrets.is_secret,
+            preset=read_preset(request.query_params.get("preset", "")),
+        )
+        try:
+            return reader.read(signed.body, verified.scheme)
+        except CallRefused as refused:
+            self._gate.count(Action.TRIGGER, verified.scheme, refused.reason)
+            self._gate.note("TriggerKill", refused, _caller(visitor, verified))
+            raise
+        except Exception:
+            LOG.exception("the body of a proved trigger could not be read: everything stops")
+            return TriggerKill(reason="a webhook whose body could not be read")
+
+
+def _caller(visitor: Visitor, verified: Verified) -> Caller:
+    """Return who sent the request, without operator proof."""
+    role = visitor.role or Role.OBSERVER
+    return Caller(role=role, peer=visitor.peer, name=f"webhook {verified.scheme}")
+
+
+async def read_request(request: Request) -> SignedRequest:
+    """Return the request as its signature speaks of it. Raises RequestRefused."""
+    scope = request.scope
+    target = scope.get("raw_path", b"").partition(b"?")[0].decode("latin-1")
+    query = scope["query_string"].decode("latin-1")
+    headers = tuple(
+        (name.decode("latin-1").lower(), value.decode("latin-1"))
+        for name, value in scope["headers"]
+    )
+    return SignedRequest(
+        method=request.method,
+        target=f"{target}?{query}" if query else target,
+        headers=headers,
+        body=await _read_body(request),
+    )
+
+
+async def _read_body(request: Request) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > BODY_BYTES_MAX:
+            raise RequestRefused(
+                413, "BODY_TOO_LARGE", f"the body must be at most {BODY_BYTES_MAX} bytes"
+            )
+    if request.method == "GET" and body:
+        raise RequestRefused(400, "BODY_ON_GET", "a GET has no body: what it signs is empty")
+    return bytes(body)
