@@ -90,7 +90,7 @@ class Gate:
         """Count one request by how it ended."""
         self._parts.webhook_counts.add(action, scheme, outcome.lower())
 
-    def note(  # noqa: PLR0913 - what a record of a refusal holds
+    def note(
         self, call: str, refused: CallRefused, caller: Caller, by: str = "", reason: str = ""
     ) -> None:
         """Log and journal a refusal."""

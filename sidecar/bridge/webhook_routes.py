@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
@@ -33,15 +33,17 @@ from sidecar.bridge.webhook_answers import kill_json, start_json, status_json
 from sidecar.bridge.webhook_gate import Action, Gate
 from sidecar.bridge.webhook_refusals import RequestRefused, refusal, refusal_of
 from sidecar.core.answers import StartAnswer
-from sidecar.core.commands import TriggerKill
-from sidecar.core.denial import CallRefused
+from sidecar.core.commands import EaseKill, ResetBreaker, ResetKill, TriggerKill
+from sidecar.core.denial import CallRefused, ErrorCode
 from sidecar.service import Caller, Role
+from sidecar.service.digests import SignedDigest
 
 LOG: Final = logging.getLogger(__name__)
 BODY_BYTES_MAX: Final = 64 * 1024
 KILL_SWITCH: Final = "/api/v1/safety/kill-switch"
 BREAKER: Final = "/api/v1/safety/circuit-breaker"
 
+Command = TypeVar("Command", ResetKill, EaseKill, ResetBreaker)
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 
@@ -84,7 +86,9 @@ class _Webhooks:
 
     def __init__(self, parts: BridgeParts) -> None:
         self._parts = parts
+        self._service = parts.service
         self._gate = Gate(parts)
+        parts.service.digests.keys_in_use = parts.webhook_secrets.stop.key_ids
 
     async def trigger(self, request: Request) -> Response:
         """Stop (S10.1)."""
@@ -92,11 +96,15 @@ class _Webhooks:
         signed = await read_request(request)
         verified = await self._prove("TriggerKill", signed, Action.TRIGGER, visitor)
         command = self._read_trigger(request, signed, verified, visitor)
+        digest = _signed_digest(verified)
         if isinstance(command, NotATrigger):
+            if digest is not None:
+                self._service.digests.note(digest, is_stop=True)
+                await self._service.digests.flush()
             self._gate.count(Action.TRIGGER, verified.scheme, "nothing")
             return JSONResponse({"triggered": False, "preset": command.preset, "why": command.why})
         caller = _caller(visitor, verified)
-        answer = await self._parts.service.trigger_kill(command, caller)
+        answer = await self._service.trigger_kill(command, caller, digest)
         self._gate.count(Action.TRIGGER, verified.scheme, "ok")
         return JSONResponse(kill_json(answer))
 
@@ -105,35 +113,42 @@ class _Webhooks:
         visitor = visitor_of(request)
         signed = await read_request(request)
         verified = await self._prove("GetStatus", signed, Action.STATUS, visitor)
+        if self._parts.options.is_exposed or not visitor.is_local:
+            self._refuse_old_look(verified, visitor)
         self._gate.count(Action.STATUS, verified.scheme, "ok")
-        return JSONResponse(status_json(self._parts.service.status()))
+        return JSONResponse(status_json(self._service.status()))
+
+    def _refuse_old_look(self, verified: Verified, visitor: Visitor) -> None:
+        """Refuse a look with the one signature of every empty body, where others can listen."""
+        if verified.is_fresh:
+            return
+        refused = CallRefused(
+            ErrorCode.UNAUTHENTICATED,
+            "STATUS_NOT_FRESH",
+            f"a look signed as {verified.scheme} is signed the same for ever: beyond this machine "
+            "sign it with hs1 or as a Standard Webhook (see docs/webhooks.md)",
+        )
+        self._gate.count(Action.STATUS, verified.scheme, refused.reason)
+        self._gate.note("GetStatus", refused, _caller(visitor, verified))
+        raise refused
 
     async def reset(self, request: Request) -> Response:
         """End activations (S10.3)."""
-        service = self._parts.service
-        return await self._start(
-            request,
-            "ResetKill",
-            lambda said, caller: service.reset_kill(read_reset_kill(said), caller),
-        )
+        return await self._start(request, "ResetKill", read_reset_kill, self._service.reset_kill)
 
     async def ease(self, request: Request) -> Response:
         """Turn HALT into REDUCE_ONLY (S10.3)."""
-        service = self._parts.service
         return await self._start(
-            request,
-            "EaseKill",
-            lambda said, caller: service.ease_kill(read_ease_kill(said), caller),
-            is_hs1_only=True,
+            request, "EaseKill", read_ease_kill, self._service.ease_kill, is_hs1_only=True
         )
 
     async def reset_breaker(self, request: Request) -> Response:
         """Close the breaker (S9)."""
-        service = self._parts.service
         return await self._start(
             request,
             "ResetBreaker",
-            lambda said, caller: service.reset_breaker(read_reset_breaker(said), caller),
+            read_reset_breaker,
+            self._service.reset_breaker,
             is_hs1_only=True,
         )
 
@@ -141,7 +156,8 @@ class _Webhooks:
         self,
         request: Request,
         call: str,
-        carry_out: Callable[[dict[str, object], Caller], Awaitable[StartAnswer]],
+        read: Callable[[dict[str, object]], Command],
+        carry_out: Callable[[Command, Caller], Awaitable[StartAnswer]],
         *,
         is_hs1_only: bool = False,
     ) -> Response:
@@ -154,9 +170,10 @@ class _Webhooks:
             if is_hs1_only:
                 refuse_unless_hs1(verified)
             said = read_body(signed.body)
-            refuse_unless_fresh(verified, must_be_fresh=self._must_be_fresh(visitor))
+            command = read(said)
+            await self._use_up(verified, visitor)
             proved = replace(caller, role=Role.OPERATOR, has_operator_proof=True)
-            answer = await carry_out(said, proved)
+            answer = await carry_out(command, proved)
         except CallRefused as refused:
             by, reason = str(said.get("reset_by", "")), str(said.get("reason", ""))
             self._gate.count(Action.RESET, verified.scheme, refused.reason)
@@ -164,6 +181,19 @@ class _Webhooks:
             raise
         self._gate.count(Action.RESET, verified.scheme, "ok")
         return JSONResponse(start_json(answer))
+
+    async def _use_up(self, verified: Verified, visitor: Visitor) -> None:
+        """Return once the signature may start something; CallRefused where it may not, or again."""
+        digest = _signed_digest(verified)
+        try:
+            refuse_unless_fresh(verified, must_be_fresh=self._must_be_fresh(visitor))
+        except CallRefused:
+            # Used up all the same: it must not count later, where less is asked for.
+            if digest is not None:
+                self._service.digests.note(digest, is_stop=False)
+            raise
+        if digest is not None:
+            await self._service.digests.use_up(digest)
 
     def _must_be_fresh(self, visitor: Visitor) -> bool:
         is_narrowed = not self._parts.webhook_options.allows_legacy_reset
@@ -201,6 +231,17 @@ def _caller(visitor: Visitor, verified: Verified) -> Caller:
     """Return who sent the request, without operator proof."""
     role = visitor.role or Role.OBSERVER
     return Caller(role=role, peer=visitor.peer, name=f"webhook {verified.scheme}")
+
+
+def _signed_digest(verified: Verified) -> SignedDigest | None:
+    """Return what must be remembered of the signature, None where the path is signed too."""
+    if not verified.digest:
+        return None
+    return SignedDigest(
+        value=verified.digest,
+        key=verified.key_id,
+        expires_at_ns=verified.digest_expires_at_ns,
+    )
 
 
 async def read_request(request: Request) -> SignedRequest:
