@@ -25,6 +25,8 @@ from sidecar.audit.items import META_PUBLIC_KEY
 from sidecar.audit.keys import KEY_FILE_NAME, Signing, find_signing
 from sidecar.auth import Secrets
 from sidecar.bridge import Bridge, BridgeParts
+from sidecar.bridge.signatures import HeaderNames
+from sidecar.bridge.webhook_options import WebhookOptions
 from sidecar.cli import garbage
 from sidecar.cli.failures import CommandFailed, Exit
 from sidecar.cli.hangups import Hangups
@@ -32,6 +34,7 @@ from sidecar.cli.ready import ready_line, start_notes
 from sidecar.clock import Clock, ClockKind, DrivenClock, WallClock, format_rfc3339
 from sidecar.config import Configuration, Durability, config_hash, load, to_thresholds
 from sidecar.config.sections import UnixRolesSection
+from sidecar.config.webhook_sections import WebhookSection
 from sidecar.server import AddressError, Server, ServerOptions, TlsFiles
 from sidecar.server.unix_roles import UnixRoles
 from sidecar.service import ConfigurationSource, Role, Service, Settings
@@ -162,8 +165,21 @@ def _bridge(plan: Plan, service: Service, store: Store) -> Bridge:
         secrets=plan.secrets,
         remember_nonce=partial(remember_nonce, store),
         webhook_secrets=plan.webhook_secrets,
+        webhook_options=_webhook_options(plan.configuration.webhook),
     )
     return Bridge(parts=parts, address=plan.http_address or "")
+
+
+def _webhook_options(section: WebhookSection) -> WebhookOptions:
+    return WebhookOptions(
+        headers=HeaderNames(
+            grafana_signature=section.grafana_signature_header.lower(),
+            grafana_time=section.grafana_timestamp_header.lower(),
+        ),
+        allows_legacy_reset=section.legacy_reset,
+        reason_field=section.reason_field,
+        triggered_by_field=section.triggered_by_field,
+    )
 
 
 @contextlib.contextmanager
