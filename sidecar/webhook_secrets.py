@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from sidecar.auth import (
     KILL_VARIABLE,
+    REMOVED,
     RESET_VARIABLE,
     SECRETS_COUNT_MAX,
     Secrets,
@@ -24,16 +26,21 @@ from sidecar.auth import (
 
 TOKEN_VARIABLE: Final = "KILL_SWITCH_TRIGGER_TOKEN"  # noqa: S105 - the name of a variable
 TOKEN_LENGTH_MIN: Final = 16
+TOKEN_LENGTH_MAX: Final = 256
+_TOKEN: Final = re.compile(rf"[A-Za-z0-9._~-]{{{TOKEN_LENGTH_MIN},{TOKEN_LENGTH_MAX}}}")
 
 
 class Tokens:
     """Bearer tokens. Nothing prints them."""
 
-    __slots__ = ("_hashes",)
+    __slots__ = ("_hashes", "_values")
 
     def __init__(self, values: Iterable[str] = ()) -> None:
         """Any of `values` is one."""
-        self._hashes = tuple(_hash(value.encode("utf-8", "surrogateescape")) for value in values)
+        self._values = tuple(values)
+        self._hashes = tuple(
+            _hash(value.encode("utf-8", "surrogateescape")) for value in self._values
+        )
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Tokens:
@@ -45,11 +52,11 @@ class Tokens:
         if not text:
             return cls()
         values = [part.strip() for part in text.split(",")]
-        if len(values) > SECRETS_COUNT_MAX or min(map(len, values)) < TOKEN_LENGTH_MIN:
+        if len(values) > SECRETS_COUNT_MAX or not all(map(_TOKEN.fullmatch, values)):
             raise SecretsError(
-                f"{TOKEN_VARIABLE}: must be one token of at least {TOKEN_LENGTH_MIN} characters, "
-                "or two separated by a comma while rotating, such as the output of "
-                "`openssl rand -hex 32`"
+                f"{TOKEN_VARIABLE}: must be one token of {TOKEN_LENGTH_MIN} to {TOKEN_LENGTH_MAX} "
+                "characters of A-Z a-z 0-9 . _ ~ -, or two separated by a comma while rotating, "
+                "such as the output of `openssl rand -hex 32`"
             )
         return cls(values)
 
@@ -61,11 +68,17 @@ class Tokens:
             found |= hmac.compare_digest(value, hashed)
         return found
 
+    def hide(self, text: str) -> str:
+        """Return `text` without any of them."""
+        for value in self._values:
+            text = text.replace(value, REMOVED)
+        return text
+
     def __bool__(self) -> bool:
-        return bool(self._hashes)
+        return bool(self._values)
 
     def __repr__(self) -> str:
-        return f"Tokens({len(self._hashes)} hidden)"
+        return f"Tokens({len(self._values)} hidden)"
 
 
 def _hash(value: bytes) -> bytes:
@@ -87,7 +100,6 @@ class WebhookSecrets:
         reset = Secrets.of_variable(environment, RESET_VARIABLE)
         return cls(kill + reset, reset or kill, Tokens.from_environment(environment))
 
-    def is_secret(self, word: str) -> bool:
-        """Say whether `word` is one of them, so that it is never shown."""
-        given = word.encode("utf-8", "surrogateescape")
-        return self.tokens.has(given) or self.stop.has(given)
+    def hide(self, text: str) -> str:
+        """Return `text` without any of them."""
+        return self.tokens.hide(self.start.hide(self.stop.hide(text)))

@@ -18,13 +18,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
+from sidecar.auth import REMOVED
 from sidecar.bridge.json_bodies import NotJsonError, read_json
 from sidecar.bridge.signatures import BODY_ONLY, Scheme
 from sidecar.bridge.webhook_options import WebhookOptions
 from sidecar.core.commands import TriggerKill
 from sidecar.core.denial import CallRefused, ErrorCode
 
-REDACTED: Final = "[removed]"
 _PATH_LENGTH_MAX: Final = 8
 _ALERTS_NAMED_MAX: Final = 3
 _TEXT_READ_MAX: Final = 1_024
@@ -32,7 +32,6 @@ _TEXT_READ_MAX: Final = 1_024
 _SECRET_NAME: Final = re.compile(
     r"token|secret|passw|passphrase|signature|authori[sz]ation|api.?key|credential", re.IGNORECASE
 )
-_WORD: Final = re.compile(r"[^\s,;&=?\"'<>(){}\[\]]+")
 
 
 class Preset(StrEnum):
@@ -53,16 +52,15 @@ class NotATrigger:
     why: str
 
 
-IsSecret = Callable[[str], bool]
-"""Says whether a word is one of ours that must never be shown."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reader:
-    """How bodies are read here. `preset` is what the request asks for, None to go by shape."""
+    """How bodies are read here. `hide` takes our secrets out of a text.
+
+    `preset` is what the request asks for, None to go by shape.
+    """
 
     options: WebhookOptions
-    is_secret: IsSecret
+    hide: Callable[[str], str]
     preset: Preset | None = None
 
     def read(self, body: bytes, scheme: Scheme) -> TriggerKill | NotATrigger:
@@ -98,7 +96,7 @@ class Reader:
         preset = self.preset or recognise_preset(said, scheme)
         if preset in {Preset.ALERTMANAGER, Preset.GRAFANA} and _is_of_alerts(said):
             return self._read_alerts(said, preset)
-        if preset is Preset.GITHUB:
+        if preset is Preset.GITHUB and _is_ping(said, scheme):
             return NotATrigger(preset, "a ping: GitHub sends it when a webhook is made")
         if preset is Preset.TRADINGVIEW:
             return self._read_tradingview(said)
@@ -144,8 +142,7 @@ class Reader:
 
     def _shown(self, text: str) -> str:
         """Return a text for people without any secret of ours."""
-        text = text[:_TEXT_READ_MAX]
-        return _WORD.sub(lambda word: REDACTED if self.is_secret(word[0]) else word[0], text)
+        return self.hide(text)[:_TEXT_READ_MAX]
 
     def _details(self, said: Mapping[str, Any], *, used: set[str]) -> str:
         """Return the other members as one JSON text, empty where there are none (rule 4)."""
@@ -157,14 +154,14 @@ class Reader:
     def _without_secrets(self, value: Any) -> Any:  # noqa: ANN401 - JSON has no narrower type
         if isinstance(value, dict):
             return {
-                self._shown(name): REDACTED
+                self.hide(name): REMOVED
                 if _SECRET_NAME.search(name)
                 else self._without_secrets(item)
                 for name, item in value.items()
             }
         if isinstance(value, list):
             return [self._without_secrets(item) for item in value]
-        return self._shown(value) if isinstance(value, str) else value
+        return self.hide(value) if isinstance(value, str) else value
 
 
 _OWN_NAMES: Final = {"reason", "triggered_by", "mode", "scope", "requested_action"}
@@ -186,7 +183,7 @@ def recognise_preset(said: Mapping[str, Any], scheme: Scheme) -> Preset:
     if _is_of_alerts(said):
         is_grafana = "orgId" in said or {"title", "state"} <= said.keys()
         return Preset.GRAFANA if is_grafana else Preset.ALERTMANAGER
-    if scheme is Scheme.GITHUB and {"zen", "hook_id"} <= said.keys():
+    if _is_ping(said, scheme):
         return Preset.GITHUB
     if "ticker" in said and not said.keys().isdisjoint(_TRADINGVIEW_NAMES):
         return Preset.TRADINGVIEW
@@ -198,6 +195,11 @@ _TRADINGVIEW_NAMES: Final = {"exchange", "interval", "close", "time", "timenow",
 
 def _is_of_alerts(said: Mapping[str, Any]) -> bool:
     return isinstance(said.get("alerts"), list) and isinstance(said.get("status"), str)
+
+
+def _is_ping(said: Mapping[str, Any], scheme: Scheme) -> bool:
+    """Say whether this is what GitHub sends once, when a webhook is made."""
+    return scheme is Scheme.GITHUB and {"zen", "hook_id"} <= said.keys()
 
 
 def _is_test(said: Mapping[str, Any], alerts: list[dict[str, Any]]) -> bool:

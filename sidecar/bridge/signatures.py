@@ -298,7 +298,8 @@ def _read_standard(text: str) -> list[bytes]:
             decoded = base64.b64decode(encoded.encode("ascii"), validate=True)
         except (binascii.Error, UnicodeEncodeError):
             continue
-        if len(decoded) == hashlib.sha256().digest_size:
+        is_canonical = base64.b64encode(decoded).decode() == encoded
+        if is_canonical and len(decoded) == hashlib.sha256().digest_size:
             found.append(decoded)
     return found
 

@@ -27,11 +27,12 @@ from sidecar.bridge.reset_rules import (
     refuse_unless_fresh,
     refuse_unless_hs1,
 )
-from sidecar.bridge.signatures import SignedRequest, Verified
+from sidecar.bridge.signatures import BODY_ONLY, SignedRequest, Verified
 from sidecar.bridge.visitors import Visitor, visitor_of
 from sidecar.bridge.webhook_answers import kill_json, start_json, status_json
 from sidecar.bridge.webhook_gate import Action, Gate
 from sidecar.bridge.webhook_refusals import RequestRefused, refusal, refusal_of
+from sidecar.bridge.webhook_requests import read_request, refuse_encoded, refuse_media
 from sidecar.core.answers import StartAnswer
 from sidecar.core.commands import EaseKill, ResetBreaker, ResetKill, TriggerKill
 from sidecar.core.denial import CallRefused, ErrorCode
@@ -39,7 +40,6 @@ from sidecar.service import Caller, Role
 from sidecar.service.digests import SignedDigest
 
 LOG: Final = logging.getLogger(__name__)
-BODY_BYTES_MAX: Final = 64 * 1024
 KILL_SWITCH: Final = "/api/v1/safety/kill-switch"
 BREAKER: Final = "/api/v1/safety/circuit-breaker"
 
@@ -169,7 +169,8 @@ class _Webhooks:
         try:
             if is_hs1_only:
                 refuse_unless_hs1(verified)
-            said = read_body(signed.body)
+            refuse_media(signed)
+            said = self._shown(read_body(signed.body))
             command = read(said)
             await self._use_up(verified, visitor)
             proved = replace(caller, role=Role.OPERATOR, has_operator_proof=True)
@@ -195,6 +196,13 @@ class _Webhooks:
         if digest is not None:
             await self._service.digests.use_up(digest)
 
+    def _shown(self, said: dict[str, object]) -> dict[str, object]:
+        """Return what was said without a secret of ours in it."""
+        hide = self._parts.webhook_secrets.hide
+        return {
+            name: hide(value) if isinstance(value, str) else value for name, value in said.items()
+        }
+
     def _must_be_fresh(self, visitor: Visitor) -> bool:
         is_narrowed = not self._parts.webhook_options.allows_legacy_reset
         return self._parts.options.is_exposed or not visitor.is_local or is_narrowed
@@ -213,11 +221,15 @@ class _Webhooks:
     ) -> TriggerKill | NotATrigger:
         reader = Reader(
             options=self._parts.webhook_options,
-            is_secret=self._parts.webhook_secrets.is_secret,
+            hide=self._parts.webhook_secrets.hide,
             preset=read_preset(request.query_params.get("preset", "")),
         )
         try:
+            if verified.scheme in BODY_ONLY:
+                refuse_encoded(signed)
             return reader.read(signed.body, verified.scheme)
+        except RequestRefused:
+            raise
         except CallRefused as refused:
             self._gate.count(Action.TRIGGER, verified.scheme, refused.reason)
             self._gate.note("TriggerKill", refused, _caller(visitor, verified))
@@ -242,33 +254,3 @@ def _signed_digest(verified: Verified) -> SignedDigest | None:
         key=verified.key_id,
         expires_at_ns=verified.digest_expires_at_ns,
     )
-
-
-async def read_request(request: Request) -> SignedRequest:
-    """Return the request as its signature speaks of it. Raises RequestRefused."""
-    scope = request.scope
-    target = scope.get("raw_path", b"").partition(b"?")[0].decode("latin-1")
-    query = scope["query_string"].decode("latin-1")
-    headers = tuple(
-        (name.decode("latin-1").lower(), value.decode("latin-1"))
-        for name, value in scope["headers"]
-    )
-    return SignedRequest(
-        method=request.method,
-        target=f"{target}?{query}" if query else target,
-        headers=headers,
-        body=await _read_body(request),
-    )
-
-
-async def _read_body(request: Request) -> bytes:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_BYTES_MAX:
-            raise RequestRefused(
-                413, "BODY_TOO_LARGE", f"the body must be at most {BODY_BYTES_MAX} bytes"
-            )
-    if request.method == "GET" and body:
-        raise RequestRefused(400, "BODY_ON_GET", "a GET has no body: what it signs is empty")
-    return bytes(body)
