@@ -3,7 +3,8 @@
 Rules:
 1. A digest without expiry is kept as long as its secret is in use: none is ever evicted for room.
 2. At the bound of a secret the next one is not kept, and that is remembered instead: from then on
-   no digest of that kind under that secret is new. A stop is not held up by that, a start is.
+   no digest of that kind is new until that secret is out of use (or, for what expires, until the
+   lost one has). A stop is not held up by that, a start is.
 3. Digests of secrets that are no longer in use go when room for all is needed, and not before: a
    start with the wrong environment must not forget what the right one needs.
 """
@@ -58,8 +59,8 @@ class DigestRows(Protocol):
     def find(self, value: bytes) -> bool | None:
         """Return whether this ever stopped, None where it is not there under any key."""
 
-    def has(self, value: bytes, key: str) -> bool:
-        """Say whether this is there under this key."""
+    def expiry_of(self, value: bytes, key: str) -> int | None:
+        """Return when this expires under this key, None where it is not there."""
 
     def count(self, key: str, *, is_lasting: bool) -> int:
         """Return how many of a kind one key has."""
@@ -68,7 +69,7 @@ class DigestRows(Protocol):
         """Return how many there are."""
 
     def insert(self, digest: Digest) -> None:
-        """Keep one that is not there."""
+        """Keep one, in the place of the same one before."""
 
 
 def remember(
@@ -76,32 +77,31 @@ def remember(
 ) -> DigestOutcome:
     """Keep `digest`, and return what it was before."""
     rows.forget_expired(now_ns)
+    keys = {*keys_in_use, digest.key}
     if rows.count_all() >= count_max * SECRETS_IN_USE_MAX:
-        rows.forget_all_but({*keys_in_use, digest.key})
+        rows.forget_all_but(keys)
     was_stop = rows.find(digest.value)
-    is_kept = rows.has(digest.value, digest.key) or _keep(rows, digest, count_max)
+    if rows.expiry_of(digest.value, digest.key) is None:
+        _keep(rows, digest, count_max)
     if was_stop is not None:
         return DigestOutcome.SEEN_STOP if was_stop else DigestOutcome.SEEN
-    return DigestOutcome.NEW if is_kept else DigestOutcome.FULL
+    mark = _mark_of(digest)
+    is_any_lost = any(rows.expiry_of(mark.value, key) is not None for key in keys)
+    return DigestOutcome.FULL if is_any_lost else DigestOutcome.NEW
 
 
-def _keep(rows: DigestRows, digest: Digest, count_max: int) -> bool:
-    """Keep one digest, or that one was lost (rule 2); say which."""
-    lost = _mark_of(digest)
-    if rows.has(lost.value, lost.key):
-        return False
-    if rows.count(digest.key, is_lasting=digest.is_lasting) < count_max:
+def _keep(rows: DigestRows, digest: Digest, count_max: int) -> None:
+    """Keep one digest, or that one was lost (rule 2)."""
+    mark = _mark_of(digest)
+    marked = rows.expiry_of(mark.value, mark.key)
+    if marked is None and rows.count(digest.key, is_lasting=digest.is_lasting) < count_max:
         rows.insert(digest)
-        return True
-    rows.insert(lost)
-    return False
+    elif marked is None or marked < mark.expires_at_ns:
+        rows.insert(mark)
 
 
 def _mark_of(digest: Digest) -> Digest:
-    """Return the mark that a digest of this kind was lost; no digest is as short.
-
-    One for what expires goes when the lost one would have.
-    """
+    """Return the mark that a digest of this kind was lost; no digest is as short."""
     value = b"lasting" if digest.is_lasting else b"fresh"
     return Digest(value=value, key=digest.key, is_stop=True, expires_at_ns=digest.expires_at_ns)
 
@@ -127,9 +127,10 @@ class DigestsInMemory:
         found = [digest.is_stop for digest in self.rows.values() if digest.value == value]
         return any(found) if found else None
 
-    def has(self, value: bytes, key: str) -> bool:
+    def expiry_of(self, value: bytes, key: str) -> int | None:
         """As `DigestRows` says."""
-        return (value, key) in self.rows
+        found = self.rows.get((value, key))
+        return None if found is None else found.expires_at_ns
 
     def count(self, key: str, *, is_lasting: bool) -> int:
         """As `DigestRows` says."""

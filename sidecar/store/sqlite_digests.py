@@ -27,6 +27,7 @@ CREATE INDEX IF NOT EXISTS webhook_digest_expiry ON webhook_digest (expires_at_n
 WHERE expires_at_ns > 0;
 """
 INSERT_DIGEST_SQL: Final = "INSERT OR IGNORE INTO webhook_digest VALUES (?, ?, ?, ?)"
+_REPLACE_SQL: Final = "INSERT OR REPLACE INTO webhook_digest VALUES (?, ?, ?, ?)"
 _COUNT_SQL: Final = "SELECT key, expires_at_ns = 0, count(*) FROM webhook_digest GROUP BY 1, 2"
 _READ_SQL: Final = "SELECT value, key, is_stop, expires_at_ns FROM webhook_digest"
 
@@ -98,10 +99,11 @@ class SqliteDigests:
         found = next(self._connection.execute(sql, (value,)))[0]
         return None if found is None else bool(found)
 
-    def has(self, value: bytes, key: str) -> bool:
+    def expiry_of(self, value: bytes, key: str) -> int | None:
         """As `DigestRows` says."""
-        sql = "SELECT 1 FROM webhook_digest WHERE value = ? AND key = ?"
-        return self._connection.execute(sql, (value, key)).fetchone() is not None
+        sql = "SELECT expires_at_ns FROM webhook_digest WHERE value = ? AND key = ?"
+        found = self._connection.execute(sql, (value, key)).fetchone()
+        return None if found is None else int(found[0])
 
     def count(self, key: str, *, is_lasting: bool) -> int:
         """As `DigestRows` says."""
@@ -113,6 +115,9 @@ class SqliteDigests:
 
     def insert(self, digest: Digest) -> None:
         """As `DigestRows` says."""
+        if self.expiry_of(digest.value, digest.key) is not None:
+            self._connection.execute(_REPLACE_SQL, row_of(digest))
+            return
         self._connection.execute(INSERT_DIGEST_SQL, row_of(digest))
         counts = self._counted()
         at = (digest.key, digest.is_lasting)
