@@ -135,7 +135,7 @@ def recognise(request: SignedRequest, names: HeaderNames) -> Claim:
     schemes: dict[Scheme, None] = {}
     for name, value in request.headers:
         scheme = owners.get(name)
-        if name == "authorization" and value[:7].lower() == "bearer ":
+        if name == "authorization" and value.strip().lower().partition(" ")[0] == "bearer":
             scheme = Scheme.BEARER
         if scheme is None:
             continue

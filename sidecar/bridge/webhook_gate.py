@@ -131,7 +131,7 @@ class Gate:
             raise SignatureRefused(SignatureFault.WRONG, message, Scheme.BEARER)
         given = claim.values.get(TOKEN_PARAMETER)
         if given is None:
-            given = claim.values["authorization"][len("bearer ") :].strip(" \t")
+            given = claim.values["authorization"].partition(" ")[2].strip(" \t")
         if not tokens.has(given.encode("latin-1", "replace")):
             message = (
                 "the token is not the one in KILL_SWITCH_TRIGGER_TOKEN"
