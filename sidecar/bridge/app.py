@@ -17,11 +17,12 @@ from sidecar.bridge.health_routes import health_routes
 from sidecar.bridge.parts import BridgeParts
 from sidecar.bridge.refusals import Refused, refusal_of, response_of
 from sidecar.bridge.session_routes import session_routes
+from sidecar.bridge.webhook_routes import webhook_routes
 
 
 def build_app(parts: BridgeParts) -> Starlette:
     """Return the application."""
-    routes = [*health_routes(parts), *session_routes(parts)]
+    routes = [*health_routes(parts), *session_routes(parts), *webhook_routes(parts)]
     listed = f"there are: {', '.join(sorted({route.path for route in routes}))}"
 
     async def refuse(_request: Request, error: Exception) -> Response:

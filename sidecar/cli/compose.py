@@ -25,6 +25,8 @@ from sidecar.audit.items import META_PUBLIC_KEY
 from sidecar.audit.keys import KEY_FILE_NAME, Signing, find_signing
 from sidecar.auth import Secrets
 from sidecar.bridge import Bridge, BridgeParts
+from sidecar.bridge.signatures import HeaderNames
+from sidecar.bridge.webhook_options import WebhookOptions
 from sidecar.cli import garbage
 from sidecar.cli.failures import CommandFailed, Exit
 from sidecar.cli.hangups import Hangups
@@ -33,6 +35,7 @@ from sidecar.cli.ready import ready_line, start_notes
 from sidecar.clock import Clock, ClockKind, DrivenClock, WallClock, format_rfc3339
 from sidecar.config import Configuration, Durability, config_hash, load, to_thresholds
 from sidecar.config.sections import UnixRolesSection
+from sidecar.config.webhook_sections import WebhookSection
 from sidecar.server import AddressError, Server, ServerOptions, TlsFiles
 from sidecar.server.unix_roles import UnixRoles
 from sidecar.service import ConfigurationSource, Role, Service, Settings
@@ -42,6 +45,7 @@ from sidecar.store.lock import Holder
 from sidecar.store.sqlite_open import OpenOptions, open_sqlite_store
 from sidecar.store.store import Store
 from sidecar.tls import TlsKeeper
+from sidecar.webhook_secrets import WebhookSecrets
 
 LOG: Final = logging.getLogger("sidecar.serve")
 
@@ -61,6 +65,7 @@ class Plan:
     must_exist: bool
     is_assumed_flat: bool
     secrets: Secrets
+    webhook_secrets: WebhookSecrets
     started_at_ns: int
     is_behind_proxy: bool = False
 
@@ -176,8 +181,22 @@ def _bridge(
         secrets=plan.secrets,
         remember_nonce=partial(remember_nonce, store),
         options=options,
+        webhook_secrets=plan.webhook_secrets,
+        webhook_options=_webhook_options(plan.configuration.webhook),
     )
     return Bridge(parts=parts, address=address, keeper=keeper)
+
+
+def _webhook_options(section: WebhookSection) -> WebhookOptions:
+    return WebhookOptions(
+        headers=HeaderNames(
+            grafana_signature=section.grafana_signature_header.lower(),
+            grafana_time=section.grafana_timestamp_header.lower(),
+        ),
+        allows_legacy_reset=section.legacy_reset,
+        reason_field=section.reason_field,
+        triggered_by_field=section.triggered_by_field,
+    )
 
 
 @contextlib.contextmanager

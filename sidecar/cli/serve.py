@@ -32,6 +32,7 @@ from sidecar.cli.places import (
 )
 from sidecar.config import Configuration, ConfigurationError, load
 from sidecar.core.numbers import is_name, parse_decimal
+from sidecar.webhook_secrets import WebhookSecrets
 
 LOG: Final = logging.getLogger("sidecar.serve")
 
@@ -105,6 +106,7 @@ def serve(  # noqa: PLR0913 - one argument for each option
         must_exist=existing,
         is_assumed_flat=assume_flat,
         secrets=_read_secrets(),
+        webhook_secrets=_read_webhook_secrets(),
         started_at_ns=time.time_ns(),
     )
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -157,6 +159,13 @@ def _read_secrets() -> Secrets:
 
 def _default_http(name: str) -> str | None:
     return DEFAULT_HTTP if name == DEFAULT_NAME else None
+
+
+def _read_webhook_secrets() -> WebhookSecrets:
+    try:
+        return WebhookSecrets.from_environment(os.environ)
+    except SecretsError as problem:
+        raise CommandFailed(Exit.USAGE, str(problem), reason="SECRETS") from problem
 
 
 def _default_addresses(name: str, directory: Path) -> tuple[str, ...]:

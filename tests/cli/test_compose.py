@@ -15,6 +15,7 @@ from sidecar.cli.connection import connect
 from sidecar.cli.failures import Exit
 from sidecar.config import Configuration
 from sidecar.store.memory_store import MemoryStore
+from sidecar.webhook_secrets import WebhookSecrets
 from tests.cli.running import haltline
 
 
@@ -32,6 +33,7 @@ def plan_in(directory: Path) -> Plan:
         must_exist=False,
         is_assumed_flat=True,
         secrets=Secrets(),
+        webhook_secrets=WebhookSecrets(),
         started_at_ns=0,
     )
 
