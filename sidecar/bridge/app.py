@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from sidecar.bridge.health_routes import health_routes
+from sidecar.bridge.metrics_routes import metrics_routes
 from sidecar.bridge.parts import BridgeParts
 
 _WORDS = {404: "not found", 405: "method not allowed"}
@@ -20,7 +21,7 @@ _WORDS = {404: "not found", 405: "method not allowed"}
 
 def build_app(parts: BridgeParts) -> Starlette:
     """Return the application."""
-    routes = [*health_routes(parts)]
+    routes = [*health_routes(parts), *metrics_routes(parts)]
     paths = ", ".join(sorted({route.path for route in routes}))
 
     async def refuse(_request: Request, error: Exception) -> Response:

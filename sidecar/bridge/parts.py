@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from sidecar.auth import RememberNonce, Secrets
 from sidecar.bridge.options import BridgeOptions
 from sidecar.service import Service
+from sidecar.telemetry.exposition import Exposition
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,3 +21,4 @@ class BridgeParts:
     remember_nonce: RememberNonce
     options: BridgeOptions = field(default_factory=BridgeOptions)
     real_time_ns: Callable[[], int] = time.time_ns
+    exposition: Exposition | None = None

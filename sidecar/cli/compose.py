@@ -40,6 +40,9 @@ from sidecar.store.errors import StoreError
 from sidecar.store.lock import Holder
 from sidecar.store.sqlite_open import OpenOptions, open_sqlite_store
 from sidecar.store.store import Store
+from sidecar.telemetry import Signals
+from sidecar.telemetry.exposition import Exposition
+from sidecar.telemetry.readings import NAMES_ASKED_COUNT, Collector, histogram_points, one
 
 LOG: Final = logging.getLogger("sidecar.serve")
 
@@ -71,12 +74,13 @@ async def run(plan: Plan) -> int:
 
 async def _run(plan: Plan) -> int:
     with garbage.nothing_collected():
-        store, service = _open(plan)
+        signals = Signals()
+        store, service = _open(plan, signals)
     is_clean = False
     stopping, hangups = asyncio.Event(), Hangups()
     with hangups.listening(), _signals_set(stopping):
         try:
-            await _serve(plan, service, store, stopping, hangups)
+            await _serve(plan, service, store, signals, stopping, hangups)
         except AddressError as error:
             raise CommandFailed(Exit.DENIED, str(error), reason="ADDRESS") from error
         finally:
@@ -92,7 +96,7 @@ async def _run(plan: Plan) -> int:
     return Exit.DENIED
 
 
-def _open(plan: Plan) -> tuple[Store, Service]:
+def _open(plan: Plan, signals: Signals) -> tuple[Store, Service]:
     """Open the store and read back what it remembers."""
     try:
         store = open_sqlite_store(plan.directory, _open_options(plan))
@@ -106,6 +110,7 @@ def _open(plan: Plan) -> tuple[Store, Service]:
         settings=_settings(plan),
         source=_source(plan),
         signing=_signing(plan, store),
+        signals=signals,
     )
     return store, service
 
@@ -124,7 +129,12 @@ def _judge_addresses(plan: Plan) -> None:
 
 
 async def _serve(
-    plan: Plan, service: Service, store: Store, stopping: asyncio.Event, hangups: Hangups
+    plan: Plan,
+    service: Service,
+    store: Store,
+    signals: Signals,
+    stopping: asyncio.Event,
+    hangups: Hangups,
 ) -> None:
     """Start, say so, wait until `stopping` is set, drain."""
     report = await service.start()
@@ -135,7 +145,8 @@ async def _serve(
         addresses=plan.addresses,
         options=_server_options(plan),
     )
-    http = None if plan.http_address is None else _bridge(plan, service, store)
+    collector = _collector(signals, service, store, server)
+    http = None if plan.http_address is None else _bridge(plan, service, store, collector)
     try:
         await server.start()
         if http is not None:
@@ -154,9 +165,24 @@ async def _serve(
             await http.drain()
 
 
-def _bridge(plan: Plan, service: Service, store: Store) -> Bridge:
+def _collector(signals: Signals, service: Service, store: Store, server: Server) -> Collector:
+    """Return what takes readings of every part."""
+    feed, meter = server.feed, store.sync_meter
+    signals.elsewhere |= {
+        "status_stream_readers": lambda: one(feed.readers_count),
+        "status_frames_conflated_total": lambda: one(feed.conflated_count),
+        "store_commit_records": lambda: histogram_points(meter.commit_records),
+        "store_sync_duration_seconds": lambda: histogram_points(meter.sync_duration),
+    }
+    return Collector(signals, partial(service.status, NAMES_ASKED_COUNT))
+
+
+def _bridge(plan: Plan, service: Service, store: Store, collector: Collector) -> Bridge:
     parts = BridgeParts(
-        service=service, secrets=plan.secrets, remember_nonce=partial(remember_nonce, store)
+        service=service,
+        secrets=plan.secrets,
+        remember_nonce=partial(remember_nonce, store),
+        exposition=Exposition(collector.collect),
     )
     return Bridge(parts=parts, address=plan.http_address or "")
 

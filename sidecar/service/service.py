@@ -50,11 +50,7 @@ from sidecar.core.commands import (
 from sidecar.core.denial import CallRefused
 from sidecar.core.thresholds import Thresholds
 from sidecar.service.audit import Audit
-from sidecar.service.callers import (
-    Actor,
-    Caller,
-    require_operator_proof,
-)
+from sidecar.service.callers import Actor, Caller, require_operator_proof
 from sidecar.service.changes import Changes
 from sidecar.service.facts import HealthPart, ServiceStatus, Settings, StartReport, StoreStatus
 from sidecar.service.kill_file import KillFile
@@ -72,6 +68,7 @@ from sidecar.service.watch import Watch
 from sidecar.service.writer import Writer
 from sidecar.store.errors import StoreError
 from sidecar.store.store import Store
+from sidecar.telemetry import Signals
 
 LOG: Final = logging.getLogger(__name__)
 
@@ -88,7 +85,7 @@ class Service:
 
     _health_elsewhere: tuple[Callable[[], HealthPart], ...] = ()
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one argument for each part, each by its name
         self,
         *,
         store: Store,
@@ -99,6 +96,7 @@ class Service:
         source: ConfigurationSource | None = None,
         signing: Signing | None = None,
         real_time_ns: Callable[[], int] = time.time_ns,
+        signals: Signals | None = None,
     ) -> None:
         """Read back what the store remembers; nothing is written before `start`.
 
@@ -127,6 +125,7 @@ class Service:
             state=self._opened.state,
             calendar=ZoneCalendar(thresholds.account.zone),
             changes=self._changes,
+            signals=signals or Signals(),
         )
         self.audit = Audit(store=store, signing=signing or Signing(), real_time_ns=real_time_ns)
         self._starts = Starts(
@@ -298,6 +297,7 @@ class Service:
 
     def _kill_in_memory(self, command: TriggerKill, actor: Actor) -> KillAnswer:
         self._starts.make_way()
+        self._writer.signals.kills_triggered += 1
         answer: KillAnswer = self._writer.decide(command, actor).answer
         return answer
 
@@ -346,12 +346,12 @@ class Service:
 
     # Looking.
 
-    def status(self) -> ServiceStatus:
-        """Return everything a person may ask, as of now."""
+    def status(self, listed_count_max: int = LISTED_COUNT_MAX) -> ServiceStatus:
+        """Return everything a person may ask, as of now; lists are cut at `listed_count_max`."""
         writer = self._writer
         writer.refresh_conditions()
         now = self._clock.now()
-        view = views.status(writer.state, now, writer.conditions, LISTED_COUNT_MAX)
+        view = views.status(writer.state, now, writer.conditions, listed_count_max)
         return ServiceStatus(
             view=view,
             store=self._store_status(),
