@@ -112,6 +112,7 @@ class Service:
         self._thresholds = thresholds
         self._settings = settings
         self._started_at = real_time_ns()
+        self.signals = signals or Signals()
         self._changes = Changes()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._beating: asyncio.Task[None] | None = None
@@ -125,7 +126,7 @@ class Service:
             state=self._opened.state,
             calendar=ZoneCalendar(thresholds.account.zone),
             changes=self._changes,
-            signals=signals or Signals(),
+            signals=self.signals,
         )
         self.audit = Audit(store=store, signing=signing or Signing(), real_time_ns=real_time_ns)
         self._starts = Starts(

@@ -33,6 +33,7 @@ from sidecar.service.records import encode_record
 from sidecar.store.errors import StoreError, StorePoisonedError
 from sidecar.store.store import Store
 from sidecar.telemetry import Signals
+from sidecar.telemetry.tracing import CURRENT, Trace
 
 BROKEN_REFUSAL: Final = "INVARIANT_BROKEN"
 WAY_OUT_BROKEN: Final = "restart it, which replays the journal; then report the fault with its log"
@@ -197,12 +198,28 @@ class Writer:
             self.refresh_conditions()
             raise
         self.signals.durable_duration.record(perf_counter_ns() - begun)
+        trace = CURRENT.get()
+        if trace is not None:
+            trace.part("durable", begun)
 
     def _write_turn(self, kind: str, actor: Actor, decide: Decide, command: object) -> Outcome:
+        trace = CURRENT.get()
+        if trace is not None:
+            return self._write_traced(trace, kind, actor, decide, command)
         try:
             return self._take_turn(kind, actor, decide, command)
         finally:
             self.flush()
+
+    def _write_traced(
+        self, trace: Trace, kind: str, actor: Actor, decide: Decide, command: object
+    ) -> Outcome:
+        try:
+            outcome: Outcome = trace.timed("decide", self._take_turn, kind, actor, decide, command)
+            trace.decided(outcome.answer)
+            return outcome
+        finally:
+            trace.timed("append", self.flush)
 
     def _take_turn(self, kind: str, actor: Actor, decide: Decide, command: object) -> Outcome:
         """Decide and apply under the next sequence, and keep the record for `flush`."""

@@ -65,3 +65,12 @@ class Histogram:
 def durations() -> Histogram:
     """Return a histogram of nanoseconds, told in seconds."""
     return Histogram(DURATIONS_NS, scale=SECOND_NS)
+
+
+def added(readings: Sequence[HistogramReading]) -> HistogramReading:
+    """Return one reading of several with the same bounds; there is at least one."""
+    return HistogramReading(
+        bounds=readings[0].bounds,
+        counts=tuple(map(sum, zip(*(reading.counts for reading in readings), strict=True))),
+        total=sum(reading.total for reading in readings),
+    )

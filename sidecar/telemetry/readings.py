@@ -21,9 +21,9 @@ from sidecar.core.answers import (
 )
 from sidecar.core.circuit_breaker import CAUSES
 from sidecar.core.commands import KillMode, ScopeKind
-from sidecar.telemetry.catalogue import CATALOGUE, METRICS, Metric
+from sidecar.telemetry.catalogue import METRICS, Metric
 from sidecar.telemetry.counts import OTHER, Counts
-from sidecar.telemetry.histogram import SECOND_NS, Histogram, HistogramReading
+from sidecar.telemetry.histogram import SECOND_NS, Histogram, HistogramReading, added
 from sidecar.telemetry.signals import NO_LAYER, Points, Signals
 
 NAMES_TOLD_COUNT: Final = 20
@@ -253,21 +253,20 @@ def _store(store: StoreFacts) -> dict[str, Points]:
 
 
 def _counted(signals: Signals) -> dict[str, Points]:
+    tracing = signals.tracing
     trips = {(cause,): 0 for cause in CAUSES} | signals.trips.values
     return {
         "decisions_total": list(_decisions(signals)),
         "violations_total": [((code.value,), count) for code, count in signals.violated.items()],
         "decide_duration_seconds": histogram_points(signals.decide_duration),
         "durable_duration_seconds": histogram_points(signals.durable_duration),
-        "rpc_duration_seconds": [
-            ((method,), histogram.read()) for method, histogram in signals.rpc_duration.items()
-        ],
+        "rpc_duration_seconds": list(_by_method(signals.rpc_duration)),
         "rpc_errors_total": points_of(signals.rpc_errors),
         "kill_switch_triggers_total": one(signals.kills_triggered),
         "circuit_breaker_trips_total": list(trips.items()),
         "telemetry_labels_folded_total": one(signals.labels_folded),
         "telemetry_exports_total": points_of(signals.exports),
-        "telemetry_spans_dropped_total": one(signals.spans_dropped),
+        "telemetry_spans_dropped_total": one(tracing.dropped_count if tracing else 0),
     }
 
 
@@ -277,6 +276,10 @@ def _decisions(signals: Signals) -> Iterator[tuple[Labels, Value]]:
         yield ("denied", layer.value.lower() if layer else NO_LAYER, code.value), count
 
 
-def known_name(name: str) -> str:
-    """Return `name`; KeyError where the catalogue has no such metric."""
-    return CATALOGUE[name].name
+def _by_method(durations: dict[tuple[str, str], Histogram]) -> Iterator[tuple[Labels, Value]]:
+    """Yield one histogram for each method, whatever its calls ended with."""
+    found: dict[str, list[HistogramReading]] = {}
+    for (name, _code), histogram in durations.items():
+        found.setdefault(name.rpartition("/")[2], []).append(histogram.read())
+    for method, readings in found.items():
+        yield (method,), added(readings)

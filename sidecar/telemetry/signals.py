@@ -16,8 +16,10 @@ from sidecar.core.answers import APPROVED, OrderDecision
 from sidecar.core.denial import CODES_IN_ORDER, DenialCode, Layer
 from sidecar.telemetry.counts import Counts
 from sidecar.telemetry.histogram import RECORD_COUNTS, Histogram, HistogramReading, durations
+from sidecar.telemetry.tracing import Tracing
 
 NO_LAYER: Final = "none"
+OK: Final = "OK"
 Points: TypeAlias = Iterable[tuple[tuple[str, ...], float | HistogramReading]]
 
 
@@ -48,15 +50,24 @@ class Signals:
         self.violated: dict[DenialCode, int] = dict.fromkeys(CODES_IN_ORDER, 0)
         self.decide_duration = durations()
         self.durable_duration = durations()
-        self.rpc_duration: dict[str, Histogram] = {}
+        self.rpc_duration: dict[tuple[str, str], Histogram] = {}
+        """By `SERVICE/METHOD` of the contract and the status it ended with."""
         self.rpc_errors = Counts("method", "code")
+        self.tracing: Tracing | None = None
         self.kills_triggered = 0
         self.trips = Counts("cause")
         self.exports = Counts("signal", "outcome")
-        self.spans_dropped = 0
         self.labels_folded = 0
         self.elsewhere: dict[str, Callable[[], Points]] = {}
         """What other parts tell of themselves, by the name of the metric; asked at each reading."""
+
+    def rpc(self, name: str, code: str) -> Histogram:
+        """Return how long calls of this `SERVICE/METHOD` took that ended with `code`."""
+        key = (name, code)
+        histogram = self.rpc_duration.get(key)
+        if histogram is None:
+            histogram = self.rpc_duration[key] = durations()
+        return histogram
 
     def decided(self, decision: OrderDecision) -> None:
         """Count one decision as it is given out; a dry run is none."""
