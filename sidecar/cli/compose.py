@@ -28,6 +28,8 @@ from sidecar.bridge import Bridge, BridgeParts
 from sidecar.cli import garbage
 from sidecar.cli.failures import CommandFailed, Exit
 from sidecar.cli.hangups import Hangups
+from sidecar.cli.json_logs import Speaker
+from sidecar.cli.logs import dropped_count
 from sidecar.cli.ready import ready_line, start_notes
 from sidecar.clock import Clock, ClockKind, DrivenClock, WallClock, format_rfc3339
 from sidecar.config import Configuration, Durability, config_hash, load, to_thresholds
@@ -41,6 +43,8 @@ from sidecar.store.lock import Holder
 from sidecar.store.sqlite_open import OpenOptions, open_sqlite_store
 from sidecar.store.store import Store
 from sidecar.telemetry import Signals
+from sidecar.telemetry.environment import OtlpSettings
+from sidecar.telemetry.exporting import Exporting
 from sidecar.telemetry.exposition import Exposition
 from sidecar.telemetry.readings import NAMES_ASKED_COUNT, Collector, histogram_points, one
 
@@ -63,6 +67,8 @@ class Plan:
     is_assumed_flat: bool
     secrets: Secrets
     started_at_ns: int
+    otlp: OtlpSettings
+    speaker: Speaker
 
 
 async def run(plan: Plan) -> int:
@@ -112,6 +118,7 @@ def _open(plan: Plan, signals: Signals) -> tuple[Store, Service]:
         signing=_signing(plan, store),
         signals=signals,
     )
+    plan.speaker.instance = service.instance_id
     return store, service
 
 
@@ -147,7 +154,9 @@ async def _serve(
     )
     collector = _collector(signals, service, store, server)
     http = None if plan.http_address is None else _bridge(plan, service, store, collector)
+    exporting = Exporting(plan.otlp, signals, collector, instance_id=service.instance_id)
     try:
+        exporting.start()
         await server.start()
         if http is not None:
             await http.start()
@@ -163,6 +172,7 @@ async def _serve(
         await server.drain()
         if http is not None:
             await http.drain()
+        await exporting.stop()
 
 
 def _collector(signals: Signals, service: Service, store: Store, server: Server) -> Collector:
@@ -173,6 +183,7 @@ def _collector(signals: Signals, service: Service, store: Store, server: Server)
         "status_frames_conflated_total": lambda: one(feed.conflated_count),
         "store_commit_records": lambda: histogram_points(meter.commit_records),
         "store_sync_duration_seconds": lambda: histogram_points(meter.sync_duration),
+        "log_lines_dropped_total": lambda: one(dropped_count()),
     }
     return Collector(signals, partial(service.status, NAMES_ASKED_COUNT))
 

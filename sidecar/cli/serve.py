@@ -20,6 +20,7 @@ from sidecar.auth import Secrets, SecretsError
 from sidecar.cli.compose import Plan, run
 from sidecar.cli.failures import CommandFailed, Exit
 from sidecar.cli.hangups import hold
+from sidecar.cli.json_logs import Speaker
 from sidecar.cli.key_files import judge_key_file
 from sidecar.cli.logs import begin_logging
 from sidecar.cli.places import (
@@ -32,6 +33,7 @@ from sidecar.cli.places import (
 )
 from sidecar.config import Configuration, ConfigurationError, load
 from sidecar.core.numbers import is_name, parse_decimal
+from sidecar.telemetry.environment import SERVICE_NAME_DEFAULT, read_environment
 
 LOG: Final = logging.getLogger("sidecar.serve")
 
@@ -48,6 +50,13 @@ LOG: Final = logging.getLogger("sidecar.serve")
 @click.option("--equity", help="Equity to start with, while the store has never known one.")
 @click.option("--existing", is_flag=True, help="Refuse to make a new store.")
 @click.option("--assume-flat", is_flag=True, help="Take the account as holding nothing.")
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="json: one object a line, with the ids of the trace it belongs to.",
+)
 @click.option(
     "--clock",
     "clock_kind",
@@ -68,12 +77,15 @@ def serve(  # noqa: PLR0913 - one argument for each option
     existing: bool,
     assume_flat: bool,
     clock_kind: str,
+    log_format: str,
 ) -> None:
     """Run a sidecar; prints one line `ready ...`. SIGTERM drains and stops it, SIGHUP
     has it read its file again.
     """
     hold()
-    begin_logging()
+    otlp = read_environment(os.environ)
+    speaker = Speaker(service=otlp.service_name or SERVICE_NAME_DEFAULT, name=name)
+    begin_logging(speaker if log_format == "json" else None)
     if http_address is not None and no_http:
         raise click.UsageError("--http and --no-http: give one")
     configuration = _read_configuration(file)
@@ -96,6 +108,8 @@ def serve(  # noqa: PLR0913 - one argument for each option
         is_assumed_flat=assume_flat,
         secrets=_read_secrets(),
         started_at_ns=time.time_ns(),
+        otlp=otlp,
+        speaker=speaker,
     )
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         code = runner.run(run(plan))

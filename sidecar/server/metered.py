@@ -18,7 +18,7 @@ import grpc
 from sidecar.core.denial import CallRefused
 from sidecar.server.calls import Context
 from sidecar.telemetry import Signals
-from sidecar.telemetry.signals import OK
+from sidecar.telemetry.signals import OK, rpc_attributes
 from sidecar.telemetry.tracing import Trace, traceparent_of
 
 STOPS: Final = frozenset({"TriggerKill"})
@@ -61,10 +61,10 @@ class CallMeter:
         self._method = method
         self._is_stop = method in STOPS
         self._signals = signals
-        self._answered = signals.rpc(self._name, OK)
 
     def timed(self, answer: Answer) -> Answer:
         """Return `answer`, timed, its errors counted."""
+        duration = self._signals.rpc(self._name, OK)
 
         async def timed(body: Any, context: Context) -> Any:  # noqa: ANN401 - whatever the call takes and gives
             trace = None if self._signals.tracing is None else self._begin(context)
@@ -74,7 +74,7 @@ class CallMeter:
             except BaseException as error:
                 self._failed(_code_of(error, context), begun, trace)
                 raise
-            self._answered.record(perf_counter_ns() - begun)
+            duration.record(perf_counter_ns() - begun)
             if trace is not None:
                 self._end(trace, OK)
             return answered
@@ -98,7 +98,7 @@ class CallMeter:
         trace = None if self._signals.tracing is None else self._begin(context)
         begun = perf_counter_ns()
         answered = await answering
-        self._answered.record(perf_counter_ns() - begun)
+        self._signals.rpc(self._name, OK).record(perf_counter_ns() - begun)
         if trace is not None:
             self._end(trace, OK)
         return answered
@@ -112,7 +112,8 @@ class CallMeter:
 
     def _end(self, trace: Trace, code: str) -> None:
         if self._signals.tracing is not None:
-            self._signals.tracing.end(trace, code, is_error=code in SERVERS_FAULTS)
+            attributes = rpc_attributes(self._name, code)
+            self._signals.tracing.end(trace, attributes, is_error=code in SERVERS_FAULTS)
 
     def _failed(self, code: str, begun: int, trace: Trace | None) -> None:
         self._signals.rpc_errors.add(self._method, code)

@@ -14,6 +14,7 @@ from typing import Final, Literal
 
 PREFIX: Final = "haltline_"
 Kind = Literal["counter", "gauge", "histogram"]
+_SUFFIXES: Final = {"s": "_seconds", "By": "_bytes"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,20 +25,26 @@ class Metric:
     kind: Kind
     labels: tuple[str, ...]
     help: str
-    unit: str = "1"
-    """As OpenTelemetry writes units (UCUM): `s`, `By`, `1`, or a noun in braces."""
+    unit: str = ""
+    """As OpenTelemetry writes units (UCUM): `s`, `By`, or a noun in braces."""
 
     @property
     def full_name(self) -> str:
         """The name people query."""
         return PREFIX + self.name
 
+    @property
+    def otlp_name(self) -> str:
+        """The name in OTLP: what writes Prometheus names of it adds unit and `_total` again."""
+        suffix = _SUFFIXES.get(self.unit, "")
+        return "haltline." + self.name.removesuffix("_total").removesuffix(suffix)
 
-def _counter(name: str, *labels: str, says: str, unit: str = "1") -> Metric:
+
+def _counter(name: str, *labels: str, says: str, unit: str = "") -> Metric:
     return Metric(name, "counter", labels, says, unit)
 
 
-def _gauge(name: str, *labels: str, says: str, unit: str = "1") -> Metric:
+def _gauge(name: str, *labels: str, says: str, unit: str = "") -> Metric:
     return Metric(name, "gauge", labels, says, unit)
 
 

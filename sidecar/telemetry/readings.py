@@ -7,6 +7,7 @@ Rules:
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -41,6 +42,19 @@ class Reading:
 
     metric: Metric
     points: tuple[tuple[Labels, Value], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """All readings of one instant; times in nanoseconds since 1970, real time.
+
+    `rpc` has a histogram for each `SERVICE/METHOD` and status, as the semantic conventions ask.
+    """
+
+    readings: list[Reading]
+    rpc: list[tuple[str, str, HistogramReading]]
+    started_at: int
+    taken_at: int
 
 
 class PartFacts(Protocol):
@@ -118,14 +132,33 @@ class StatusFacts(Protocol):
 class Collector:
     """Takes readings: one for every metric of the catalogue, in its order."""
 
-    def __init__(self, signals: Signals, read_status: Callable[[], StatusFacts]) -> None:
+    def __init__(
+        self,
+        signals: Signals,
+        read_status: Callable[[], StatusFacts],
+        real_time_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
         """`read_status` lists NAMES_ASKED_COUNT symbols and strategies, the largest first."""
         self._signals = signals
         self._read_status = read_status
+        self._real_time_ns = real_time_ns
 
     def collect(self) -> list[Reading]:
         """Return what is so now."""
+        return self._readings(self._read_status())
+
+    def report(self) -> Report:
+        """Return what is so now, with what OTLP says of it besides."""
         status = self._read_status()
+        durations = self._signals.rpc_duration.items()
+        return Report(
+            readings=self._readings(status),
+            rpc=[(name, code, histogram.read()) for (name, code), histogram in durations],
+            started_at=status.started_at,
+            taken_at=self._real_time_ns(),
+        )
+
+    def _readings(self, status: StatusFacts) -> list[Reading]:
         told: dict[str, Points] = {}
         told |= _process(status)
         told |= _stops(status.view)

@@ -79,3 +79,15 @@ class Signals:
         denied[key] = denied.get(key, 0) + 1
         for violation in violations:
             violated[violation.code] += 1
+
+
+def rpc_attributes(name: str, code: str) -> dict[str, str]:
+    """Return what the semantic conventions say of a call and its status."""
+    attributes = {
+        "rpc.system.name": "grpc",
+        "rpc.method": name,
+        "rpc.response.status_code": code,
+    }
+    if code != OK:
+        attributes["error.type"] = code
+    return attributes

@@ -74,7 +74,6 @@ class Trace:
         "attributes",
         "begun",
         "children",
-        "code",
         "ended",
         "epoch_ns",
         "is_error",
@@ -92,7 +91,6 @@ class Trace:
         self.parent = parent
         self.attributes: dict[str, str | int] = {}
         self.children: list[tuple[str, int, int]] = []
-        self.code = ""
         self.is_error = False
         self.ended = 0
         self.begun = perf_counter_ns()
@@ -124,8 +122,8 @@ CURRENT: Final[ContextVar[Trace | None]] = ContextVar("haltline_trace", default=
 """The sampled call that is being answered; None in nearly all."""
 
 
-class Outlet(Protocol):
-    """Where ended traces wait to be sent."""
+class TakesTraces(Protocol):
+    """Where ended traces wait to be sent: an `outlet.Outlet`."""
 
     def put(self, item: Trace) -> bool:
         """Take it; False where there is no room."""
@@ -134,7 +132,7 @@ class Outlet(Protocol):
 class Tracing:
     """Begins and ends traces for one sidecar."""
 
-    def __init__(self, sampling: Sampling, outlet: Outlet) -> None:
+    def __init__(self, sampling: Sampling, outlet: TakesTraces) -> None:
         """Nothing is traced yet."""
         self._bound = round(sampling.ratio * (1 << _RATIO_BITS))
         self._follows_parent = sampling.follows_parent
@@ -151,11 +149,11 @@ class Tracing:
         CURRENT.set(trace)
         return trace
 
-    def end(self, trace: Trace, code: str = "", *, is_error: bool = False) -> None:
-        """The call is answered; `code` is its status."""
+    def end(self, trace: Trace, attributes: dict[str, str], *, is_error: bool = False) -> None:
+        """The call is answered; `is_error` says that the fault is ours."""
         CURRENT.set(None)
         trace.ended = perf_counter_ns()
-        trace.code = code
+        trace.attributes |= attributes
         trace.is_error = is_error
         if not self._outlet.put(trace):
             self.dropped_count += 1

@@ -13,8 +13,10 @@ from sidecar.cli import compose
 from sidecar.cli.compose import Plan
 from sidecar.cli.connection import connect
 from sidecar.cli.failures import Exit
+from sidecar.cli.json_logs import Speaker
 from sidecar.config import Configuration
 from sidecar.store.memory_store import MemoryStore
+from sidecar.telemetry.environment import OtlpSettings
 from tests.cli.running import haltline
 
 
@@ -33,6 +35,8 @@ def plan_in(directory: Path) -> Plan:
         is_assumed_flat=True,
         secrets=Secrets(),
         started_at_ns=0,
+        otlp=OtlpSettings(),
+        speaker=Speaker(service="haltline", name="composed"),
     )
 
 
