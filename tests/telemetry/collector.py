@@ -61,7 +61,7 @@ class Collector:
 
     def resource(self) -> dict[str, str]:
         """Return what the newest export of either kind says of its sender."""
-        newest = (self.metrics or [None])[-1]
+        newest = self.metrics[-1] if self.metrics else None
         resources: Any = newest.resource_metrics if newest else self.traces[-1].resource_spans
         return attributes_of(resources[0].resource.attributes)
 
@@ -124,7 +124,7 @@ def over_http() -> Iterator[Collector]:
     class Handler(BaseHTTPRequestHandler):
         """Takes the two paths of the protocol."""
 
-        def do_POST(self) -> None:  # noqa: N802 - the library's name
+        def do_POST(self) -> None:
             """Keep one request."""
             body = self.rfile.read(int(self.headers["Content-Length"]))
             if self.path == "/v1/metrics":
