@@ -10,6 +10,7 @@ from sidecar.auth import RememberNonce, Secrets
 from sidecar.bridge.options import BridgeOptions
 from sidecar.service import Service
 from sidecar.telemetry.exposition import Exposition
+from sidecar.telemetry.token import ScrapeToken
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,3 +23,4 @@ class BridgeParts:
     options: BridgeOptions = field(default_factory=BridgeOptions)
     real_time_ns: Callable[[], int] = time.time_ns
     exposition: Exposition | None = None
+    scrape_token: ScrapeToken = field(default_factory=ScrapeToken)

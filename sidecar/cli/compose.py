@@ -29,8 +29,8 @@ from sidecar.cli import garbage
 from sidecar.cli.failures import CommandFailed, Exit
 from sidecar.cli.hangups import Hangups
 from sidecar.cli.json_logs import Speaker
-from sidecar.cli.logs import dropped_count
 from sidecar.cli.ready import ready_line, start_notes
+from sidecar.cli.telling import collector_of
 from sidecar.clock import Clock, ClockKind, DrivenClock, WallClock, format_rfc3339
 from sidecar.config import Configuration, Durability, config_hash, load, to_thresholds
 from sidecar.config.sections import UnixRolesSection
@@ -42,11 +42,11 @@ from sidecar.store.errors import StoreError
 from sidecar.store.lock import Holder
 from sidecar.store.sqlite_open import OpenOptions, open_sqlite_store
 from sidecar.store.store import Store
-from sidecar.telemetry import Signals
 from sidecar.telemetry.environment import OtlpSettings
 from sidecar.telemetry.exporting import Exporting
 from sidecar.telemetry.exposition import Exposition
-from sidecar.telemetry.readings import NAMES_ASKED_COUNT, Collector, histogram_points, one
+from sidecar.telemetry.readings import Collector
+from sidecar.telemetry.token import ScrapeToken
 
 LOG: Final = logging.getLogger("sidecar.serve")
 
@@ -69,6 +69,7 @@ class Plan:
     started_at_ns: int
     otlp: OtlpSettings
     speaker: Speaker
+    scrape_token: ScrapeToken
 
 
 async def run(plan: Plan) -> int:
@@ -80,13 +81,12 @@ async def run(plan: Plan) -> int:
 
 async def _run(plan: Plan) -> int:
     with garbage.nothing_collected():
-        signals = Signals()
-        store, service = _open(plan, signals)
+        store, service = _open(plan)
     is_clean = False
     stopping, hangups = asyncio.Event(), Hangups()
     with hangups.listening(), _signals_set(stopping):
         try:
-            await _serve(plan, service, store, signals, stopping, hangups)
+            await _serve(plan, service, store, stopping, hangups)
         except AddressError as error:
             raise CommandFailed(Exit.DENIED, str(error), reason="ADDRESS") from error
         finally:
@@ -102,7 +102,7 @@ async def _run(plan: Plan) -> int:
     return Exit.DENIED
 
 
-def _open(plan: Plan, signals: Signals) -> tuple[Store, Service]:
+def _open(plan: Plan) -> tuple[Store, Service]:
     """Open the store and read back what it remembers."""
     try:
         store = open_sqlite_store(plan.directory, _open_options(plan))
@@ -116,7 +116,6 @@ def _open(plan: Plan, signals: Signals) -> tuple[Store, Service]:
         settings=_settings(plan),
         source=_source(plan),
         signing=_signing(plan, store),
-        signals=signals,
     )
     plan.speaker.instance = service.instance_id
     return store, service
@@ -136,12 +135,7 @@ def _judge_addresses(plan: Plan) -> None:
 
 
 async def _serve(
-    plan: Plan,
-    service: Service,
-    store: Store,
-    signals: Signals,
-    stopping: asyncio.Event,
-    hangups: Hangups,
+    plan: Plan, service: Service, store: Store, stopping: asyncio.Event, hangups: Hangups
 ) -> None:
     """Start, say so, wait until `stopping` is set, drain."""
     report = await service.start()
@@ -152,9 +146,9 @@ async def _serve(
         addresses=plan.addresses,
         options=_server_options(plan),
     )
-    collector = _collector(signals, service, store, server)
+    collector = collector_of(service, store, server)
     http = None if plan.http_address is None else _bridge(plan, service, store, collector)
-    exporting = Exporting(plan.otlp, signals, collector, instance_id=service.instance_id)
+    exporting = Exporting(plan.otlp, service.signals, collector, instance_id=service.instance_id)
     try:
         exporting.start()
         await server.start()
@@ -175,25 +169,13 @@ async def _serve(
         await exporting.stop()
 
 
-def _collector(signals: Signals, service: Service, store: Store, server: Server) -> Collector:
-    """Return what takes readings of every part."""
-    feed, meter = server.feed, store.sync_meter
-    signals.elsewhere |= {
-        "status_stream_readers": lambda: one(feed.readers_count),
-        "status_frames_conflated_total": lambda: one(feed.conflated_count),
-        "store_commit_records": lambda: histogram_points(meter.commit_records),
-        "store_sync_duration_seconds": lambda: histogram_points(meter.sync_duration),
-        "log_lines_dropped_total": lambda: one(dropped_count()),
-    }
-    return Collector(signals, partial(service.status, NAMES_ASKED_COUNT))
-
-
 def _bridge(plan: Plan, service: Service, store: Store, collector: Collector) -> Bridge:
     parts = BridgeParts(
         service=service,
         secrets=plan.secrets,
         remember_nonce=partial(remember_nonce, store),
         exposition=Exposition(collector.collect),
+        scrape_token=plan.scrape_token,
     )
     return Bridge(parts=parts, address=plan.http_address or "")
 

@@ -34,6 +34,7 @@ from sidecar.cli.places import (
 from sidecar.config import Configuration, ConfigurationError, load
 from sidecar.core.numbers import is_name, parse_decimal
 from sidecar.telemetry.environment import SERVICE_NAME_DEFAULT, read_environment
+from sidecar.telemetry.token import ScrapeToken
 
 LOG: Final = logging.getLogger("sidecar.serve")
 
@@ -110,6 +111,7 @@ def serve(  # noqa: PLR0913 - one argument for each option
         started_at_ns=time.time_ns(),
         otlp=otlp,
         speaker=speaker,
+        scrape_token=_read_scrape_token(),
     )
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         code = runner.run(run(plan))
@@ -155,6 +157,13 @@ def _read_equity(text: str) -> Decimal:
 def _read_secrets() -> Secrets:
     try:
         return Secrets.from_environment(os.environ)
+    except SecretsError as problem:
+        raise CommandFailed(Exit.USAGE, str(problem), reason="SECRETS") from problem
+
+
+def _read_scrape_token() -> ScrapeToken:
+    try:
+        return ScrapeToken.from_environment(os.environ)
     except SecretsError as problem:
         raise CommandFailed(Exit.USAGE, str(problem), reason="SECRETS") from problem
 

@@ -85,7 +85,7 @@ class Service:
 
     _health_elsewhere: tuple[Callable[[], HealthPart], ...] = ()
 
-    def __init__(  # noqa: PLR0913 - one argument for each part, each by its name
+    def __init__(
         self,
         *,
         store: Store,
@@ -96,7 +96,6 @@ class Service:
         source: ConfigurationSource | None = None,
         signing: Signing | None = None,
         real_time_ns: Callable[[], int] = time.time_ns,
-        signals: Signals | None = None,
     ) -> None:
         """Read back what the store remembers; nothing is written before `start`.
 
@@ -112,7 +111,7 @@ class Service:
         self._thresholds = thresholds
         self._settings = settings
         self._started_at = real_time_ns()
-        self.signals = signals or Signals()
+        self.signals = Signals()
         self._changes = Changes()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._beating: asyncio.Task[None] | None = None

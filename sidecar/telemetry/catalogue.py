@@ -93,7 +93,7 @@ _DECISIONS: Final = (
         "rpc_errors_total",
         "method",
         "code",
-        says="Calls that ended with a gRPC status other than OK.",
+        says="Calls, and orders on a stream, that got no decision but an error.",
         unit="{call}",
     ),
 )

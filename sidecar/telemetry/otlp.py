@@ -25,7 +25,7 @@ from opentelemetry.sdk.metrics.export import (
     ScopeMetrics,
     Sum,
 )
-from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
@@ -45,12 +45,14 @@ _SAMPLED: Final = TraceFlags(TraceFlags.SAMPLED)
 
 def make_resource(*, service_name: str, instance_id: str) -> Resource:
     """Return what every export says of its sender; what the environment says comes first."""
-    found = Resource.create()
-    ours: dict[str, str] = {"service.version": __version__, "service.instance.id": instance_id}
-    missing = {key: value for key, value in ours.items() if key not in found.attributes}
-    if str(found.attributes.get("service.name", "")).startswith("unknown_service"):
-        missing["service.name"] = service_name or SERVICE_NAME_DEFAULT
-    return found.merge(Resource(missing))
+    said = OTELResourceDetector().detect().attributes
+    ours = {
+        "service.name": service_name or SERVICE_NAME_DEFAULT,
+        "service.version": __version__,
+        "service.instance.id": instance_id,
+    }
+    missing = {key: value for key, value in ours.items() if key not in said}
+    return Resource.create().merge(Resource(missing))
 
 
 def metrics_data(report: Report, resource: Resource) -> MetricsData:

@@ -153,7 +153,11 @@ class Collector:
         durations = self._signals.rpc_duration.items()
         return Report(
             readings=self._readings(status),
-            rpc=[(name, code, histogram.read()) for (name, code), histogram in durations],
+            rpc=[
+                (name, code, reading)
+                for (name, code), histogram in durations
+                if (reading := histogram.read()).count
+            ],
             started_at=status.started_at,
             taken_at=self._real_time_ns(),
         )
@@ -163,7 +167,7 @@ class Collector:
         told |= _process(status)
         told |= _stops(status.view)
         told |= _account(status.view)
-        told |= _exposures(status.view, self._signals)
+        told |= exposures(status.view, self._signals)
         told |= _store(status.store)
         told |= _counted(self._signals)
         told |= {name: tell() for name, tell in self._signals.elsewhere.items()}
@@ -245,7 +249,8 @@ def _known(values: Iterable[tuple[str, Decimal | None]]) -> Points:
     return [((name,), float(value)) for name, value in values if value is not None]
 
 
-def _exposures(view: StatusView, signals: Signals) -> dict[str, Points]:
+def exposures(view: StatusView, signals: Signals) -> dict[str, Points]:
+    """Return the shares of equity: of all, of the largest by name, of the largest other."""
     limits = view.limits
     portfolio = limits.portfolio.share
     points: list[tuple[Labels, Value]] = []

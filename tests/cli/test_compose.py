@@ -17,6 +17,7 @@ from sidecar.cli.json_logs import Speaker
 from sidecar.config import Configuration
 from sidecar.store.memory_store import MemoryStore
 from sidecar.telemetry.environment import OtlpSettings
+from sidecar.telemetry.token import ScrapeToken
 from tests.cli.running import haltline
 
 
@@ -37,6 +38,7 @@ def plan_in(directory: Path) -> Plan:
         started_at_ns=0,
         otlp=OtlpSettings(),
         speaker=Speaker(service="haltline", name="composed"),
+        scrape_token=ScrapeToken(),
     )
 
 
