@@ -47,13 +47,15 @@ def bytes_figures(*, rounds: int, blocks: int) -> list[Figure]:
 
 
 @contextlib.asynccontextmanager
-async def bench_service() -> AsyncIterator[tuple[Service, Caller]]:
+async def bench_service(
+    thresholds: Thresholds | None = None,
+) -> AsyncIterator[tuple[Service, Caller]]:
     """Give a service on the memory store with plenty of equity, and a bot that calls it."""
     with tempfile.TemporaryDirectory(prefix="haltline-bench-") as directory:
         service = Service(
             store=MemoryStore(),
             clock=ManualClock(1_700_000_000_000_000_000),
-            thresholds=Thresholds(),
+            thresholds=thresholds or Thresholds(),
             config_hash="bench",
             settings=Settings(kill_file_directory=directory),
         )

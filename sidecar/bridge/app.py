@@ -2,7 +2,8 @@
 
 Rules:
 1. A group of routes lives in a module of its own, `*_routes.py`, as a function of `BridgeParts`.
-2. It shares the loop with the decisions, so it is small: no middleware, no log of accesses.
+2. It shares the loop with the decisions, so it is small: no middleware but the spans of sampled
+   requests, no log of accesses.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 from sidecar.bridge.health_routes import health_routes
 from sidecar.bridge.metrics_routes import metrics_routes
 from sidecar.bridge.parts import BridgeParts
+from sidecar.bridge.traced import traced
 
 _WORDS = {404: "not found", 405: "method not allowed"}
 
@@ -29,4 +31,8 @@ def build_app(parts: BridgeParts) -> Starlette:
         words = _WORDS.get(code, "failed")
         return JSONResponse({"error": words, "message": f"there are: {paths}"}, status_code=code)
 
-    return Starlette(routes=routes, exception_handlers={404: refuse, 405: refuse})
+    return Starlette(
+        routes=routes,
+        exception_handlers={404: refuse, 405: refuse},
+        middleware=[traced(parts.service.signals, routes)],
+    )

@@ -11,8 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import re
-import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -23,17 +21,14 @@ from sidecar.telemetry.signals import Signals
 from sidecar.telemetry.tracing import Trace, Tracing
 
 if TYPE_CHECKING:
-    from opentelemetry.sdk.metrics.export import MetricExporter
-    from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace.export import SpanExporter
+    from sidecar.telemetry.exporters import Sender
 
 LOG: Final = logging.getLogger(__name__)
-Item = TypeVar("Item")
 TRACES_WAITING_COUNT_MAX: Final = 2_048
 TRACES_SENT_AT_ONCE_MAX: Final = 256
 TRACES_LINGER_SECONDS: Final = 1.0
-REASON_LENGTH_MAX: Final = 200
-_USER: Final = re.compile(r"[^\s/@'\"]+@")
+
+Item = TypeVar("Item")
 
 
 class Exporting:
@@ -61,24 +56,32 @@ class Exporting:
         try:
             self._begin(settings)
         except Exception as error:  # noqa: BLE001 - a collector is never a reason not to start
+            # The words of the error may hold a header or a URL with a password: its kind must do.
             LOG.warning(
-                "OTLP: nothing is exported, because the exporter could not be made (%s: %s); "
+                "OTLP: an exporter could not be made (%s), so not everything is exported; "
                 "look at the variables OTEL_EXPORTER_OTLP_*",
                 type(error).__name__,
-                _shown(str(error)),
             )
 
     def _begin(self, settings: OtlpSettings) -> None:
-        from sidecar.telemetry.otlp import make_resource  # noqa: PLC0415 - rule 3
+        # Imported here, because only some sidecars export and the libraries are large (rule 3).
+        from sidecar.telemetry import exporters, otlp  # noqa: PLC0415 - the line above says why
 
-        resource = make_resource(service_name=settings.service_name, instance_id=self._instance_id)
-        hear_exporters()
+        resource = otlp.make_resource(
+            service_name=settings.service_name, instance_id=self._instance_id
+        )
+        exporters.hear_exporters()
+        why = exporters.last_words
         if settings.metrics is not None:
-            self._metrics = self._metrics_outlet(settings.metrics, resource)
+            of_metrics = exporters.metrics_sender(settings.metrics, resource)
+            self._metrics = self._outlet("metrics", of_metrics, why, count_max=1)
             self._metrics.start()
             self._task = asyncio.get_running_loop().create_task(self._report(), name="OTLP metrics")
         if settings.traces is not None:
-            self._traces = self._traces_outlet(settings.traces, resource)
+            of_traces = exporters.traces_sender(settings.traces, resource)
+            self._traces = self._outlet(
+                "traces", of_traces, why, TRACES_LINGER_SECONDS, count_max=TRACES_WAITING_COUNT_MAX
+            )
             self._traces.start()
             self._signals.tracing = Tracing(settings.sampling, self._traces)
 
@@ -109,111 +112,22 @@ class Exporting:
         if not outlet.put(report):
             self._signals.exports.add("metrics", "skipped")
 
-    def _metrics_outlet(self, protocol: str, resource: Resource) -> Outlet[Report]:
-        from opentelemetry.sdk.metrics.export import MetricExportResult  # noqa: PLC0415 - rule 3
-
-        from sidecar.telemetry.otlp import metrics_data  # noqa: PLC0415 - rule 3
-
-        exporter = _metric_exporter(protocol)
-
-        def send(reports: list[Report]) -> bool:
-            result = exporter.export(metrics_data(reports[-1], resource))
-            return result is MetricExportResult.SUCCESS
-
-        return self._outlet("metrics", send, exporter.shutdown, count_max=1, linger_seconds=0.0)
-
-    def _traces_outlet(self, protocol: str, resource: Resource) -> Outlet[Trace]:
-        from opentelemetry.sdk.trace.export import SpanExportResult  # noqa: PLC0415 - rule 3
-
-        from sidecar.telemetry.otlp import spans_of  # noqa: PLC0415 - rule 3
-
-        exporter = _span_exporter(protocol)
-
-        def send(traces: list[Trace]) -> bool:
-            spans = [span for trace in traces for span in spans_of(trace, resource)]
-            return exporter.export(spans) is SpanExportResult.SUCCESS
-
-        return self._outlet(
-            "traces",
-            send,
-            exporter.shutdown,
-            count_max=TRACES_WAITING_COUNT_MAX,
-            linger_seconds=TRACES_LINGER_SECONDS,
-        )
-
     def _outlet(
         self,
         signal: str,
-        send: Callable[[list[Item]], bool],
-        shutdown: Callable[[], object],
+        sender: Sender[Item],
+        why: Callable[[], str],
+        linger_seconds: float = 0.0,
         *,
         count_max: int,
-        linger_seconds: float,
     ) -> Outlet[Item]:
         return Outlet(
             signal=signal,
-            send=send,
-            shutdown=shutdown,
-            why=lambda: _shown(getattr(_HEARD, "text", "")),
+            send=sender.send,
+            shutdown=sender.shutdown,
+            why=why,
             exports=self._signals.exports,
             count_max=count_max,
             batch_count_max=TRACES_SENT_AT_ONCE_MAX,
             linger_seconds=linger_seconds,
         )
-
-
-def _metric_exporter(protocol: str) -> MetricExporter:
-    """Return the exporter, which reads its own variables."""
-    if protocol == "grpc":
-        from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import (  # noqa: PLC0415 - rule 3
-            OTLPMetricExporter as GrpcExporter,
-        )
-
-        return GrpcExporter()
-    from opentelemetry.exporter.otlp.proto.http.metric_exporter import (  # noqa: PLC0415 - rule 3
-        OTLPMetricExporter,
-    )
-
-    return OTLPMetricExporter()
-
-
-def _span_exporter(protocol: str) -> SpanExporter:
-    """Return the exporter, which reads its own variables."""
-    if protocol == "grpc":
-        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import (  # noqa: PLC0415 - rule 3
-            OTLPSpanExporter as GrpcExporter,
-        )
-
-        return GrpcExporter()
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415 - rule 3
-        OTLPSpanExporter,
-    )
-
-    return OTLPSpanExporter()
-
-
-_HEARD: Final = threading.local()
-"""What an exporter said last in this thread: it tells a failure to its log, and nobody else."""
-
-
-class _Hearing(logging.Handler):
-    """Keeps what the exporters say instead of writing it: we say it once (`outlet.py`)."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep the line."""
-        _HEARD.text = record.getMessage()
-
-
-_HEARING: Final = _Hearing(logging.WARNING)
-
-
-def hear_exporters() -> None:
-    """Have the libraries say nothing of their own in the log, from here on."""
-    theirs = logging.getLogger("opentelemetry")
-    theirs.propagate = False
-    theirs.handlers = [_HEARING]
-
-
-def _shown(text: str) -> str:
-    """Return the reason cut, and without a user or password that a URL in it may hold."""
-    return _USER.sub("", text)[:REASON_LENGTH_MAX]

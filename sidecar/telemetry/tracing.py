@@ -14,7 +14,7 @@ from __future__ import annotations
 import random
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from time import perf_counter_ns
@@ -30,7 +30,7 @@ _TRACEPARENT: Final = re.compile(
     r"(?P<version>[0-9a-f]{2})-(?P<trace>[0-9a-f]{32})-(?P<span>[0-9a-f]{16})-"
     r"(?P<flags>[0-9a-f]{2})(?P<more>-.*)?"
 )
-_TRACEPARENT_LENGTH_MAX: Final = 512
+TRACEPARENT_LENGTH_MAX: Final = 512
 _RATIO_BITS: Final = 64
 _LOW_BITS: Final = (1 << _RATIO_BITS) - 1
 
@@ -46,7 +46,7 @@ class Parent:
 
 def read_traceparent(text: str) -> Parent | None:
     """Return the span that is named, None where the text names none."""
-    if len(text) > _TRACEPARENT_LENGTH_MAX:
+    if len(text) > TRACEPARENT_LENGTH_MAX:
         return None
     found = _TRACEPARENT.fullmatch(text)
     if found is None or found["version"] == "ff":
@@ -149,7 +149,9 @@ class Tracing:
         CURRENT.set(trace)
         return trace
 
-    def end(self, trace: Trace, attributes: dict[str, str], *, is_error: bool = False) -> None:
+    def end(
+        self, trace: Trace, attributes: Mapping[str, str | int], *, is_error: bool = False
+    ) -> None:
         """The call is answered; `is_error` says that the fault is ours."""
         CURRENT.set(None)
         trace.ended = perf_counter_ns()

@@ -291,6 +291,15 @@ def _failed_count(page: str) -> float:
     return failed or 0.0
 
 
+def test_an_exporter_that_cannot_be_made_keeps_nobody_from_starting(tmp_path: Path) -> None:
+    """A timeout that is no number: the sidecar serves, and the line says where to look."""
+    environment = exporting_to("http://127.0.0.1:1", "grpc", OTEL_EXPORTER_OTLP_TIMEOUT="soon")
+    with sidecar_with(tmp_path, environment) as sidecar:
+        check(sidecar, an_order())
+        assert sidecar.stop() == 0
+    assert "OTLP: an exporter could not be made (ValueError)" in "".join(sidecar.logs)
+
+
 def test_a_variable_that_cannot_be_used_is_a_line_of_the_log(tmp_path: Path) -> None:
     """The sidecar serves; the line names the variable and the way out."""
     environment = exporting_to("http://127.0.0.1:1", "carrier-pigeon")
