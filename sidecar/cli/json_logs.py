@@ -50,7 +50,7 @@ class JsonFormatter(logging.Formatter):
             "name": speaker.name,
             "instance": speaker.instance,
         }
-        if trace is not None and not is_summary(record):
+        if trace is not None and not trace.ended and not is_summary(record):
             told["trace_id"] = f"{trace.trace_id:032x}"
             told["span_id"] = f"{trace.span_id:016x}"
         return json.dumps({key: value for key, value in told.items() if value})

@@ -28,6 +28,7 @@ from sidecar.service.starts import Starts
 from sidecar.service.writer import Writer
 from sidecar.store.errors import StoreError
 from sidecar.store.store import Store
+from sidecar.telemetry.tracing import CURRENT
 
 JUDGED_COUNT_MAX: Final = 8
 """How often one order is judged anew because a stop overtook it."""
@@ -85,6 +86,9 @@ class Orders:
         results = [self._judge_item(order, actor) for order in orders]
         writer.flush()
         self._note_turn(begun, len(orders))
+        trace = CURRENT.get()
+        if trace is not None:
+            trace.part("decide", begun)
         for result in results:
             if result.order is not None and result.refused is not None:
                 self._note((result.order,), result.refused, actor)

@@ -170,6 +170,7 @@ class Collector:
         told |= exposures(status.view, self._signals)
         told |= _store(status.store)
         told |= _counted(self._signals)
+        told |= {name: points_of(counts) for name, counts in self._signals.counts.items()}
         told |= {name: tell() for name, tell in self._signals.elsewhere.items()}
         return [Reading(metric, tuple(told.get(metric.name, ()))) for metric in METRICS]
 
@@ -292,6 +293,7 @@ def _store(store: StoreFacts) -> dict[str, Points]:
 
 def _counted(signals: Signals) -> dict[str, Points]:
     tracing = signals.tracing
+    folded = sum(counts.folded for counts in signals.counts.values())
     trips = {(cause,): 0 for cause in CAUSES} | signals.trips.values
     return {
         "decisions_total": list(_decisions(signals)),
@@ -299,11 +301,9 @@ def _counted(signals: Signals) -> dict[str, Points]:
         "decide_duration_seconds": histogram_points(signals.decide_duration),
         "durable_duration_seconds": histogram_points(signals.durable_duration),
         "rpc_duration_seconds": list(_by_method(signals.rpc_duration)),
-        "rpc_errors_total": points_of(signals.rpc_errors),
         "kill_switch_triggers_total": one(signals.kills_triggered),
         "circuit_breaker_trips_total": list(trips.items()),
-        "telemetry_labels_folded_total": one(signals.labels_folded),
-        "telemetry_exports_total": points_of(signals.exports),
+        "telemetry_labels_folded_total": one(signals.labels_folded + folded),
         "telemetry_spans_dropped_total": one(tracing.dropped_count if tracing else 0),
     }
 

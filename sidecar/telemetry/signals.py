@@ -58,8 +58,13 @@ class Signals:
         self.trips = Counts("cause")
         self.exports = Counts("signal", "outcome")
         self.labels_folded = 0
+        self.counts: dict[str, Counts] = {
+            "rpc_errors_total": self.rpc_errors,
+            "telemetry_exports_total": self.exports,
+        }
+        """Labelled counts by the name of the metric; other parts add theirs."""
         self.elsewhere: dict[str, Callable[[], Points]] = {}
-        """What other parts tell of themselves, by the name of the metric; asked at each reading."""
+        """What else other parts tell of themselves, by the name of the metric; asked each time."""
 
     def rpc(self, name: str, code: str) -> Histogram:
         """Return how long calls of this `SERVICE/METHOD` took that ended with `code`."""

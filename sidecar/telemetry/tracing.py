@@ -97,8 +97,11 @@ class Trace:
         self.epoch_ns = time.time_ns() - self.begun
 
     def part(self, name: str, begun: int) -> None:
-        """Note a part of the call that began then and ends now."""
-        if len(self.children) < CHILDREN_COUNT_MAX:
+        """Note a part of the call that began then and ends now; nothing once it was answered.
+
+        What a call leaves running goes on in its context, and is no part of it any more.
+        """
+        if not self.ended and len(self.children) < CHILDREN_COUNT_MAX:
             self.children.append((name, begun, perf_counter_ns()))
 
     def timed(self, name: str, work: Callable[..., Any], *arguments: object) -> Any:  # noqa: ANN401 - what `work` returns

@@ -110,6 +110,15 @@ def test_a_line_written_in_a_sampled_call_names_its_trace(handler: BoundedHandle
     assert "trace_id" not in outside
 
 
+def test_what_a_call_left_running_belongs_to_it_no_longer(handler: BoundedHandler) -> None:
+    """A task goes on in the context of the call that began it, and outlives it."""
+    trace = Trace("S/M", 1, None)
+    trace.ended = trace.begun + 1
+    CURRENT.set(trace)
+    handler.handle(a_record("much later"))
+    assert "trace_id" not in lines_of(handler)[0]
+
+
 def test_lines_left_out_are_counted_and_their_summary_names_no_trace(
     handler: BoundedHandler,
 ) -> None:

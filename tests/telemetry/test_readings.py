@@ -17,6 +17,7 @@ from sidecar.core.answers import ExposureView
 from sidecar.core.denial import CODES_IN_ORDER
 from sidecar.telemetry import readings
 from sidecar.telemetry.catalogue import CATALOGUE, METRICS, Metric
+from sidecar.telemetry.counts import LABEL_SETS_COUNT_MAX, Counts
 from sidecar.telemetry.histogram import HistogramReading
 from sidecar.telemetry.readings import NAMES_TOLD_COUNT
 from sidecar.telemetry.signals import Signals
@@ -174,6 +175,19 @@ def test_a_symbol_named_other_is_told_once() -> None:
     points = list(readings.exposures(view, Signals())["exposure_share"])
     assert len(points) == len(dict(points))
     assert dict(points)["symbol", "other"] == pytest.approx(0.1)
+
+
+async def test_what_other_parts_count_is_told_under_its_name(tmp_path: Path) -> None:
+    """Labelled counts, and how many of them had to be counted as `other`."""
+    async with watched_on(tmp_path) as watched:
+        requests = Counts("route", "status")
+        for at in range(LABEL_SETS_COUNT_MAX + 3):
+            requests.add(f"/{at}", "404")
+        watched.sidecar.service.signals.counts["http_requests_total"] = requests
+        scraped = await watched.scrape()
+    assert of(scraped, "http_requests_total", route="/0", status="404") == 1
+    assert of(scraped, "http_requests_total", route="other", status="other") == 3
+    assert of(scraped, "telemetry_labels_folded_total") == 3
 
 
 async def test_hostile_names_of_symbols_cannot_break_the_page(tmp_path: Path) -> None:

@@ -142,6 +142,16 @@ def test_the_parts_of_a_call_are_bounded() -> None:
     assert len(trace.children) == CHILDREN_COUNT_MAX
 
 
+def test_nothing_is_noted_once_the_call_was_answered() -> None:
+    """Its spans are made elsewhere by then."""
+    tracing = Tracing(Sampling(ratio=1.0), Kept())
+    trace = tracing.begin("S/M", "")
+    assert trace is not None
+    tracing.end(trace, {})
+    trace.part("durable", trace.begun)
+    assert trace.children == []
+
+
 def test_a_part_is_noted_also_where_it_fails() -> None:
     """And the failure goes on as it was."""
     trace = Trace("S/M", 1, None)
