@@ -12,6 +12,8 @@ from sidecar.bridge.sessions import Sessions
 from sidecar.bridge.webhook_options import WebhookOptions
 from sidecar.service import Service
 from sidecar.telemetry import Counts
+from sidecar.telemetry.exposition import Exposition
+from sidecar.telemetry.token import ScrapeToken
 from sidecar.webhook_secrets import WebhookSecrets
 
 
@@ -30,3 +32,5 @@ class BridgeParts:
     webhook_secrets: WebhookSecrets = field(default_factory=WebhookSecrets)
     webhook_options: WebhookOptions = field(default_factory=WebhookOptions)
     webhook_counts: Counts = field(default_factory=lambda: Counts("action", "scheme", "outcome"))
+    exposition: Exposition | None = None
+    scrape_token: ScrapeToken = field(default_factory=ScrapeToken)
