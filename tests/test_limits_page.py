@@ -23,6 +23,7 @@ from sidecar.server import audit as audit_calls
 from sidecar.server import options, unix_relay
 from sidecar.server.options import ServerOptions
 from sidecar.store import store
+from sidecar.telemetry import counts, exporting, exposition, readings, tracing
 from sidecar.wire import account_reports, orders, reports
 from sidecar.wire import audit as audit_pages
 
@@ -90,6 +91,12 @@ BOUNDS: Final = {
     "sorts of refused attempts in a second": attempts.SORTS_COUNT_MAX,
     "alike log lines in a second": log_rate.ALIKE_PER_SECOND_MAX,
     "statements of the log told apart": log_rate.STATEMENTS_MAX,
+    "symbols and strategies in the metrics, each": readings.NAMES_TOLD_COUNT,
+    "label sets of one counter": counts.LABEL_SETS_COUNT_MAX,
+    "metrics written in one turn of the loop": exposition.METRICS_AT_A_TIME,
+    "traces waiting to be exported": exporting.TRACES_WAITING_COUNT_MAX,
+    "parts of one trace": tracing.CHILDREN_COUNT_MAX,
+    "characters of a `traceparent`": tracing.TRACEPARENT_LENGTH_MAX,
 }
 
 

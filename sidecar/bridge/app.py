@@ -2,7 +2,8 @@
 
 Rules:
 1. A group of routes lives in a module of its own, `*_routes.py`, as a function of `BridgeParts`.
-2. It shares the loop with the decisions, so it is small: no middleware, no log of accesses.
+2. It shares the loop with the decisions, so it is small: no middleware but the spans of sampled
+   requests, no log of accesses.
 3. What a route raises as `Refused` is answered as it says (`refusals.py`).
 """
 
@@ -14,14 +15,22 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sidecar.bridge.health_routes import health_routes
+from sidecar.bridge.metrics_routes import metrics_routes
 from sidecar.bridge.parts import BridgeParts
 from sidecar.bridge.refusals import Refused, refusal_of, response_of
 from sidecar.bridge.session_routes import session_routes
+from sidecar.bridge.traced import traced
+from sidecar.bridge.webhook_routes import webhook_routes
 
 
 def build_app(parts: BridgeParts) -> Starlette:
     """Return the application."""
-    routes = [*health_routes(parts), *session_routes(parts)]
+    routes = [
+        *health_routes(parts),
+        *metrics_routes(parts),
+        *session_routes(parts),
+        *webhook_routes(parts),
+    ]
     listed = f"there are: {', '.join(sorted({route.path for route in routes}))}"
 
     async def refuse(_request: Request, error: Exception) -> Response:
@@ -34,4 +43,8 @@ def build_app(parts: BridgeParts) -> Starlette:
         return response_of(refusal_of(reason, detail, headers=tuple(given.items())))
 
     handlers = {Refused: refuse, HTTPException: refuse, 500: refuse}
-    return Starlette(routes=routes, exception_handlers=handlers)
+    return Starlette(
+        routes=routes,
+        exception_handlers=handlers,
+        middleware=[traced(parts.service.signals, routes)],
+    )

@@ -20,6 +20,7 @@ from sidecar.auth import Secrets, SecretsError
 from sidecar.cli.compose import Plan, run
 from sidecar.cli.failures import CommandFailed, Exit
 from sidecar.cli.hangups import hold
+from sidecar.cli.json_logs import Speaker
 from sidecar.cli.key_files import judge_key_file
 from sidecar.cli.logs import begin_logging
 from sidecar.cli.places import (
@@ -32,6 +33,9 @@ from sidecar.cli.places import (
 )
 from sidecar.config import Configuration, ConfigurationError, load
 from sidecar.core.numbers import is_name, parse_decimal
+from sidecar.telemetry.environment import SERVICE_NAME_DEFAULT, read_environment
+from sidecar.telemetry.token import ScrapeToken
+from sidecar.webhook_secrets import WebhookSecrets
 
 LOG: Final = logging.getLogger("sidecar.serve")
 
@@ -55,6 +59,13 @@ LOG: Final = logging.getLogger("sidecar.serve")
 @click.option("--existing", is_flag=True, help="Refuse to make a new store.")
 @click.option("--assume-flat", is_flag=True, help="Take the account as holding nothing.")
 @click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="json: one object a line, with the ids of the trace it belongs to.",
+)
+@click.option(
     "--clock",
     "clock_kind",
     type=click.Choice(["wall", "driven"]),
@@ -75,12 +86,15 @@ def serve(  # noqa: PLR0913 - one argument for each option
     existing: bool,
     assume_flat: bool,
     clock_kind: str,
+    log_format: str,
 ) -> None:
     """Run a sidecar; prints one line `ready ...`. SIGTERM drains and stops it, SIGHUP
     has it read its file again.
     """
     hold()
-    begin_logging()
+    otlp = read_environment(os.environ)
+    speaker = Speaker(service=otlp.service_name or SERVICE_NAME_DEFAULT, name=name)
+    begin_logging(speaker if log_format == "json" else None)
     if http_address is not None and no_http:
         raise click.UsageError("--http and --no-http: give one")
     configuration = _read_configuration(file)
@@ -105,7 +119,11 @@ def serve(  # noqa: PLR0913 - one argument for each option
         must_exist=existing,
         is_assumed_flat=assume_flat,
         secrets=_read_secrets(),
+        webhook_secrets=_read_webhook_secrets(),
         started_at_ns=time.time_ns(),
+        otlp=otlp,
+        speaker=speaker,
+        scrape_token=_read_scrape_token(),
     )
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         code = runner.run(run(plan))
@@ -157,6 +175,20 @@ def _read_secrets() -> Secrets:
 
 def _default_http(name: str) -> str | None:
     return DEFAULT_HTTP if name == DEFAULT_NAME else None
+
+
+def _read_webhook_secrets() -> WebhookSecrets:
+    try:
+        return WebhookSecrets.from_environment(os.environ)
+    except SecretsError as problem:
+        raise CommandFailed(Exit.USAGE, str(problem), reason="SECRETS") from problem
+
+
+def _read_scrape_token() -> ScrapeToken:
+    try:
+        return ScrapeToken.from_environment(os.environ)
+    except SecretsError as problem:
+        raise CommandFailed(Exit.USAGE, str(problem), reason="SECRETS") from problem
 
 
 def _default_addresses(name: str, directory: Path) -> tuple[str, ...]:

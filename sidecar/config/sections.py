@@ -33,6 +33,7 @@ from sidecar.config.values import (
     fault,
     one_of,
 )
+from sidecar.config.webhook_sections import WebhookSection
 from sidecar.core import thresholds as core
 
 _ACCOUNT: Final = core.AccountRules()
@@ -408,3 +409,4 @@ class Configuration(Section):
     store: StoreSection = StoreSection()
     server: ServerSection = ServerSection()
     http: HttpSection = HttpSection()
+    webhook: WebhookSection = WebhookSection()

@@ -35,6 +35,7 @@ from sidecar.server.audit import AuditCalls
 from sidecar.server.calls import Calls
 from sidecar.server.health import NAME as HEALTH_NAME
 from sidecar.server.health import HealthBoard
+from sidecar.server.metered import metered
 from sidecar.server.neighbour import describe_neighbour
 from sidecar.server.operator import OperatorCalls
 from sidecar.server.options import GRPC_OPTIONS, ServerOptions
@@ -147,7 +148,7 @@ class Server:
         return addresses
 
     def _build(self) -> grpc.aio.Server:
-        server = grpc.aio.server(options=GRPC_OPTIONS)
+        server, signals = grpc.aio.server(options=GRPC_OPTIONS), self._service.signals
         prover = Prover(
             service=self._service,
             secrets=self._secrets,
@@ -168,7 +169,10 @@ class Server:
         reflected = Reflection(calls=self._calls, service_names=tuple(tables))
         tables[REFLECTION_NAME] = reflected.handlers()
         server.add_generic_rpc_handlers(
-            [grpc.method_handlers_generic_handler(name, table) for name, table in tables.items()]
+            [
+                grpc.method_handlers_generic_handler(name, metered(name, table, signals))
+                for name, table in tables.items()
+            ]
         )
         return server
 

@@ -15,7 +15,7 @@ from sidecar.bridge.sessions import SESSION_SECONDS, SESSIONS_COUNT_MAX, Session
 from sidecar.bridge.visitors import SCOPE_KEY, Visitor, require_view
 from sidecar.service import HealthPart
 from tests.bridge.harness import Reply, ask, bridge_on, parts_of
-from tests.bridge.signing import ask_signed, hs1
+from tests.bridge.hs1_signing import ask_signed, hs1
 from tests.server.harness import Sidecar
 
 EXPOSED: Final = BridgeOptions(is_exposed=True)
