@@ -106,9 +106,9 @@ class HttpConnection(asyncio.Protocol):
         host, port = (transport.get_extra_info("peername") or _NOWHERE)[:2]
         self._tls = self._house.new_tls()
         self._arrival = Arrival(host=str(host), port=port, is_tls=self._tls is not None)
-        transport.set_write_buffer_limits(high=UNSENT_BYTES_MAX)
+        self._transport.set_write_buffer_limits(high=UNSENT_BYTES_MAX)
         if not self._house.enter(self):
-            transport.abort()
+            self._transport.abort()
             return
         self._after(self._pace.head, self._slow_head)
         if not self._house.door.admits(str(host)):
