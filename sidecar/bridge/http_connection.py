@@ -173,6 +173,11 @@ class HttpConnection(asyncio.Protocol):
         self.resume_writing()
         self._house.leave(self)
 
+    @property
+    def deadline(self) -> float | None:
+        """When its present state runs out, in the loop's time; None while it is answered."""
+        return None if self._timer is None else self._timer.when()
+
     # Reading.
 
     def _decrypt(self, tls: TlsLayer, data: bytes) -> bytes:
