@@ -69,6 +69,7 @@ class RunningSidecar:
     command: tuple[str, ...] = SIDECAR
     wrapper: tuple[str, ...] = ()
     http: tuple[str, ...] = ("--no-http",)
+    environment: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[str] | None = None
     ready: str = ""
     logs: list[str] = field(default_factory=list)
@@ -98,7 +99,7 @@ class RunningSidecar:
                 "--listen", f"unix:{self.directory}/run/haltline.sock", *arguments,
             ],
             cwd=ROOT,
-            env=_environment(secrets),
+            env=_environment(secrets | dict(self.environment)),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
