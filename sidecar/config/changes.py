@@ -40,6 +40,7 @@ def _more_durable(before: Durability, after: Durability) -> Direction:
 
 _ROLES_STAY: Final = "open connections keep the role they came with"
 
+_HTTP_STAYS: Final = "who may come over HTTP is read at the start"
 _WEBHOOKS_STAY: Final = "what a webhook must look like is read at the start"
 
 OTHER_KEYS: Final[dict[str, Row]] = {
@@ -61,6 +62,9 @@ OTHER_KEYS: Final[dict[str, Row]] = {
     "server.unix_roles.bot_gids": Row(_restart, _ROLES_STAY),
     "server.unix_roles.observer_uids": Row(_restart, _ROLES_STAY),
     "server.unix_roles.observer_gids": Row(_restart, _ROLES_STAY),
+    "http.listen": Row(_restart, "addresses are bound at the start"),
+    "http.allowed_hosts": Row(_restart, _HTTP_STAYS),
+    "http.trusted_hosts": Row(_restart, _HTTP_STAYS),
     "webhook.legacy_reset": Row(_restart, _WEBHOOKS_STAY),
     "webhook.reason_field": Row(_restart, _WEBHOOKS_STAY),
     "webhook.triggered_by_field": Row(_restart, _WEBHOOKS_STAY),

@@ -13,6 +13,7 @@ from typing import Annotated, Final, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from sidecar.config.http_sections import HttpSection
 from sidecar.config.section import Section
 from sidecar.config.values import (
     Addresses,
@@ -407,4 +408,5 @@ class Configuration(Section):
     approvals: ApprovalsSection = ApprovalsSection()
     store: StoreSection = StoreSection()
     server: ServerSection = ServerSection()
+    http: HttpSection = HttpSection()
     webhook: WebhookSection = WebhookSection()

@@ -69,6 +69,7 @@ from sidecar.service.watch import Watch
 from sidecar.service.writer import Writer
 from sidecar.store.errors import StoreError
 from sidecar.store.store import Store
+from sidecar.telemetry import Signals
 
 LOG: Final = logging.getLogger(__name__)
 
@@ -111,6 +112,7 @@ class Service:
         self._thresholds = thresholds
         self._settings = settings
         self._started_at = real_time_ns()
+        self.signals = Signals()
         self._changes = Changes()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._beating: asyncio.Task[None] | None = None
@@ -124,6 +126,7 @@ class Service:
             state=self._opened.state,
             calendar=ZoneCalendar(thresholds.account.zone),
             changes=self._changes,
+            signals=self.signals,
         )
         self.audit = Audit(store=store, signing=signing or Signing(), real_time_ns=real_time_ns)
         self._starts = Starts(
@@ -336,12 +339,12 @@ class Service:
 
     # Looking.
 
-    def status(self) -> ServiceStatus:
-        """Return everything a person may ask, as of now."""
+    def status(self, listed_count_max: int = LISTED_COUNT_MAX) -> ServiceStatus:
+        """Return everything a person may ask, as of now; lists are cut at `listed_count_max`."""
         writer = self._writer
         writer.refresh_conditions()
         now = self._clock.now()
-        view = views.status(writer.state, now, writer.conditions, LISTED_COUNT_MAX)
+        view = views.status(writer.state, now, writer.conditions, listed_count_max)
         return ServiceStatus(
             view=view,
             store=self._store_status(),

@@ -43,6 +43,7 @@ class Stops:
     def in_memory(self, command: TriggerKill, actor: Actor) -> KillAnswer:
         """Stop in this turn of the loop, whatever the disk will say."""
         self._starts.make_way()
+        self._writer.signals.kills_triggered += 1
         answer: KillAnswer = self._writer.decide(command, actor).answer
         return answer
 

@@ -138,6 +138,7 @@ class MemoryStore(Store):
             poison=self.poison,
             durable_sequence=len(content.records),
         )
+        self.sync_meter = self._group.meter
         if facts.damage is not None:
             self._poisoned = f"journal is damaged at sequence {facts.damage.sequence}"
             self._group.poison(self._poisoned)

@@ -102,6 +102,7 @@ class SqliteStore(Store):
             poison=self.poison,
             durable_sequence=self._last_sequence,
         )
+        self.sync_meter = self._group.meter
         damage = parts.facts.damage
         if damage is not None:
             self._poisoned = f"journal is damaged at sequence {damage.sequence}: {damage.what}"

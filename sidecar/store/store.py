@@ -24,6 +24,7 @@ from typing import Any, Literal
 from sidecar.store.digests import Digest, DigestOutcome
 from sidecar.store.merkle_tree import JournalBase, TreeHead
 from sidecar.store.recovery import RecoveryFacts
+from sidecar.telemetry import SyncMeter
 
 ClockKind = Literal["wall", "driven"]
 
@@ -50,6 +51,8 @@ class Store(ABC):
 
     notes: list[str]
     """Sentences for the operator about what the start found or worked around."""
+    sync_meter: SyncMeter
+    """What its disk syncs carried, and how long they took."""
 
     @property
     @abstractmethod

@@ -13,8 +13,11 @@ from sidecar.cli import compose
 from sidecar.cli.compose import Plan
 from sidecar.cli.connection import connect
 from sidecar.cli.failures import Exit
+from sidecar.cli.json_logs import Speaker
 from sidecar.config import Configuration
 from sidecar.store.memory_store import MemoryStore
+from sidecar.telemetry.environment import OtlpSettings
+from sidecar.telemetry.token import ScrapeToken
 from sidecar.webhook_secrets import WebhookSecrets
 from tests.cli.running import haltline
 
@@ -35,6 +38,9 @@ def plan_in(directory: Path) -> Plan:
         secrets=Secrets(),
         webhook_secrets=WebhookSecrets(),
         started_at_ns=0,
+        otlp=OtlpSettings(),
+        speaker=Speaker(service="haltline", name="composed"),
+        scrape_token=ScrapeToken(),
     )
 
 
