@@ -8,7 +8,7 @@ import pytest
 
 from sidecar.auth import Secrets
 from sidecar.bridge import Bridge
-from sidecar.bridge.webhook_requests import BODY_BYTES_MAX
+from sidecar.bridge.http_framing import BODY_BYTES_MAX
 from sidecar.core.events import KillReset
 from sidecar.webhook_secrets import Tokens, WebhookSecrets
 from tests.bridge import signing
