@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from enum import Enum
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 from sidecar.bridge.door import Arrival, Door
 from sidecar.bridge.exchange import App, Exchange, Gone, Request, own_headers
@@ -101,14 +101,14 @@ class HttpConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A peer connected."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - TCP; for the type checker
-        self._transport = transport
+        # uvloop's is no subclass of asyncio's, and has its methods.
+        self._transport = cast("asyncio.Transport", transport)
         host, port = (transport.get_extra_info("peername") or _NOWHERE)[:2]
         self._tls = self._house.new_tls()
         self._arrival = Arrival(host=str(host), port=port, is_tls=self._tls is not None)
-        transport.set_write_buffer_limits(high=UNSENT_BYTES_MAX)
+        self._transport.set_write_buffer_limits(high=UNSENT_BYTES_MAX)
         if not self._house.enter(self):
-            transport.abort()
+            self._transport.abort()
             return
         self._after(self._pace.head, self._slow_head)
         if not self._house.door.admits(str(host)):
