@@ -28,7 +28,7 @@ from sidecar.bridge.tls_layer import TlsError, TlsLayer
 from sidecar.bridge.visitors import Visitor
 
 IGNORED_BYTES_MAX: Final = 256 * 1024
-UNSENT_BYTES_MAX: Final = 256 * 1024
+UNSENT_BYTES_MAX: Final = 64 * 1024
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _NOWHERE: Final = ("", 0)
 
@@ -94,6 +94,7 @@ class HttpConnection(asyncio.Protocol):
         self._exchange: Exchange | None = None
         self._ignored = 0
         self._is_last = False
+        self._is_rested = False
         self._gone = asyncio.Event()
         self._room: asyncio.Future[None] | None = None
 
@@ -193,7 +194,8 @@ class HttpConnection(asyncio.Protocol):
     def _take(self, data: bytes) -> None:
         """Read on. Raises Refused."""
         if self._head is None:
-            if not self._buffer:
+            if self._is_rested:
+                self._is_rested = False
                 self._after(self._pace.head, self._slow_head)
             self._buffer += data
             end = find_end(self._buffer, self._looked_at)
@@ -276,6 +278,7 @@ class HttpConnection(asyncio.Protocol):
                 self._close()
         else:
             self.state = State.HEAD
+            self._is_rested = True
             self._after(self._pace.idle, self._close)
             self._house.wait(self)
 
