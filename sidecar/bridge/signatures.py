@@ -220,12 +220,7 @@ def verify(
     given = _read_hex(text.removeprefix(_PREFIX))
     if is_bare and claim.scheme is Scheme.GITHUB:
         given = None
-    return _judge(claim.scheme, _signed_body(request), given, secrets)
-
-
-def _signed_body(request: SignedRequest) -> bytes:
-    """Return what a body-only scheme signs: of a GET, the empty string."""
-    return b"" if request.method == "GET" else request.body
+    return _judge(claim.scheme, request.body, given, secrets)
 
 
 def _read_hex(text: str) -> bytes | None:
@@ -310,11 +305,11 @@ def _verify_grafana(
     given = _read_hex(claim.values.get(names.grafana_signature, ""))
     time = claim.values.get(names.grafana_time)
     if time is None:
-        return _judge(Scheme.GRAFANA, _signed_body(request), given, secrets)
+        return _judge(Scheme.GRAFANA, request.body, given, secrets)
     if not _TIME.fullmatch(time):
         message = f"{names.grafana_time}: must be seconds since 1970 in ASCII digits"
         raise SignatureRefused(SignatureFault.MALFORMED, message, Scheme.GRAFANA)
-    message_bytes = f"{time}:".encode("ascii") + _signed_body(request)
+    message_bytes = f"{time}:".encode("ascii") + request.body
     return _fresh(_judge(Scheme.GRAFANA, message_bytes, given, secrets), time, now_ns)
 
 

@@ -413,6 +413,19 @@ async def test_legacy_reset_in_the_configuration_only_narrows(
     assert status == (200 if allows and not is_exposed else 401)
 
 
+@pytest.mark.parametrize("name", ["Forwarded", "X-Forwarded-For", "X-Forwarded-Proto"])
+async def test_a_proxy_that_nobody_declared_makes_a_sender_a_stranger(
+    sidecar: Sidecar, hooked: Bridge, name: str
+) -> None:
+    """What comes through it looks local and is not: a reset must be fresh, a stop is taken."""
+    through = {name: "for=203.0.113.7"}
+    stop = signing.legacy(TRIGGER_BODY) | through
+    assert (await post(hooked, TRIGGER, TRIGGER_BODY, stop)).status == 200
+    start = signing.legacy(a_reset()) | through
+    assert error_of(await post(hooked, RESET, a_reset(), start)) == (401, "RESET_NOT_FRESH")
+    assert is_killed(sidecar)
+
+
 async def test_an_exposed_bridge_takes_every_trigger(sidecar: Sidecar, exposed: Bridge) -> None:
     """Stopping is easy from everywhere (S1.1)."""
     for sign in (*BODY_SIGNERS.values(), hs1_for(sidecar, TRIGGER), lambda _: signing.bearer()):

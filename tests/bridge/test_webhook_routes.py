@@ -9,6 +9,8 @@ import pytest
 from sidecar.auth import Secrets
 from sidecar.bridge import Bridge
 from sidecar.bridge.http_framing import BODY_BYTES_MAX
+from sidecar.bridge.options import BridgeOptions
+from sidecar.bridge.sessions import Sessions
 from sidecar.core.events import KillReset
 from sidecar.webhook_secrets import Tokens, WebhookSecrets
 from tests.bridge import signing
@@ -195,6 +197,24 @@ async def test_a_start_of_another_media_type_is_415_and_a_stop_is_not(
     reply = await post(hooked, RESET, body, signing.legacy(body) | media)
     assert error_of(reply) == (415, "MEDIA_TYPE_REFUSED")
     assert is_killed(sidecar)
+
+
+async def test_from_elsewhere_a_session_looks_and_does_nothing_else(sidecar: Sidecar) -> None:
+    """Who may look at the page may look here; a wrong signature beside it is still wrong."""
+    sessions = Sessions()
+    cookie = {"Cookie": f"haltline_session={sessions.begin()}"}
+    exposed = BridgeOptions(is_exposed=True)
+    async with bridge_on(sidecar, **parts(options=exposed, sessions=sessions)) as served:
+        assert error_of(await look(served, {})) == (401, "SIGNATURE_MISSING")
+        assert (await look(served, cookie)).json()["active"] is False
+        wrong = cookie | signing.standard(b"", "another secret")
+        assert error_of(await look(served, wrong)) == (401, "SIGNATURE_WRONG")
+        for path in (TRIGGER, RESET):
+            reply = await post(served, path, a_reset(), cookie)
+            assert error_of(reply) == (401, "SIGNATURE_MISSING")
+    async with bridge_on(sidecar, **parts(sessions=sessions)) as local:
+        assert error_of(await look(local, cookie)) == (401, "SIGNATURE_MISSING")
+    assert not is_killed(sidecar)
 
 
 # Every scheme, every sender.
