@@ -18,6 +18,7 @@ from tests.bridge.signing import (
     RESET,
 )
 from tests.bridge.webhooks import (
+    TWO_SECRETS,
     a_body,
     a_reset,
     error_of,
@@ -69,6 +70,20 @@ async def test_refused_attempts_are_journalled_with_who_and_why(
         ("ResetKill", "STALE_EPOCH", "bob", "early"),
     ]
     assert all(each[4].startswith("http:127.0.0.1:") for each in found)
+
+
+async def test_news_is_remembered_power_durably(sidecar: Sidecar, hooked: Bridge) -> None:
+    """A resolved message stops nothing, and is known as a trigger's over a power cut."""
+    over = RECORDED["alertmanager_resolved.json"]
+    assert (await trigger(hooked, over)).json()["triggered"] is False
+    assert sidecar.store.crash(is_power_lost=True).digests_count == 1
+
+
+async def test_the_secrets_in_use_are_told_to_the_memory_of_digests(sidecar: Sidecar) -> None:
+    """What makes room goes by them: no digest of a secret in use is ever given up."""
+    async with bridge_on(sidecar, **parts(TWO_SECRETS)):
+        assert sidecar.service.digests.keys_in_use == TWO_SECRETS.stop.key_ids
+        assert len(TWO_SECRETS.stop.key_ids) == 2
 
 
 async def test_requests_are_counted_by_scheme_and_outcome(sidecar: Sidecar) -> None:
