@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import os
 import subprocess
 import time
 from collections.abc import Iterator
@@ -14,8 +15,9 @@ from typing import Any, Final
 
 import pytest
 
-from tests.cli.running import SECRET, RunningSidecar, haltline, haltline_process
+from tests.cli.running import ROOT, SECRET, RunningSidecar, haltline, haltline_process
 
+PAGE: Final = ROOT / "docs" / "http.md"
 HOST: Final = ("--host", "127.0.0.1")
 
 
@@ -97,6 +99,26 @@ def test_beyond_loopback_curl_needs_tls_and_a_proof(tmp_path: Path) -> None:
         assert curl(f"{url.replace('https', 'http')}/healthz")[0] == 400
         assert curl(*trust, "--tls-max", "1.2", f"{url}/healthz")[0] == 0
         assert sidecar.stop() == 0
+
+
+def test_the_commands_of_the_page_begin_a_session(tmp_path: Path) -> None:
+    """docs/http.md, pasted into a shell: sign, POST /session, look with the cookie."""
+    (block,) = (each for each in PAGE.read_text().split("```") if "POST\\n/session" in each)
+    made = tmp_path / "made"
+    assert haltline("init", str(made), *HOST).code == 0
+    config = ("--config", str(made / "haltline.toml"))
+    with serving(tmp_path / "d", *config, http="0.0.0.0:0") as sidecar:
+        port = http_address(sidecar).rpartition(":")[2]
+        done = subprocess.run(
+            ["bash", "-ec", block.replace("bot.example.com:8443", f"127.0.0.1:{port}")],  # noqa: S607 - as above
+            cwd=tmp_path,
+            env=os.environ | {"KILL_SWITCH_SECRET": SECRET, "CURL_CA_BUNDLE": str(made / "ca.pem")},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert '"session":"begun"' in done.stdout
+        assert '"parts":[' in done.stdout
 
 
 def test_behind_a_proxy_only_the_proxy_connects(tmp_path: Path) -> None:
