@@ -86,14 +86,6 @@ class Gate:
             raise
         return verified
 
-    def is_claimed(self, request: SignedRequest) -> bool:
-        """Say whether the request claims any scheme, right or wrong."""
-        try:
-            recognise(request, self._parts.webhook_options.headers)
-        except SignatureRefused as refused:
-            return refused.fault is not SignatureFault.MISSING
-        return True
-
     def count(self, action: Action, scheme: str, outcome: str) -> None:
         """Count one request by how it ended."""
         self._parts.webhook_counts.add(action, scheme, outcome.lower())

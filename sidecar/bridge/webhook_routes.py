@@ -29,7 +29,7 @@ from sidecar.bridge.reset_rules import (
     refuse_unless_hs1,
 )
 from sidecar.bridge.signatures import BODY_ONLY, SignedRequest, Verified
-from sidecar.bridge.visitors import Visitor, may_view, visitor_of
+from sidecar.bridge.visitors import Visitor, visitor_of
 from sidecar.bridge.webhook_answers import kill_json, start_json, status_json
 from sidecar.bridge.webhook_gate import Action, Gate
 from sidecar.bridge.webhook_refusals import refusal_of_call
@@ -47,8 +47,6 @@ BREAKER: Final = "/api/v1/safety/circuit-breaker"
 FAILED: Final = Refusal(
     status=503, reason="INTERNAL", message="the sidecar failed on this request; its log says why"
 )
-VIEW: Final = "view"
-"""What a look without a signature is counted as: a session's or a certificate's."""
 Command = TypeVar("Command", ResetKill, EaseKill, ResetBreaker)
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 
@@ -113,20 +111,14 @@ class _Webhooks:
         return JSONResponse(kill_json(answer))
 
     async def status(self, request: Request) -> Response:
-        """Tell the state of the kill switch, to a signature or to who may look from elsewhere."""
+        """Tell the state of the kill switch."""
         visitor = visitor_of(request)
         signed = await read_request(request)
-        scheme = VIEW
-        if visitor.is_local or self._gate.is_claimed(signed) or not await self._may_view(request):
-            verified = await self._prove("GetStatus", signed, Action.STATUS, visitor)
-            scheme = verified.scheme
-            if not visitor.is_local:
-                self._refuse_old_look(verified, visitor)
-        self._gate.count(Action.STATUS, scheme, "ok")
+        verified = await self._prove("GetStatus", signed, Action.STATUS, visitor)
+        if not visitor.is_local:
+            self._refuse_old_look(verified, visitor)
+        self._gate.count(Action.STATUS, verified.scheme, "ok")
         return JSONResponse(status_json(self._service.status()))
-
-    async def _may_view(self, request: Request) -> bool:
-        return await may_view(request, self._parts)
 
     def _refuse_old_look(self, verified: Verified, visitor: Visitor) -> None:
         """Refuse a look with the one signature of every empty body, where others can listen."""
