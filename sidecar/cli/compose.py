@@ -171,7 +171,7 @@ async def _serve(
         if plan.http_address is not None:
             http = _bridge(plan, plan.http_address, (service, store, server.tls, collector))
             await http.start()
-        for note in start_notes(plan.secrets, report):
+        for note in start_notes(plan.secrets + plan.webhook_secrets.stop, report):
             LOG.warning("%s", note)
         http_address = None if http is None else http.address
         status = service.status()
