@@ -25,15 +25,19 @@ from sidecar.audit.items import META_PUBLIC_KEY
 from sidecar.audit.keys import KEY_FILE_NAME, Signing, find_signing
 from sidecar.auth import Secrets
 from sidecar.bridge import Bridge, BridgeParts
+from sidecar.bridge.signatures import HeaderNames
+from sidecar.bridge.webhook_options import WebhookOptions
 from sidecar.cli import garbage
 from sidecar.cli.failures import CommandFailed, Exit
 from sidecar.cli.hangups import Hangups
+from sidecar.cli.http_options import bridge_options, judge_http
 from sidecar.cli.json_logs import Speaker
 from sidecar.cli.ready import ready_line, start_notes
-from sidecar.cli.telling import collector_of
+from sidecar.cli.telling import collector_of, tell_bridge
 from sidecar.clock import Clock, ClockKind, DrivenClock, WallClock, format_rfc3339
 from sidecar.config import Configuration, Durability, config_hash, load, to_thresholds
 from sidecar.config.sections import UnixRolesSection
+from sidecar.config.webhook_sections import WebhookSection
 from sidecar.server import AddressError, Server, ServerOptions, TlsFiles
 from sidecar.server.unix_roles import UnixRoles
 from sidecar.service import ConfigurationSource, Role, Service, Settings
@@ -47,6 +51,7 @@ from sidecar.telemetry.exporting import Exporting
 from sidecar.telemetry.exposition import Exposition
 from sidecar.telemetry.readings import Collector
 from sidecar.telemetry.token import ScrapeToken
+from sidecar.webhook_secrets import WebhookSecrets
 
 LOG: Final = logging.getLogger("sidecar.serve")
 
@@ -66,10 +71,12 @@ class Plan:
     must_exist: bool
     is_assumed_flat: bool
     secrets: Secrets
+    webhook_secrets: WebhookSecrets
     started_at_ns: int
     otlp: OtlpSettings
     speaker: Speaker
     scrape_token: ScrapeToken
+    is_behind_proxy: bool = False
 
 
 async def run(plan: Plan) -> int:
@@ -130,6 +137,14 @@ def _judge_addresses(plan: Plan) -> None:
             if isinstance(address, TcpAddress):
                 is_driven = plan.clock_kind == "driven"
                 refuse_exposure(address, has_tls=has_tls, is_clock_driven=is_driven)
+        if plan.http_address is not None:
+            judge_http(
+                plan.configuration.http,
+                plan.http_address,
+                is_behind_proxy=plan.is_behind_proxy,
+                has_tls=has_tls,
+                is_clock_driven=plan.clock_kind == "driven",
+            )
     except AddressError as error:
         raise CommandFailed(Exit.USAGE, str(error), reason="ADDRESS") from error
 
@@ -147,12 +162,14 @@ async def _serve(
         options=_server_options(plan),
     )
     collector = collector_of(service, store, server)
-    http = None if plan.http_address is None else _bridge(plan, service, store, collector)
     exporting = Exporting(plan.otlp, service.signals, collector, instance_id=service.instance_id)
+    http: Bridge | None = None
     try:
         exporting.start()
         await server.start()
-        if http is not None:
+        if plan.http_address is not None:
+            parts = _bridge_parts(plan, plan.http_address, service, store, collector)
+            http = Bridge(parts=parts, address=plan.http_address, keeper=server.tls)
             await http.start()
         for note in start_notes(plan.secrets, report):
             LOG.warning("%s", note)
@@ -169,15 +186,35 @@ async def _serve(
         await exporting.stop()
 
 
-def _bridge(plan: Plan, service: Service, store: Store, collector: Collector) -> Bridge:
+def _bridge_parts(
+    plan: Plan, address: str, service: Service, store: Store, collector: Collector
+) -> BridgeParts:
+    """Return what the bridge is given; what it counts is told with the rest."""
+    options = bridge_options(plan.configuration.http, address, is_behind_proxy=plan.is_behind_proxy)
     parts = BridgeParts(
         service=service,
         secrets=plan.secrets,
         remember_nonce=partial(remember_nonce, store),
+        options=options,
+        webhook_secrets=plan.webhook_secrets,
+        webhook_options=_webhook_options(plan.configuration.webhook),
         exposition=Exposition(collector.collect),
         scrape_token=plan.scrape_token,
     )
-    return Bridge(parts=parts, address=plan.http_address or "")
+    tell_bridge(service.signals, parts)
+    return parts
+
+
+def _webhook_options(section: WebhookSection) -> WebhookOptions:
+    return WebhookOptions(
+        headers=HeaderNames(
+            grafana_signature=section.grafana_signature_header.lower(),
+            grafana_time=section.grafana_timestamp_header.lower(),
+        ),
+        allows_legacy_reset=section.legacy_reset,
+        reason_field=section.reason_field,
+        triggered_by_field=section.triggered_by_field,
+    )
 
 
 @contextlib.contextmanager

@@ -11,8 +11,10 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Final, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
+from sidecar.config.http_sections import HttpSection
+from sidecar.config.section import Section
 from sidecar.config.values import (
     Addresses,
     Amount,
@@ -31,6 +33,7 @@ from sidecar.config.values import (
     fault,
     one_of,
 )
+from sidecar.config.webhook_sections import WebhookSection
 from sidecar.core import thresholds as core
 
 _ACCOUNT: Final = core.AccountRules()
@@ -59,12 +62,6 @@ class LoopbackRole(StrEnum):
 
     BOT = "bot"
     OBSERVER = "observer"
-
-
-class Section(BaseModel):
-    """One section: frozen, and nothing in it that is not named here."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class AccountSection(Section):
@@ -411,3 +408,5 @@ class Configuration(Section):
     approvals: ApprovalsSection = ApprovalsSection()
     store: StoreSection = StoreSection()
     server: ServerSection = ServerSection()
+    http: HttpSection = HttpSection()
+    webhook: WebhookSection = WebhookSection()

@@ -44,10 +44,11 @@ from sidecar.server.reflection import NAME as REFLECTION_NAME
 from sidecar.server.reflection import Reflection
 from sidecar.server.safety import SafetyCalls
 from sidecar.server.status_feed import StatusFeed
-from sidecar.server.tls import TlsKeeper
+from sidecar.server.tls import credentials_of
 from sidecar.server.unix_relay import UnixRelay, Visitor
 from sidecar.server.unix_socket import UnixSocketOwner
 from sidecar.service import Service
+from sidecar.tls import TlsKeeper
 
 LOG: Final = logging.getLogger(__name__)
 _CLOSE_GRACE_SECONDS: Final = 0.1
@@ -195,7 +196,7 @@ class Server:
             if self.tls is None:
                 port = server.add_insecure_port(str(address))
             else:
-                port = server.add_secure_port(str(address), self.tls.credentials())
+                port = server.add_secure_port(str(address), credentials_of(self.tls))
         except RuntimeError as error:
             raise AddressHeldError(
                 f"{address} cannot be listened on: {await describe_neighbour(address)} "

@@ -18,6 +18,7 @@ from sidecar.config import Configuration
 from sidecar.store.memory_store import MemoryStore
 from sidecar.telemetry.environment import OtlpSettings
 from sidecar.telemetry.token import ScrapeToken
+from sidecar.webhook_secrets import WebhookSecrets
 from tests.cli.running import haltline
 
 
@@ -35,6 +36,7 @@ def plan_in(directory: Path) -> Plan:
         must_exist=False,
         is_assumed_flat=True,
         secrets=Secrets(),
+        webhook_secrets=WebhookSecrets(),
         started_at_ns=0,
         otlp=OtlpSettings(),
         speaker=Speaker(service="haltline", name="composed"),
