@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from enum import Enum
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 from sidecar.bridge.door import Arrival, Door
 from sidecar.bridge.exchange import App, Exchange, Gone, Request, own_headers
@@ -28,7 +28,7 @@ from sidecar.bridge.tls_layer import TlsError, TlsLayer
 from sidecar.bridge.visitors import Visitor
 
 IGNORED_BYTES_MAX: Final = 256 * 1024
-UNSENT_BYTES_MAX: Final = 256 * 1024
+UNSENT_BYTES_MAX: Final = 64 * 1024
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _NOWHERE: Final = ("", 0)
 
@@ -94,6 +94,7 @@ class HttpConnection(asyncio.Protocol):
         self._exchange: Exchange | None = None
         self._ignored = 0
         self._is_last = False
+        self._is_rested = False
         self._gone = asyncio.Event()
         self._room: asyncio.Future[None] | None = None
 
@@ -101,14 +102,14 @@ class HttpConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A peer connected."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - TCP; for the type checker
-        self._transport = transport
+        # uvloop's is no subclass of asyncio's, and has its methods.
+        self._transport = cast("asyncio.Transport", transport)
         host, port = (transport.get_extra_info("peername") or _NOWHERE)[:2]
         self._tls = self._house.new_tls()
         self._arrival = Arrival(host=str(host), port=port, is_tls=self._tls is not None)
-        transport.set_write_buffer_limits(high=UNSENT_BYTES_MAX)
+        self._transport.set_write_buffer_limits(high=UNSENT_BYTES_MAX)
         if not self._house.enter(self):
-            transport.abort()
+            self._transport.abort()
             return
         self._after(self._pace.head, self._slow_head)
         if not self._house.door.admits(str(host)):
@@ -193,7 +194,8 @@ class HttpConnection(asyncio.Protocol):
     def _take(self, data: bytes) -> None:
         """Read on. Raises Refused."""
         if self._head is None:
-            if not self._buffer:
+            if self._is_rested:
+                self._is_rested = False
                 self._after(self._pace.head, self._slow_head)
             self._buffer += data
             end = find_end(self._buffer, self._looked_at)
@@ -276,6 +278,7 @@ class HttpConnection(asyncio.Protocol):
                 self._close()
         else:
             self.state = State.HEAD
+            self._is_rested = True
             self._after(self._pace.idle, self._close)
             self._house.wait(self)
 

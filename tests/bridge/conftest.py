@@ -1,16 +1,26 @@
-"""A sidecar and its bridge for every test that asks for them."""
+"""A sidecar and its bridge for every test that asks for them, on the loop it is served by.
+
+The story: asyncio's own loop passed every test while `serve`, on uvloop, answered nobody.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from sidecar.bridge import Bridge
 from sidecar.server import ServerOptions
 from tests.bridge.harness import bridge_on
 from tests.server.harness import WAIT_SECONDS, Sidecar, sidecar_on
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Every test here runs on uvloop, as `serve` does."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture
