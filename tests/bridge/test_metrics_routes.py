@@ -210,6 +210,20 @@ async def test_reservations_and_the_journal_are_seen(tmp_path: Path) -> None:
     )
 
 
+async def test_requests_over_http_are_counted_by_route_and_status(tmp_path: Path) -> None:
+    """Those of a route by its path, all others as one; a webhook by action, scheme and outcome."""
+    async with watched_on(tmp_path) as watched:
+        for path in ("/healthz", "/healthz", "/of/my/own/invention", "/another"):
+            await ask(watched.bridge, "GET", path)
+        await ask(watched.bridge, "POST", "/api/v1/safety/kill-switch/trigger", b"{}")
+        scraped = await watched.scrape()
+    assert of(scraped, "http_requests_total", route="/healthz", status="200") == 2
+    assert of(scraped, "http_requests_total", route="other", status="404") == 2
+    [(labels, count)] = labelled(scraped, "webhook_requests_total").items()
+    assert (dict(labels)["action"], count) == ("trigger", 1)
+    assert of(scraped, "webhook_digests") == 0
+
+
 async def test_openmetrics_where_it_is_asked_for(tmp_path: Path) -> None:
     """The other format, whole, and read by its own parser."""
     async with watched_on(tmp_path) as watched:
