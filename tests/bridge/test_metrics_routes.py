@@ -154,6 +154,9 @@ async def test_errors_are_counted_by_method_and_code(tmp_path: Path) -> None:
         with pytest.raises(Exception, match="proof"):
             await watched.sidecar.operator().ResetKill(a_reset())
         scraped = await watched.scrape()
+        # An error is on its way before it is counted.
+        while sum(labelled(scraped, "rpc_errors_total").values()) < 3:
+            scraped = await watched.scrape()
     assert {
         tuple(sorted(dict(labels).values())): count
         for labels, count in labelled(scraped, "rpc_errors_total").items()
