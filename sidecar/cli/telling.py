@@ -5,7 +5,6 @@ Rule: a part keeps its counts as it likes; here, and nowhere else, each is given
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from functools import partial
 
 from sidecar.bridge import BridgeParts
@@ -13,7 +12,7 @@ from sidecar.cli.logs import dropped_count
 from sidecar.server import Server
 from sidecar.service import Service
 from sidecar.store.store import Store
-from sidecar.telemetry import Counts, Signals
+from sidecar.telemetry import Signals
 from sidecar.telemetry.readings import NAMES_ASKED_COUNT, Collector, histogram_points, one
 
 
@@ -37,13 +36,3 @@ def tell_bridge(signals: Signals, parts: BridgeParts) -> None:
         "http_requests_total": parts.requests,
         "webhook_requests_total": parts.webhook_counts,
     }
-
-
-def tell_outgoing(
-    signals: Signals, counts: Counts, pending: Callable[[], Mapping[str, int]]
-) -> None:
-    """Have what became of outgoing webhooks told: `counts` by target and outcome."""
-    signals.counts["webhook_outgoing_total"] = counts
-    signals.elsewhere["webhook_outgoing_pending"] = lambda: [
-        ((target,), count) for target, count in pending().items()
-    ]

@@ -13,7 +13,6 @@ from typing import Any, Final
 
 import pytest
 
-from sidecar.cli.telling import tell_outgoing
 from sidecar.core.answers import ExposureView
 from sidecar.core.denial import CODES_IN_ORDER
 from sidecar.telemetry import readings
@@ -189,18 +188,6 @@ async def test_what_other_parts_count_is_told_under_its_name(tmp_path: Path) -> 
     assert of(scraped, "http_requests_total", route="/0", status="404") == 1
     assert of(scraped, "http_requests_total", route="other", status="other") == 3
     assert of(scraped, "telemetry_labels_folded_total") == 3
-
-
-async def test_outgoing_webhooks_are_told_by_target(tmp_path: Path) -> None:
-    """What became of them, and how many wait now."""
-    async with watched_on(tmp_path) as watched:
-        tried, waiting = Counts("target", "outcome"), {"pager": 2}
-        tell_outgoing(watched.sidecar.service.signals, tried, lambda: waiting)
-        tried.add("pager", "delivered")
-        waiting["pager"] = 1
-        scraped = await watched.scrape()
-    assert of(scraped, "webhook_outgoing_total", target="pager", outcome="delivered") == 1
-    assert of(scraped, "webhook_outgoing_pending", target="pager") == 1
 
 
 async def test_hostile_names_of_symbols_cannot_break_the_page(tmp_path: Path) -> None:
