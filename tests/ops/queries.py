@@ -10,6 +10,7 @@ from typing import Final
 
 from haltline.v1 import operator_service_pb2, safety_service_pb2
 
+from sidecar.bridge.signatures import SignatureFault
 from sidecar.core.answers import RecoveryState, TradingMode
 from sidecar.core.circuit_breaker import CAUSES
 from sidecar.core.commands import KillMode
@@ -25,6 +26,13 @@ SERVICES: Final = (
     safety_service_pb2.DESCRIPTOR.services_by_name["SafetyService"],
     operator_service_pb2.DESCRIPTOR.services_by_name["OperatorService"],
 )
+# How a webhook ends, as sidecar/outgoing/retries.py and sidecar/bridge/webhook_gate.py count it.
+OUTCOMES: Final = {
+    "haltline_webhook_outgoing_total": frozenset({"delivered", "failed", "given_up", "gone"}),
+    "haltline_webhook_requests_total": frozenset(
+        {"ok"} | {fault.lower() for fault in SignatureFault}
+    ),
+}
 # What a label can say; a label that is not here says what others choose.
 VALUES: Final[dict[str, frozenset[str]]] = {
     "method": frozenset(method.name for service in SERVICES for method in service.methods),
@@ -48,7 +56,7 @@ def faults_of(expression: str) -> Iterator[str]:
         for label, operator, value in MATCHER.findall(matchers):
             if label not in _labels(name):
                 yield f"{name} has no label {label}"
-            elif label in VALUES and not _can_match(operator, value, VALUES[label]):
+            elif not _can_match(operator, value, _values(name, label)):
                 yield f'{name}{{{label}{operator}"{value}"}} matches nothing it can say'
     every = set().union(*(_labels(name) for name in NAME.findall(expression)))
     for labels in GROUPING.findall(expression):
@@ -67,8 +75,14 @@ def _labels(name: str) -> set[str]:
     return set(labels | {"le"} if name.endswith("_bucket") else labels)
 
 
-def _can_match(operator: str, pattern: str, values: frozenset[str]) -> bool:
+def _values(name: str, label: str) -> frozenset[str] | None:
+    return OUTCOMES.get(name) if label == "outcome" else VALUES.get(label)
+
+
+def _can_match(operator: str, pattern: str, values: frozenset[str] | None) -> bool:
     """Say whether each alternative of a pattern is, or matches, a value there can be."""
+    if values is None:
+        return True
     alternatives = [pattern] if "(" in pattern else pattern.split("|")
     if operator in {"=", "!="}:
         return pattern in values

@@ -14,6 +14,7 @@ from tests.ops.queries import faults_of, metrics_of
         ('haltline_kill_switch_active{mode="HALTS"}', "matches nothing"),
         ('haltline_circuit_breaker_trigger_armed{trigger!~"BOT_SILENT|X"}', "matches nothing"),
         ('haltline_rpc_duration_seconds_bucket{method=~".*(CheckOder)"}', "matches nothing"),
+        ('haltline_webhook_outgoing_total{outcome="gave_up"}', "matches nothing"),
         ("sum by(nmae) (haltline_exposure_share)", "no metric here has the label nmae"),
     ],
 )
