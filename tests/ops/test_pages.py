@@ -79,7 +79,9 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 def test_every_file_of_ops_that_a_page_names_is_there() -> None:
     """Paths below ops/ in the pages are paths of the repository."""
     named = {
-        name.rstrip(".") for page in PAGES for name in re.findall(r"(?<!tests/)ops/[\w./-]+", page.read_text())
+        name.rstrip(".")
+        for page in PAGES
+        for name in re.findall(r"(?<!tests/)ops/[\w./-]+", page.read_text())
     }
     left_to_people = {name for name in named if name.startswith("ops/docker/secrets")}
     assert [name for name in named - left_to_people if not (ROOT / name).exists()] == []
