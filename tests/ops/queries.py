@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from typing import Final
 
 from haltline.v1 import operator_service_pb2, safety_service_pb2
+from sidecar.bridge.signatures import Scheme, SignatureFault
+from sidecar.telemetry.catalogue import METRICS
 
-from sidecar.bridge.signatures import SignatureFault
 from sidecar.core.answers import RecoveryState, TradingMode
 from sidecar.core.circuit_breaker import CAUSES
 from sidecar.core.commands import KillMode
-from sidecar.telemetry.catalogue import METRICS
 
 CATALOGUE: Final = {metric.full_name: metric for metric in METRICS}
 SCRAPED_LABELS: Final = frozenset({"instance", "job"})
@@ -35,8 +35,10 @@ OUTCOMES: Final = {
 }
 # What a label can say; a label that is not here says what others choose.
 VALUES: Final[dict[str, frozenset[str]]] = {
+    "action": frozenset({"trigger", "status", "reset", "session"}),
     "method": frozenset(method.name for service in SERVICES for method in service.methods),
     "mode": frozenset(str(mode.value) for mode in (*KillMode, *TradingMode)),
+    "scheme": frozenset({"none"} | {scheme.value for scheme in Scheme}),
     "state": frozenset(state.value for state in RecoveryState),
     "trigger": frozenset(CAUSES),
     "verdict": frozenset({"approved", "denied"}),

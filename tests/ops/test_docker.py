@@ -22,6 +22,7 @@ import yaml
 
 from sidecar.cli.serve import serve
 from tests.cli.running import SECRET, RunningSidecar
+from tests.ops.examples import ALERTMANAGER, PROMETHEUS, read
 from tests.ops.images import lineage, read_stages
 from tests.ops.tools import OPS, ROOT, judge_tool, run_tool
 
@@ -313,6 +314,18 @@ def test_compose_publishes_nothing_and_hides_its_secrets() -> None:
             assert service["security_opt"] == ["no-new-privileges:true"]
     assert services()["prometheus"]["network_mode"] == "service:haltline"
     assert all(entry["file"].startswith("secrets/") for entry in secrets.values())
+
+
+def test_the_containers_find_each_other_and_their_secrets() -> None:
+    """In one network namespace the addresses are those of the examples, and so are the files."""
+    told = services()
+    (scraped,) = read(PROMETHEUS)["scrape_configs"][0]["static_configs"]
+    (warned,) = read(PROMETHEUS)["alerting"]["alertmanagers"][0]["static_configs"]
+    assert f"--http={scraped['targets'][0]}" in told["haltline"]["command"]
+    assert f"--web.listen-address={warned['targets'][0]}" in told["alertmanager"]["command"]
+    given = {secret["target"] for secret in told["alertmanager"]["secrets"]}
+    named = set(re.findall(r"(?:credentials_file|api_url_file): (\S+)", ALERTMANAGER.read_text()))
+    assert named == given
 
 
 def test_the_files_say_that_nobody_built_them() -> None:
