@@ -26,7 +26,7 @@ from tests.ops.examples import (
     write_changed,
 )
 from tests.ops.programs import Program, alertmanager, is_listened_on, prometheus, wait_for
-from tests.ops.queries import metrics_of
+from tests.ops.queries import CATALOGUE, metrics_of
 from tests.ops.test_alert_rules import read_rules
 from tests.ops.test_dashboard import expressions
 from tests.ops.tools import needs
@@ -205,6 +205,7 @@ def test_every_query_that_is_shipped_is_answered(circle: Circle) -> None:
         for rule in read_rules()
         if rule["labels"]["severity"] == "critical"
         for name in metrics_of(rule["expr"])
+        if name in CATALOGUE and CATALOGUE[name].kind == "gauge"  # a count may not have begun
     }
     told = circle.prometheus.get_json("/api/v1/label/__name__/values")["data"]
     assert urgent
