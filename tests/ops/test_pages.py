@@ -68,6 +68,15 @@ def test_a_command_that_does_not_exist_is_found() -> None:
     assert faults_of("haltline reset kill --bye x") == ["--bye"]
 
 
+def test_the_configuration_that_is_shown_is_one(tmp_path: Path) -> None:
+    """What the page writes for a proxy passes `haltline config check`."""
+    (text,) = blocks(DEPLOYMENT, "toml")
+    file = tmp_path / "haltline.toml"
+    file.write_text(text)
+    ran = haltline("config", "check", str(file))
+    assert ran.code == 0, ran.err
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_every_link_leads_somewhere(page: Path) -> None:
     """Files and pages that are named are there."""
