@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from typing import Final
 
 from haltline.v1 import operator_service_pb2, safety_service_pb2
-from sidecar.bridge.signatures import Scheme, SignatureFault
-from sidecar.telemetry.catalogue import METRICS
 
+from sidecar.bridge.signatures import Scheme, SignatureFault
 from sidecar.core.answers import RecoveryState, TradingMode
 from sidecar.core.circuit_breaker import CAUSES
 from sidecar.core.commands import KillMode
+from sidecar.telemetry.catalogue import METRICS
 
 CATALOGUE: Final = {metric.full_name: metric for metric in METRICS}
 SCRAPED_LABELS: Final = frozenset({"instance", "job"})

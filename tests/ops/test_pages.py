@@ -13,8 +13,8 @@ from typing import Any, Final
 import click
 import pytest
 import yaml
-from sidecar.bridge.signatures import HeaderNames
 
+from sidecar.bridge.signatures import HeaderNames
 from sidecar.cli.main import haltline as program
 from tests.cli.running import SECRET, RunningSidecar, haltline
 from tests.ops.examples import TRIGGER_PATH

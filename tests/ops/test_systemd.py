@@ -150,7 +150,7 @@ def _live(directory: Path, trace: Path) -> None:
         ready = sidecar.start("--equity", "100000", "--assume-flat", "--config", str(file))
         found = re.search(r"http (\S+);", ready)
         assert found
-        with urllib.request.urlopen(f"http://{found[1]}/metrics") as answer:
+        with urllib.request.urlopen(f"http://{found[1]}/metrics", timeout=30) as answer:
             assert answer.status == 200
         order = ("--strategy", "s", "--side", "buy", "--quantity", "1", "--price", "1")
         for at in range(50):
