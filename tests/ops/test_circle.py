@@ -33,7 +33,7 @@ from tests.ops.tools import needs
 
 pytestmark = [needs("prometheus", "prometheus-alertmanager"), pytest.mark.slow]
 
-TOKEN: Final = "a token that stops and does nothing else"
+TOKEN: Final = "a-token-that-stops-and-does-nothing-else"
 ALERT: Final = "HaltlineKillSwitchScopedActive"
 LOOPING_ALERT: Final = "HaltlineKillSwitchActive"
 NOTHING_MORE: Final[Mapping[Place, Any]] = {}
@@ -100,7 +100,7 @@ def closed(
     sidecar = RunningSidecar(
         directory=directory / "d",
         http=("--http", "127.0.0.1:0"),
-        wrapper=("env", f"KILL_SWITCH_TRIGGER_TOKEN={TOKEN}"),
+        environment={"KILL_SWITCH_TRIGGER_TOKEN": TOKEN},
     )
     try:
         ready = sidecar.start("--equity", "100000", "--assume-flat")
