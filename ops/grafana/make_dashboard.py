@@ -184,7 +184,6 @@ def _variables() -> list[Json]:
             "label": "Sidecar",
             "type": "query",
             "datasource": DATASOURCE,
-            "definition": instances,
             "query": {"query": instances, "refId": "instance"},
             "refresh": 2,
             "sort": 1,

@@ -24,6 +24,28 @@ NOT_SHOWN: Final = {
     "haltline_telemetry_spans_dropped_total": "the same",
     "haltline_webhook_digests": "grows by one with each legacy reset, and is never a reason to act",
 }
+# The members Grafana knows, of what the dashboard has: a misspelt one is dropped in silence.
+MEMBERS: Final = {
+    "dashboard": {
+        "annotations", "description", "editable", "graphTooltip", "links", "panels", "refresh",
+        "schemaVersion", "tags", "templating", "time", "timezone", "title", "uid", "version",
+    },
+    "row": {"collapsed", "gridPos", "id", "panels", "title", "type"},
+    "panel": {
+        "datasource", "description", "fieldConfig", "gridPos", "id", "options", "targets", "title",
+        "type",
+    },
+    "target": {"datasource", "expr", "format", "instant", "legendFormat", "range", "refId"},
+    "defaults": {
+        "color", "custom", "mappings", "max", "min", "noValue", "thresholds", "unit",
+    },
+    "variable": {
+        "allValue", "current", "datasource", "hide", "includeAll", "label", "multi", "name",
+        "query", "refresh", "sort", "type",
+    },
+    "mapping": {"color", "index", "text"},
+}  # fmt: skip
+COLOR_MODES: Final = {"palette-classic", "thresholds"}
 
 
 def read() -> dict[str, Any]:
@@ -95,6 +117,31 @@ def test_every_panel_is_of_a_kind_that_grafana_has() -> None:
         assert steps[0] is None
         assert steps[1:] == sorted(steps[1:])
         assert defaults["unit"]
+
+
+def test_nothing_is_written_that_grafana_does_not_know() -> None:
+    """Members, enumerations and types are those of its dashboards of schema 36 and later."""
+    dashboard = read()
+    assert dashboard.keys() == MEMBERS["dashboard"]
+    assert dashboard["schemaVersion"] >= 36
+    assert dashboard["graphTooltip"] in {0, 1, 2}
+    assert 8 <= len(dashboard["uid"]) <= 40
+    for variable in dashboard["templating"]["list"]:
+        assert variable.keys() <= MEMBERS["variable"]
+        assert variable["type"] in {"datasource", "query"}
+        assert variable["refresh"] in {0, 1, 2}
+    for panel in dashboard["panels"]:
+        assert panel.keys() == MEMBERS["row" if panel["type"] == "row" else "panel"]
+    for panel in panels():
+        assert all(target.keys() == MEMBERS["target"] for target in panel["targets"])
+        assert panel["fieldConfig"].keys() == {"defaults", "overrides"}
+        defaults = panel["fieldConfig"]["defaults"]
+        assert defaults.keys() <= MEMBERS["defaults"]
+        assert defaults["color"]["mode"] in COLOR_MODES
+        assert defaults["thresholds"]["mode"] == "absolute"
+        for mapping in defaults["mappings"]:
+            assert mapping["type"] == "value"
+            assert all(shown.keys() == MEMBERS["mapping"] for shown in mapping["options"].values())
 
 
 def test_every_query_asks_the_chosen_prometheus_about_the_chosen_sidecars() -> None:
