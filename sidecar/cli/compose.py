@@ -32,6 +32,7 @@ from sidecar.cli.ready import ready_line, start_notes
 from sidecar.clock import Clock, ClockKind, DrivenClock, WallClock, format_rfc3339
 from sidecar.config import Configuration, Durability, config_hash, load, to_thresholds
 from sidecar.config.sections import UnixRolesSection
+from sidecar.outgoing import Outgoing, Target
 from sidecar.server import AddressError, Server, ServerOptions, TlsFiles
 from sidecar.server.unix_roles import UnixRoles
 from sidecar.service import ConfigurationSource, Role, Service, Settings
@@ -59,6 +60,7 @@ class Plan:
     must_exist: bool
     is_assumed_flat: bool
     secrets: Secrets
+    targets: tuple[Target, ...] = ()
     started_at_ns: int
 
 
@@ -72,11 +74,12 @@ async def run(plan: Plan) -> int:
 async def _run(plan: Plan) -> int:
     with garbage.nothing_collected():
         store, service = _open(plan)
+    outgoing = _outgoing(plan, service)
     is_clean = False
     stopping, hangups = asyncio.Event(), Hangups()
     with hangups.listening(), _signals_set(stopping):
         try:
-            await _serve(plan, service, store, stopping, hangups)
+            await _serve(plan, service, store, outgoing, stopping, hangups)
         except AddressError as error:
             raise CommandFailed(Exit.DENIED, str(error), reason="ADDRESS") from error
         finally:
@@ -124,10 +127,16 @@ def _judge_addresses(plan: Plan) -> None:
 
 
 async def _serve(
-    plan: Plan, service: Service, store: Store, stopping: asyncio.Event, hangups: Hangups
+    plan: Plan,
+    service: Service,
+    store: Store,
+    outgoing: Outgoing,
+    stopping: asyncio.Event,
+    hangups: Hangups,
 ) -> None:
     """Start, say so, wait until `stopping` is set, drain."""
     report = await service.start()
+    outgoing.start()
     server = Server(
         service=service,
         secrets=plan.secrets,
@@ -152,6 +161,15 @@ async def _serve(
         await server.drain()
         if http is not None:
             await http.drain()
+        await outgoing.drain()
+
+
+def _outgoing(plan: Plan, service: Service) -> Outgoing:
+    outgoing = Outgoing(
+        outbox=service.outbox, targets=plan.targets, is_clock_real=plan.clock_kind == "wall"
+    )
+    service.add_health_part(outgoing.health_part)
+    return outgoing
 
 
 def _bridge(plan: Plan, service: Service, store: Store) -> Bridge:

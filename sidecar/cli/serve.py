@@ -32,6 +32,7 @@ from sidecar.cli.places import (
 )
 from sidecar.config import Configuration, ConfigurationError, load
 from sidecar.core.numbers import is_name, parse_decimal
+from sidecar.outgoing import Target, TargetsError, read_targets
 
 LOG: Final = logging.getLogger("sidecar.serve")
 
@@ -95,6 +96,7 @@ def serve(  # noqa: PLR0913 - one argument for each option
         must_exist=existing,
         is_assumed_flat=assume_flat,
         secrets=_read_secrets(),
+        targets=_read_targets(configuration),
         started_at_ns=time.time_ns(),
     )
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -143,6 +145,13 @@ def _read_secrets() -> Secrets:
         return Secrets.from_environment(os.environ)
     except SecretsError as problem:
         raise CommandFailed(Exit.USAGE, str(problem), reason="SECRETS") from problem
+
+
+def _read_targets(configuration: Configuration) -> tuple[Target, ...]:
+    try:
+        return read_targets(configuration.outgoing, os.environ)
+    except TargetsError as problem:
+        raise CommandFailed(Exit.USAGE, str(problem), reason="OUTGOING") from problem
 
 
 def _default_addresses(name: str, directory: Path) -> tuple[str, ...]:

@@ -59,6 +59,7 @@ OTHER_KEYS: Final[dict[str, Row]] = {
     "server.unix_roles.bot_gids": Row(_restart, _ROLES_STAY),
     "server.unix_roles.observer_uids": Row(_restart, _ROLES_STAY),
     "server.unix_roles.observer_gids": Row(_restart, _ROLES_STAY),
+    "outgoing": Row(_restart, "targets are joined to the journal at the start, secrets read then"),
 }
 """Every key that is not the core's, in the order of the file."""
 

@@ -12,7 +12,8 @@ from dataclasses import fields
 from decimal import Decimal
 from typing import Any, Final, TypeVar
 
-from sidecar.config.sections import Configuration, Section
+from sidecar.config.section import Section
+from sidecar.config.sections import Configuration
 from sidecar.core import thresholds as core
 from sidecar.core.numbers import format_decimal
 

@@ -29,6 +29,8 @@ _LATER_SECTIONS: Final = {
     "(`haltline kill` and the KILL file stop trading without it)",
 }
 _SECRET_WORDS: Final = ("secret", "password", "token")
+NAMED: Final = ("symbols", "strategies", "outgoing")
+"""Sections of which there is one for each name."""
 _SECTION_ONLY: Final = ("model_type", "model_attributes_type", "dict_type")
 
 
@@ -154,7 +156,7 @@ def known_keys() -> dict[str, tuple[str, ...]]:
     """Return each section's keys, sections named as in the file."""
     found: dict[str, tuple[str, ...]] = {}
     for name in Configuration.model_fields:
-        model = _model_at([name, "NAME"] if name in ("symbols", "strategies") else [name])
+        model = _model_at([name, "NAME"] if name in NAMED else [name])
         if model is not None:
             found[name] = tuple(model.model_fields)
     return found
@@ -186,9 +188,8 @@ def _types_in(annotation: object) -> Iterator[type]:
 
 def _path(parts: list[str | int]) -> str:
     """Return the path as a person writes it: `symbols."AAPL".multiplier`."""
-    named = ("symbols", "strategies")
     out: list[str] = []
     for at, part in enumerate(parts):
-        quoted = at == 1 and parts[0] in named
+        quoted = at == 1 and parts[0] in NAMED
         out.append(f'"{part}"' if quoted else str(part))
     return ".".join(out)

@@ -11,8 +11,10 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Final, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from sidecar.config.outgoing_sections import TARGETS_COUNT_MAX, OutgoingSection, TargetName
+from sidecar.config.section import Section
 from sidecar.config.values import (
     Addresses,
     Amount,
@@ -59,12 +61,6 @@ class LoopbackRole(StrEnum):
 
     BOT = "bot"
     OBSERVER = "observer"
-
-
-class Section(BaseModel):
-    """One section: frozen, and nothing in it that is not named here."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class AccountSection(Section):
@@ -399,6 +395,12 @@ class ServerSection(Section):
     unix_roles: UnixRolesSection | None = None
 
 
+def _few(targets: dict[str, OutgoingSection]) -> dict[str, OutgoingSection]:
+    if len(targets) > TARGETS_COUNT_MAX:
+        raise fault(f"at most {TARGETS_COUNT_MAX} targets", len(targets))
+    return targets
+
+
 class Configuration(Section):
     """The whole file. Built by `config.loading`, which reports every fault at once."""
 
@@ -411,3 +413,6 @@ class Configuration(Section):
     approvals: ApprovalsSection = ApprovalsSection()
     store: StoreSection = StoreSection()
     server: ServerSection = ServerSection()
+    outgoing: Annotated[dict[TargetName, OutgoingSection], AfterValidator(_few)] = Field(
+        default_factory=dict
+    )

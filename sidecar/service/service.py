@@ -50,17 +50,14 @@ from sidecar.core.commands import (
 from sidecar.core.denial import CallRefused
 from sidecar.core.thresholds import Thresholds
 from sidecar.service.audit import Audit
-from sidecar.service.callers import (
-    Actor,
-    Caller,
-    require_operator_proof,
-)
+from sidecar.service.callers import Actor, Caller, require_operator_proof
 from sidecar.service.changes import Changes
 from sidecar.service.facts import HealthPart, ServiceStatus, Settings, StartReport, StoreStatus
 from sidecar.service.kill_file import KillFile
 from sidecar.service.nonces import remember_nonce
 from sidecar.service.opening import Opened, open_state
 from sidecar.service.orders import Orders
+from sidecar.service.outbox import Outbox
 from sidecar.service.refused import RefusedAttempts
 from sidecar.service.reload import ConfigurationSource, Reloads
 from sidecar.service.reports import Reports
@@ -142,6 +139,7 @@ class Service:
         self._orders = Orders(
             self._writer, self._starts, store, self.refused, approvals_need_power=needs_power
         )
+        self.outbox = Outbox(self._writer, store, settings.name)
         self._watch = self._build_watch()
         self.reloads = self._build_reloads(source)
         self._snapshots = Snapshots(

@@ -1,0 +1,155 @@
+"""Who is told: what `[outgoing.NAME]` says, with the secrets that only the environment holds.
+
+Rules:
+1. Every fault of every target is said at once; a variable that is not set is named.
+2. No secret and no address from the environment is in an error, a log or a `repr`.
+3. An address is https, or http to this machine; it carries no user, password or fragment.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+
+from sidecar.config.outgoing_sections import (
+    URL_LENGTH_MAX,
+    OutgoingFormat,
+    OutgoingSection,
+    TransitionType,
+)
+from sidecar.outgoing.messages import Origin, slack_body, standard_body
+from sidecar.outgoing.signing import SigningSecret, SigningSecretError, read_secrets
+from sidecar.service.transitions import Transition
+
+ALL_KINDS: Final = frozenset(TransitionType)
+
+
+class TargetsError(Exception):
+    """Targets cannot be used; `faults` names each: key, rule, way out."""
+
+    def __init__(self, faults: list[str]) -> None:
+        """`faults` are sentences without a secret."""
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """One receiver. Its address and secrets show in no `repr`."""
+
+    name: str
+    url: str = field(repr=False)
+    format: OutgoingFormat
+    secrets: tuple[SigningSecret, ...] = field(default=(), repr=False)
+    kinds: frozenset[TransitionType] = ALL_KINDS
+    timeout_seconds: float = 10.0
+    give_up_seconds: float = 86_400.0
+    authority_file: str | None = None
+
+    def body(self, transition: Transition, origin: Origin, *, is_durable: bool) -> bytes:
+        """Return what is posted for a transition."""
+        make = slack_body if self.format is OutgoingFormat.SLACK else standard_body
+        return make(transition, origin, is_durable=is_durable)
+
+
+def read_targets(
+    sections: Mapping[str, OutgoingSection], environment: Mapping[str, str]
+) -> tuple[Target, ...]:
+    """Return every target with its secrets. Raises TargetsError."""
+    faults: list[str] = []
+    targets = [
+        target
+        for name, section in sorted(sections.items())
+        if (target := _read(name, section, environment, faults)) is not None
+    ]
+    if faults:
+        raise TargetsError(faults)
+    return tuple(targets)
+
+
+def url_problem(url: str) -> str:
+    """Say what is wrong with an address, without quoting it; empty where it can be used."""
+    if len(url) > URL_LENGTH_MAX:
+        return f"must be at most {URL_LENGTH_MAX} characters"
+    if not url.isascii() or not url.isprintable() or " " in url:
+        return "must be visible ASCII"
+    try:
+        parts = urlsplit(url)
+        host, _port = parts.hostname or "", parts.port
+    except ValueError:
+        return "must be an address such as https://example.com/hook"
+    return next((words for is_wrong, words in _rules(parts, host) if is_wrong), "")
+
+
+def _rules(parts: SplitResult, host: str) -> Iterator[tuple[bool, str]]:
+    yield parts.scheme not in ("http", "https") or not host, "must be https://HOST/PATH"
+    yield (
+        parts.username is not None or parts.password is not None,
+        "must carry no user or password (sign with a secret instead)",
+    )
+    yield bool(parts.fragment), "must carry no # fragment"
+    yield (
+        parts.scheme == "http" and not _is_this_machine(host),
+        "must be https, except to this machine (127.0.0.1, [::1] or localhost)",
+    )
+
+
+def _is_this_machine(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _read(
+    name: str, section: OutgoingSection, environment: Mapping[str, str], faults: list[str]
+) -> Target | None:
+    found: list[str] = []
+
+    def fault(key: str, words: str) -> None:
+        found.append(f"outgoing.{name}.{key}: {words}")
+
+    url = section.url or _variable(section.url_environment, environment, fault, "url_environment")
+    if url and (problem := url_problem(url)):
+        key = "url" if section.url else "url_environment"
+        where = f" (the variable {section.url_environment})" if section.url is None else ""
+        fault(key, f"{problem}{where}")
+    secrets: tuple[SigningSecret, ...] = ()
+    if section.secret_environment is not None:
+        text = _variable(section.secret_environment, environment, fault, "secret_environment")
+        try:
+            secrets = read_secrets(text) if text else ()
+        except SigningSecretError as error:
+            fault("secret_environment", f"the variable {section.secret_environment} {error}")
+    faults.extend(found)
+    if found:
+        return None
+    return Target(
+        name=name,
+        url=url,
+        format=section.format,
+        secrets=secrets,
+        kinds=frozenset(section.events or ALL_KINDS),
+        timeout_seconds=float(section.timeout_seconds),
+        give_up_seconds=float(section.give_up_seconds),
+        authority_file=section.authority_file,
+    )
+
+
+def _variable(
+    variable: str | None,
+    environment: Mapping[str, str],
+    fault: Callable[[str, str], None],
+    key: str,
+) -> str:
+    value = environment.get(variable or "", "").strip()
+    if not value:
+        fault(
+            key, f"the environment variable {variable} is not set (set it, or take the target out)"
+        )
+    return value
