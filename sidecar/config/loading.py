@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from sidecar.config.effective import to_thresholds
+from sidecar.config.section import NAMED
 from sidecar.config.sections import Configuration
 from sidecar.config.suggestions import did_you_mean
 from sidecar.config.values import TomlFloat, shown
@@ -29,8 +30,6 @@ _LATER_SECTIONS: Final = {
     "(`haltline kill` and the KILL file stop trading without it)",
 }
 _SECRET_WORDS: Final = ("secret", "password", "token")
-NAMED: Final = ("symbols", "strategies", "outgoing")
-"""Sections of which there is one for each name."""
 _SECTION_ONLY: Final = ("model_type", "model_attributes_type", "dict_type")
 
 

@@ -10,15 +10,16 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Final, Self
 
-from pydantic import BeforeValidator, model_validator
+from pydantic import AfterValidator, BeforeValidator, model_validator
+from pydantic_core import PydanticCustomError
 
+from sidecar.config.hook_addresses import find_address_fault
 from sidecar.config.section import Section
 from sidecar.config.suggestions import did_you_mean
 from sidecar.config.values import Key, Seconds, Text, fault, one_of
 
 TARGETS_COUNT_MAX: Final = 16
 TIMEOUT_SECONDS_MAX: Final = 60
-URL_LENGTH_MAX: Final = 2_048
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 
@@ -55,7 +56,18 @@ def _read_target_name(value: object) -> str:
 def _read_variable(value: object) -> str:
     if not isinstance(value, str) or not _VARIABLE.fullmatch(value):
         # Not quoted: whoever wrote the secret itself here must not find it in a log.
-        raise fault("the name of an environment variable", _HIDDEN, "such as HOOK_SECRET")
+        raise _refusal("must be the name of an environment variable, such as HOOK_SECRET")
+    return value
+
+
+def _read_url(value: object) -> str:
+    if not isinstance(value, str):
+        raise _refusal("must be an address in quotes")
+    problem = find_address_fault(value)
+    if "?" in value and not problem:
+        problem = "must have no query: it often is a secret (give url_environment instead of url)"
+    if problem:
+        raise _refusal(problem)
     return value
 
 
@@ -70,15 +82,18 @@ def _read_events(value: object) -> tuple[TransitionType, ...]:
     return tuple(dict.fromkeys(map(TransitionType, value)))
 
 
-class _Hidden:
-    """Stands for a value that a fault must not quote."""
-
-    def __str__(self) -> str:
-        return "something else"
+def _refusal(text: str) -> PydanticCustomError:
+    """Return the error that says `text` and quotes nothing."""
+    return PydanticCustomError("haltline", "{text}", {"text": text})
 
 
-_HIDDEN: Final = _Hidden()
+def _refuse_long_wait(seconds: Decimal) -> Decimal:
+    if not 0 < seconds <= TIMEOUT_SECONDS_MAX:
+        raise fault(f"above 0 and at most {TIMEOUT_SECONDS_MAX} seconds", seconds)
+    return seconds
 
+
+Url = Annotated[str, BeforeValidator(_read_url)]
 TargetName = Annotated[str, BeforeValidator(_read_target_name)]
 Variable = Annotated[str, BeforeValidator(_read_variable)]
 Events = Annotated[tuple[TransitionType, ...], BeforeValidator(_read_events)]
@@ -91,7 +106,7 @@ class OutgoingSection(Section):
     """
 
     url: Annotated[
-        Text | None,
+        Url | None,
         Key(
             "Where to post: https, or http to this machine; shown to whoever may read the status.",
             "address",
@@ -133,7 +148,9 @@ class OutgoingSection(Section):
         ),
     ] = None
     timeout_seconds: Annotated[
-        Seconds, Key("How long one try may take in all.", "seconds", "10")
+        Seconds,
+        AfterValidator(_refuse_long_wait),
+        Key("How long one try may take in all.", "seconds", "10"),
     ] = Decimal(10)
     give_up_seconds: Annotated[
         Seconds, Key("How long a message is tried before it is given up.", "seconds", "86400")
@@ -149,32 +166,18 @@ class OutgoingSection(Section):
 
     @model_validator(mode="after")
     def _name_one_address(self) -> Self:
-        """Refuse no address, two, and one that tells a secret to whoever reads the file."""
-        if (self.url is None) == (self.url_environment is None):
-            written = "neither" if self.url is None else "both"
-            raise fault("given url or url_environment", _Words(written), "write one of them")
-        if self.url is not None and (self.format is OutgoingFormat.SLACK or "?" in self.url):
-            rule = "without its address: that of a Slack hook, and what follows a ?, is a secret"
-            raise fault(rule, _HIDDEN, "give url_environment instead of url")
+        """Refuse no address, two, and one that is a secret and stands in the file."""
+        if self.url is None and self.url_environment is None:
+            raise _refusal("must have url, or url_environment where the address is a secret")
+        if self.url is not None and self.url_environment is not None:
+            raise _refusal("must have url or url_environment, and has both (take one out)")
+        if self.url is not None and self.format is OutgoingFormat.SLACK:
+            raise _refusal("must have url_environment instead of url: a Slack address is a secret")
         return self
 
     @model_validator(mode="after")
     def _can_be_believed(self) -> Self:
-        """Refuse messages that nobody could prove, and times that make no sense."""
+        """Refuse messages that nobody could prove."""
         if self.format is OutgoingFormat.STANDARD and self.secret_environment is None:
-            rule = "signed where format is standard"
-            raise fault(rule, _Words("without secret_environment"), "name the variable")
-        if not 0 < self.timeout_seconds <= TIMEOUT_SECONDS_MAX:
-            rule = f"given timeout_seconds above 0 and up to {TIMEOUT_SECONDS_MAX}"
-            raise fault(rule, self.timeout_seconds)
+            raise _refusal("must have secret_environment: standard messages are signed")
         return self
-
-
-class _Words(_Hidden):
-    """Stands for what was found, in words of ours."""
-
-    def __init__(self, words: str) -> None:
-        self._words = words
-
-    def __str__(self) -> str:
-        return self._words

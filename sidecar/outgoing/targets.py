@@ -8,14 +8,12 @@ Rules:
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import SplitResult, urlsplit
 
+from sidecar.config.hook_addresses import find_address_fault
 from sidecar.config.outgoing_sections import (
-    URL_LENGTH_MAX,
     OutgoingFormat,
     OutgoingSection,
     TransitionType,
@@ -70,42 +68,6 @@ def read_targets(
     return tuple(targets)
 
 
-def url_problem(url: str) -> str:
-    """Say what is wrong with an address, without quoting it; empty where it can be used."""
-    if len(url) > URL_LENGTH_MAX:
-        return f"must be at most {URL_LENGTH_MAX} characters"
-    if not url.isascii() or not url.isprintable() or " " in url:
-        return "must be visible ASCII"
-    try:
-        parts = urlsplit(url)
-        host, _port = parts.hostname or "", parts.port
-    except ValueError:
-        return "must be an address such as https://example.com/hook"
-    return next((words for is_wrong, words in _rules(parts, host) if is_wrong), "")
-
-
-def _rules(parts: SplitResult, host: str) -> Iterator[tuple[bool, str]]:
-    yield parts.scheme not in ("http", "https") or not host, "must be https://HOST/PATH"
-    yield (
-        parts.username is not None or parts.password is not None,
-        "must carry no user or password (sign with a secret instead)",
-    )
-    yield bool(parts.fragment), "must carry no # fragment"
-    yield (
-        parts.scheme == "http" and not _is_this_machine(host),
-        "must be https, except to this machine (127.0.0.1, [::1] or localhost)",
-    )
-
-
-def _is_this_machine(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def _read(
     name: str, section: OutgoingSection, environment: Mapping[str, str], faults: list[str]
 ) -> Target | None:
@@ -115,10 +77,8 @@ def _read(
         found.append(f"outgoing.{name}.{key}: {words}")
 
     url = section.url or _variable(section.url_environment, environment, fault, "url_environment")
-    if url and (problem := url_problem(url)):
-        key = "url" if section.url else "url_environment"
-        where = f" (the variable {section.url_environment})" if section.url is None else ""
-        fault(key, f"{problem}{where}")
+    if url and (problem := find_address_fault(url)):
+        fault("url_environment", f"the variable {section.url_environment} {problem}")
     secrets: tuple[SigningSecret, ...] = ()
     if section.secret_environment is not None:
         text = _variable(section.secret_environment, environment, fault, "secret_environment")
