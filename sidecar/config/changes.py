@@ -85,9 +85,10 @@ def _named(
     """Yield each key in which the sections of one name differ, one that is absent included."""
     for name in sorted({*before, *after}):
         old, new = before.get(name), after.get(name)
-        for key in type(old or new).model_fields:
-            values = (getattr(section, key, None) for section in (old, new))
-            yield from _change(f'{heading}."{name}".{key}', row, *values)
+        kinds = {type(section) for section in (old, new) if section is not None}
+        for key in (key for kind in kinds for key in kind.model_fields):
+            was, becomes = getattr(old, key, None), getattr(new, key, None)
+            yield from _change(f'{heading}."{name}".{key}', row, was, becomes)
 
 
 def _change(key: str, row: Row, old: object, new: object) -> Iterator[RuleChange]:

@@ -45,6 +45,7 @@ class TransitionType(StrEnum):
     RECOVERY_ENTERED = "recovery.entered"
     RECOVERY_ENDED = "recovery.ended"
     STORE_POISONED = "store.poisoned"
+    BOOKS_DAMAGED = "books.damaged"
 
 
 def _read_target_name(value: object) -> str:

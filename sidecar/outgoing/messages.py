@@ -31,7 +31,7 @@ from sidecar.core.events import (
 from sidecar.core.numbers import format_decimal
 from sidecar.service.outbox import Now
 from sidecar.service.status import WAY_OUT_POISONED
-from sidecar.service.transitions import StorePoisoned, ToldEvent, Transition
+from sidecar.service.transitions import BooksDamaged, StorePoisoned, ToldEvent, Transition
 
 SCOPES_TOLD_MAX: Final = 16
 WORDS_LENGTH_MAX: Final = 1_024
@@ -139,6 +139,12 @@ def tell(event: ToldEvent, *, words_length_max: int = WORDS_LENGTH_MAX) -> Told:
             sentence = f"the store is poisoned, nothing that opens risk is approved: {why}"
             return Told(
                 noun="store", facts={"why": why}, sentence=sentence, way_out=WAY_OUT_POISONED
+            )
+        case BooksDamaged():
+            why = words(event.why)
+            sentence = f"the books cannot be believed, every order is denied: {why}"
+            return Told(
+                noun="books", facts={"why": why}, sentence=sentence, way_out=words(event.way_out)
             )
 
 

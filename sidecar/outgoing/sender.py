@@ -83,14 +83,18 @@ class Outgoing:
         self._is_clock_real = is_clock_real
         self._around = surroundings or Surroundings()
         self._post = post or Poster().post
+        feeds = outbox.feeds({target.name: target.kinds for target in targets})
         self._lines = [
-            _Line(target=target, feed=outbox.feed(target.name, target.kinds)) for target in targets
+            _Line(target=target, feed=feed) for target, feed in zip(targets, feeds, strict=True)
         ]
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """Begin to send; a task for each target."""
         loop = asyncio.get_running_loop()
+        if self._lines:
+            names = ", ".join(line.target.name for line in self._lines)
+            LOG.info("webhooks are sent to %s", names)
         self._tasks = [
             loop.create_task(self._keep_sending(line), name=f"outgoing {line.target.name}")
             for line in self._lines
@@ -116,7 +120,11 @@ class Outgoing:
 
     def health_part(self) -> HealthPart:
         """Say which targets are in trouble; trading does not depend on them."""
-        cause = "; ".join(filter(None, map(_trouble, self._lines)))
+        causes = list(filter(None, map(_trouble, self._lines)))
+        left_out = self._outbox.left_out_count
+        if left_out:
+            causes.append(f"{left_out} that only memory could hold were left out")
+        cause = "; ".join(causes)
         return HealthPart(name=PART_NAME, is_well=not cause, is_needed=False, cause=cause)
 
     async def _keep_sending(self, line: _Line) -> None:

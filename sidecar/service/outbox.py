@@ -20,7 +20,7 @@ import json
 import logging
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -31,6 +31,7 @@ from sidecar.core.turn import trading_mode
 from sidecar.service.callers import Actor
 from sidecar.service.records import RecordError
 from sidecar.service.transitions import (
+    BooksDamaged,
     StorePoisoned,
     Transition,
     transitions_in,
@@ -54,7 +55,7 @@ PAUSE_SECONDS: Final = 1.0
 Cursor = tuple[int, int]
 """Sequence and index of the last event that is done with."""
 WHOLE: Final = 1 << 30
-"""The index of a cursor that is done with a whole record."""
+"""The index of a cursor that is done with a whole record; what stands in none comes behind it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,18 +79,26 @@ class Outbox:
         self.seen: list[Transition] = []
         self.seen_after: Cursor = (store.last_sequence, WHOLE)
         self.left_out_count = 0
+        """Of what no journal holds, beyond the bound."""
         self._writer = writer
         self._began: Cursor = self.seen_after
         self._kept = _read_cursors(store)
         self._feeds: dict[str, Feed] = {}
+        self._unwritten_count = 0
         writer.outbox = self
 
-    def feed(self, name: str, kinds: frozenset[TransitionType]) -> Feed:
-        """Return what is to be told to target `name`; asked once, before the service starts."""
-        # A cursor beyond the journal is of records that were lost: it says nothing of new ones.
-        cursor = min(self._kept.get(name, self._began), self._began)
-        self._feeds[name] = feed = Feed(self, name, kinds, cursor)
-        return feed
+    def feeds(self, targets: Mapping[str, frozenset[TransitionType]]) -> list[Feed]:
+        """Return what is to be told to each target; asked once, before the service starts.
+
+        The cursor of a new one is kept at once, so that it lies before whatever this process
+        writes; that of a target which is not there any more is forgotten.
+        """
+        for name, kinds in targets.items():
+            # A cursor beyond the journal is of records that were lost: it says nothing of new ones.
+            cursor = min(self._kept.get(name, self._began), self._began)
+            self._feeds[name] = Feed(self, name, kinds, cursor)
+        self.save()
+        return list(self._feeds.values())
 
     @property
     def now(self) -> Now:
@@ -107,19 +116,29 @@ class Outbox:
 
     def note_poisoned(self, why: str) -> None:
         """Take that the store refuses writes from here on."""
-        if self._feeds:
-            state = self._writer.state
-            self._keep(
-                (
-                    Transition(
-                        sequence=state.last_sequence,
-                        index=WHOLE,
-                        time=state.now,
-                        kind=TransitionType.STORE_POISONED,
-                        event=StorePoisoned(why=why),
-                    ),
-                )
+        self._note_unwritten(TransitionType.STORE_POISONED, StorePoisoned(why=why))
+
+    def note_damaged(self, why: str, way_out: str) -> None:
+        """Take that every order is denied, because the books cannot be believed."""
+        if self._writer.state.last_sequence > self._began[0]:  # else the start itself tells it
+            self._note_unwritten(
+                TransitionType.BOOKS_DAMAGED, BooksDamaged(why=why, way_out=way_out)
             )
+
+    def _note_unwritten(self, kind: TransitionType, event: StorePoisoned | BooksDamaged) -> None:
+        """Take what stands in no record; its place is behind the newest one."""
+        if not self._feeds:
+            return
+        state = self._writer.state
+        self._unwritten_count += 1
+        transition = Transition(
+            sequence=state.last_sequence,
+            index=WHOLE + self._unwritten_count,
+            time=state.now,
+            kind=kind,
+            event=event,
+        )
+        self._keep((transition,))
 
     def _keep(self, transitions: Sequence[Transition]) -> None:
         for transition in transitions:
@@ -131,10 +150,12 @@ class Outbox:
             feed.wake()
 
     def _make_room(self) -> bool:
-        """Forget what the journal holds, oldest first; say whether there is room now."""
-        if self.is_refusing:
+        """Forget the oldest if the journal holds it; say whether there is room now."""
+        oldest = self.seen[0]
+        is_kept = oldest.is_in_journal and oldest.sequence <= self.store.durable_sequence
+        if self.is_refusing and not is_kept:
             return False
-        oldest = self.seen.pop(0)
+        del self.seen[0]
         self.seen_after = oldest.place
         return True
 
@@ -151,7 +172,8 @@ class Outbox:
 
         A reset is durable a moment before it is effective, and is noted when it is effective.
         """
-        return min(self.store.durable_sequence, self._writer.state.last_sequence)
+        store = self.store
+        return min(store.durable_sequence, store.last_sequence, self._writer.state.last_sequence)
 
     def save(self) -> None:
         """Keep every cursor, process-durable: a loss of power has a little told again."""
@@ -219,7 +241,9 @@ class Feed:
             if told is None:
                 await self._wait()
                 continue
-            if told.sequence <= self._outbox.durable_sequence and told.is_in_journal:
+            if not told.is_in_journal:
+                return self._hold(told), False
+            if told.sequence <= self._outbox.durable_sequence:
                 return self._hold(told), True
             if not self._outbox.is_refusing:
                 await self._wait_durable(told.sequence)
@@ -294,7 +318,7 @@ class Feed:
 
     async def _read_some(self) -> None:
         """Look through the next few records before those that were seen to happen."""
-        outbox, sequence = self._outbox, self._looked[0] + (self._looked[1] == WHOLE)
+        outbox, sequence = self._outbox, self._looked[0] + (self._looked[1] >= WHOLE)
         base, last = outbox.store.base.size, outbox.seen_after[0]
         if sequence <= base:
             LOG.warning(

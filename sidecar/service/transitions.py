@@ -39,6 +39,14 @@ class StorePoisoned:
     why: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BooksDamaged:
+    """Every order is denied from here on, because the books cannot be believed (S12.4)."""
+
+    why: str
+    way_out: str
+
+
 ToldEvent: TypeAlias = (
     KillActivated
     | KillEased
@@ -49,6 +57,7 @@ ToldEvent: TypeAlias = (
     | RecoveryEntered
     | RecoveryEnded
     | StorePoisoned
+    | BooksDamaged
 )
 
 IN_JOURNAL: Final = (
@@ -70,8 +79,8 @@ _MARKS: Final = tuple(f'["{kind.__name__}",'.encode() for kind in IN_JOURNAL)
 class Transition:
     """One thing to tell. `time` is the sidecar's `now` in nanoseconds.
 
-    `index` is the event's place in record `sequence`. A poisoned store stands in no record: it has
-    the sequence of the newest one, and an index behind all of its events.
+    `index` is the event's place in record `sequence`. What stands in no record has the sequence of
+    the newest one, and an index behind all of its events.
     """
 
     sequence: int
@@ -89,7 +98,7 @@ class Transition:
     @property
     def is_in_journal(self) -> bool:
         """Whether it is an event of a record."""
-        return not isinstance(self.event, StorePoisoned)
+        return not isinstance(self.event, (StorePoisoned, BooksDamaged))
 
     @property
     def is_start(self) -> bool:
@@ -144,6 +153,8 @@ def kind_of(event: object) -> TransitionType | None:
             return TransitionType.RECOVERY_ENDED
         case StorePoisoned():
             return TransitionType.STORE_POISONED
+        case BooksDamaged():
+            return TransitionType.BOOKS_DAMAGED
     return None
 
 

@@ -73,6 +73,9 @@ class Told(Protocol):
     def note_poisoned(self, why: str) -> None:
         """Take that nothing is written from here on."""
 
+    def note_damaged(self, why: str, way_out: str) -> None:
+        """Take that every order is denied from here on."""
+
 
 class Writer:
     """Owns the state; everything that changes it goes through here."""
@@ -118,6 +121,8 @@ class Writer:
             self.conditions.damage = why
             self.conditions.damage_way_out = way_out
             self._changes.bump()
+            if self.outbox is not None:
+                self.outbox.note_damaged(why, way_out)
 
     def decide(self, command: object, actor: Actor) -> Outcome:
         """Decide, apply and write; raises CallRefused where nothing changed."""
