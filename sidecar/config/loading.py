@@ -99,6 +99,7 @@ def _validate(raw: dict[str, Any], faults: list[FieldFault]) -> tuple[Configurat
         try:
             return Configuration.model_validate(raw), faulty
         except ValidationError as problem:
+            earlier = tuple(faulty)
             for error in problem.errors(include_url=False):
                 parts = [part for part in error["loc"] if part != "[key]"]
                 path = _path(parts)
@@ -107,7 +108,9 @@ def _validate(raw: dict[str, Any], faults: list[FieldFault]) -> tuple[Configurat
                 else:
                     _take_out(raw, parts)
                 faulty.append(path)
-                faults.append(FieldFault(path, _describe(error, parts)))
+                if not any(f"{key}.".startswith(f"{path}.") for key in earlier):
+                    # Else it is only missed, or contradicted, because a faulty key was taken out.
+                    faults.append(FieldFault(path, _describe(error, parts)))
 
 
 def _take_out(raw: dict[str, Any], parts: list[str | int]) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import json
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -57,6 +57,7 @@ class Receiver:
     connections_count: int = 0
     url: str = ""
     _arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    _open: dict[asyncio.StreamWriter, asyncio.Task[None]] = field(default_factory=dict)
 
     @property
     def types(self) -> list[str]:
@@ -76,9 +77,21 @@ class Receiver:
                 await self._arrived.wait()
         return self.received
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Read one request and answer it."""
+    def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one connection in a task of its own."""
         self.connections_count += 1
+        self._open[writer] = asyncio.get_running_loop().create_task(self._serve(reader, writer))
+
+    async def close(self) -> None:
+        """End every connection."""
+        tasks = list(self._open.values())
+        for writer in self._open:
+            writer.transport.abort()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Read one request and answer it."""
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             line, *rest = head.split("\r\n")
@@ -96,6 +109,7 @@ class Receiver:
         except (OSError, asyncio.IncompleteReadError):
             return  # the other side went away
         finally:
+            self._open.pop(writer, None)
             writer.close()
 
 
@@ -108,10 +122,39 @@ async def receiving(
 ) -> AsyncIterator[Receiver]:
     """Serve a receiver; `url` says where."""
     receiver = Receiver(answer=answer)
-    server = await asyncio.start_server(receiver.serve, "127.0.0.1", port, ssl=tls)
+    server = await asyncio.start_server(receiver.connected, "127.0.0.1", port, ssl=tls)
     host, at = server.sockets[0].getsockname()
     receiver.url = f"http{'s' if tls else ''}://{host}:{at}/hook"
     try:
         yield receiver
+    finally:
+        server.close()
+        await receiver.close()
+
+
+Handle = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
+
+
+@asynccontextmanager
+async def serving(handle: Handle) -> AsyncIterator[str]:
+    """Serve raw bytes on a loopback port, HOST:PORT; every connection must end by itself."""
+    tasks: list[asyncio.Task[None]] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await handle(reader, writer)
+        except (OSError, asyncio.IncompleteReadError):
+            return  # the other side went away
+        finally:
+            writer.close()
+
+    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tasks.append(asyncio.get_running_loop().create_task(serve(reader, writer)))
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    try:
+        yield "{}:{}".format(*server.sockets[0].getsockname())
+        async with asyncio.timeout(WAIT_SECONDS):
+            await asyncio.gather(*tasks)
     finally:
         server.close()

@@ -1,4 +1,4 @@
-"""What each target is still to be told: never lost over a crash, in order, once where all is well."""
+"""What each target is still to be told: in order, and never lost over a crash."""
 
 from __future__ import annotations
 
@@ -89,7 +89,8 @@ async def life(
 ) -> AsyncIterator[Life]:
     """Start a service with one target, and stop it at the end."""
     service = make_service(store, directory, **options)
-    lived = Life(service, *service.outbox.feeds({name: kinds}))
+    (feed,) = service.outbox.feeds({name: kinds})
+    lived = Life(service, feed)
     await service.start()
     try:
         yield lived
@@ -320,7 +321,7 @@ async def test_a_start_on_a_store_that_had_been_poisoned_is_told_to_who_asked_fo
 
 
 async def test_an_ordinary_start_tells_nothing(tmp_path: Path) -> None:
-    """A clean start and one after a crash stop nothing; a recovery that does is told, and its end."""
+    """A clean one and one after a crash stop nothing; a recovery that does is told, and its end."""
     store = MemoryStore()
     async with life(store, tmp_path) as first:
         await first.tell_all()
