@@ -1,23 +1,27 @@
 """Posts one body to one address, and says what came of it.
 
 Rules:
-1. One request on a connection of its own: no redirect is followed, no cookie kept, no proxy or
-   password taken from the environment.
+1. One request on a connection of its own, closed whatever happens: no redirect is followed, no
+   cookie kept, no proxy or password taken from the environment.
 2. Certificates are verified. Names are resolved in a thread, handshakes never block the loop.
-3. Of an answer only the status and `Retry-After` are read, its body never: bounded, whatever comes.
+3. Of an answer only its head is read, up to `HEAD_BYTES_MAX`: bounded, whatever comes.
 4. Nothing of an address or of an answer is in what is returned, logged or raised.
+5. Written on the loop's own streams: a client with a pool left the connection of a handshake that
+   was given up open for good, one for each try.
 """
 
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Final
+from urllib.parse import urlsplit
 
 import certifi
-import httpx
+import h11
 
 from sidecar.outgoing.retries import Answer, Outcome, answer_of_status
 from sidecar.outgoing.targets import Target
@@ -25,9 +29,17 @@ from sidecar.outgoing.targets import Target
 Post = Callable[[Target, bytes, Mapping[str, str]], Awaitable[Answer]]
 """Posts a body with these headers; never raises but when cancelled."""
 
-CONNECT_PART: Final = 0.3
-"""Of the time in all: what resolving and connecting may take, and then the handshake again."""
-_NO_REUSE: Final = httpx.Limits(max_connections=1, max_keepalive_connections=0)
+HEAD_BYTES_MAX: Final = 16 * 1024
+ADDRESSES_TRIED_MAX: Final = 4
+"""Of those a name stands for; each may take this part of the time in all."""
+_READ_BYTES: Final = 4 * 1024
+_PORTS: Final = {"http": 80, "https": 443}
+
+_Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+class _NoAnswerError(Exception):
+    """The receiver ended the connection, or spoke something else than HTTP."""
 
 
 class Poster:
@@ -43,34 +55,43 @@ class Poster:
         try:
             async with asyncio.timeout(target.timeout_seconds):
                 return await self._post(target, body, headers)
-        except (TimeoutError, httpx.TimeoutException):
+        except TimeoutError:
             detail = f"no answer within {target.timeout_seconds:g} s"
             return Answer(outcome=Outcome.TIMED_OUT, detail=detail)
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
-            return _answer_of_error(error)
+        except ssl.SSLCertVerificationError as error:
+            detail = f"its certificate is not accepted (verify code {error.verify_code})"
+            return Answer(outcome=Outcome.TLS, detail=detail)
+        except ssl.SSLError as error:
+            return Answer(outcome=Outcome.TLS, detail=f"TLS failed ({error.reason or 'unknown'})")
+        except (OSError, UnicodeError) as error:
+            return Answer(outcome=Outcome.UNREACHABLE, detail=_connection_words(error))
+        except (_NoAnswerError, h11.RemoteProtocolError):
+            return Answer(outcome=Outcome.FAILED, detail="no answer of HTTP")
 
     async def _post(self, target: Target, body: bytes, headers: Mapping[str, str]) -> Answer:
-        context = await self._context(target.authority_file)
-        # A handshake that is cancelled from outside leaves its connection open for good, so
-        # connecting and the handshake end by themselves before the time in all is over.
-        connect_seconds = target.timeout_seconds * CONNECT_PART
-        timeout = httpx.Timeout(target.timeout_seconds, connect=connect_seconds)
-        request = httpx.Request(
-            "POST",
-            target.url,
-            content=body,
-            headers={**headers, "connection": "close"},
-            extensions={"timeout": timeout.as_dict()},
-        )
-        transport = httpx.AsyncHTTPTransport(
-            verify=context, http2=False, limits=_NO_REUSE, trust_env=False
-        )
-        async with transport:
-            response = await transport.handle_async_request(request)
-            retry_after = response.headers.get("retry-after", "")
-            answer = answer_of_status(response.status_code, retry_after, self._real_seconds())
-            await response.aclose()
-            return answer
+        parts = urlsplit(target.url)
+        host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
+        context = None if parts.scheme == "http" else await self._context(target.authority_file)
+        reader, writer = await _connect(host, port, context, target.timeout_seconds)
+        try:
+            connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_BYTES_MAX)
+            request = h11.Request(
+                method="POST",
+                target=f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}",
+                headers=[
+                    ("host", parts.netloc),
+                    ("connection", "close"),
+                    ("content-length", str(len(body))),
+                    *headers.items(),
+                ],
+            )
+            events = (request, h11.Data(data=body), h11.EndOfMessage())
+            writer.write(b"".join(connection.send(event) or b"" for event in events))
+            await writer.drain()
+            response = await _read_head(connection, reader)
+        finally:
+            writer.transport.abort()
+        return answer_of_status(response.status_code, _retry_after(response), self._real_seconds())
 
     async def _context(self, authority_file: str | None) -> ssl.SSLContext:
         """Return the TLS context, made in a thread: reading the authorities takes a while."""
@@ -79,6 +100,56 @@ class Poster:
             context = await asyncio.to_thread(_make_context, authority_file)
             self._contexts[authority_file] = context
         return context
+
+
+async def _connect(
+    host: str, port: int, context: ssl.SSLContext | None, timeout_seconds: float
+) -> _Streams:
+    """Return a connection to the first address of `host` that takes one."""
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    problem: Exception = OSError("the name stands for no address")
+    for address in _alternating(item[4][0] for item in found):
+        try:
+            async with asyncio.timeout(timeout_seconds / ADDRESSES_TRIED_MAX):
+                return await asyncio.open_connection(
+                    address,
+                    port,
+                    ssl=context,
+                    server_hostname=host if context is not None else None,
+                    limit=HEAD_BYTES_MAX,
+                )
+        except (OSError, TimeoutError) as error:
+            if isinstance(error, ssl.SSLError):
+                raise
+            problem = error
+    raise problem
+
+
+def _alternating(addresses: Iterable[str | int]) -> list[str]:
+    """Return a few addresses, both families in turn: one that is dead hides no other."""
+    distinct = list(dict.fromkeys(map(str, addresses)))
+    families = [[item for item in distinct if (":" in item) is is_six] for is_six in (True, False)]
+    longest = max(map(len, families), default=0)
+    mixed = [items[at] for at in range(longest) for items in families if at < len(items)]
+    return mixed[:ADDRESSES_TRIED_MAX]
+
+
+async def _read_head(connection: h11.Connection, reader: asyncio.StreamReader) -> h11.Response:
+    """Return the head of the answer, past any 1xx."""
+    while True:
+        event = connection.next_event()
+        if isinstance(event, h11.Response):
+            return event
+        if event is h11.NEED_DATA:
+            connection.receive_data(await reader.read(_READ_BYTES))
+        elif not isinstance(event, h11.InformationalResponse):
+            raise _NoAnswerError
+
+
+def _retry_after(response: h11.Response) -> str:
+    found = (value for name, value in response.headers if name == b"retry-after")
+    return next(found, b"").decode("latin-1")
 
 
 def _make_context(authority_file: str | None) -> ssl.SSLContext:
@@ -90,16 +161,11 @@ def _make_context(authority_file: str | None) -> ssl.SSLContext:
     return context
 
 
-def _answer_of_error(error: Exception) -> Answer:
-    """Return what an error means, in words of ours: its own may quote the address."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            detail = f"its certificate is not accepted (verify code {cause.verify_code})"
-            return Answer(outcome=Outcome.TLS, detail=detail)
-        if isinstance(cause, ssl.SSLError):
-            return Answer(outcome=Outcome.TLS, detail=f"TLS failed ({cause.reason or 'unknown'})")
-        cause = cause.__cause__ or cause.__context__
-    if isinstance(error, httpx.ConnectError):
-        return Answer(outcome=Outcome.UNREACHABLE, detail="no connection")
-    return Answer(outcome=Outcome.FAILED, detail=f"no answer of HTTP ({type(error).__name__})")
+def _connection_words(error: Exception) -> str:
+    """Return why there is no connection, in words of the system that name no address."""
+    if isinstance(error, socket.gaierror):
+        return "its name is not known"
+    if isinstance(error, FileNotFoundError):
+        return "the file of its authorities is not there"
+    known = isinstance(error, (ConnectionError, PermissionError)) or type(error) is OSError
+    return f"no connection ({type(error).__name__})" if known else "no connection"
