@@ -115,8 +115,13 @@ class Outgoing:
 
     @property
     def pending(self) -> dict[str, int]:
-        """How many messages wait, by target."""
+        """How many messages are known to wait, by target."""
         return {line.target.name: line.feed.pending_count for line in self._lines}
+
+    @property
+    def is_caught_up(self) -> bool:
+        """Whether nothing waits, and nothing older is still to be read."""
+        return not any(line.feed.pending_count or line.feed.is_behind for line in self._lines)
 
     def health_part(self) -> HealthPart:
         """Say which targets are in trouble; trading does not depend on them."""
@@ -215,7 +220,7 @@ def _is_busy(line: _Line) -> bool:
     """Say whether a short wait may still deliver something."""
     if line.is_gone or (line.trouble and not line.is_posting):
         return False
-    return line.is_posting or line.feed.pending_count > 0
+    return line.is_posting or line.feed.pending_count > 0 or line.feed.is_behind
 
 
 def _trouble(line: _Line) -> str:
