@@ -354,6 +354,28 @@ async def test_a_reset_that_the_disk_refuses_is_never_told(tmp_path: Path) -> No
     assert RESET not in lived.kinds
 
 
+async def test_a_reset_that_a_kill_overtook_and_the_disk_refused_is_not_told(
+    tmp_path: Path,
+) -> None:
+    """It was effective for no time at all; the stops around it are told, as not durable."""
+    store = MemoryStore()
+    async with life(store, tmp_path) as lived:
+        service = lived.service
+        await service.trigger_kill(a_kill(), BOT)
+        await lived.tell_all()
+        store.hold_syncs()
+        store.fail_next_sync()
+        reset = asyncio.create_task(service.reset_kill(a_reset(), OPERATOR))
+        await turns()
+        kill = asyncio.create_task(service.trigger_kill(a_kill(), BOT))
+        await turns()
+        store.release_syncs()
+        await asyncio.gather(reset, kill, return_exceptions=True)
+        await lived.tell(3)
+        assert lived.feed.pending_count == 0
+    assert lived.kinds == [KILLED, KILLED, POISONED]
+
+
 async def test_a_reset_overtaken_by_a_kill_is_told_before_it(tmp_path: Path) -> None:
     """In the order of their records, once both are durable."""
     store = MemoryStore()
