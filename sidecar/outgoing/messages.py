@@ -265,4 +265,5 @@ def _scope_words(scope: KillScope) -> str:
 def _scope_flag(scope: KillScope) -> str:
     if scope.kind is ScopeKind.ALL:
         return ""
-    return f" --{scope.kind.value.lower()} {shlex.quote(scope.name)}"
+    joint = "=" if scope.name.startswith("-") else " "
+    return f" --{scope.kind.value.lower()}{joint}{shlex.quote(scope.name)}"
