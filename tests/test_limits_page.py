@@ -5,6 +5,7 @@ from typing import Final
 
 from sidecar.bridge import bridge
 from sidecar.cli import log_rate
+from sidecar.config import outgoing_sections
 from sidecar.core import (
     answers,
     attempts,
@@ -18,9 +19,11 @@ from sidecar.core import (
     trades,
 )
 from sidecar.core.order_effects import DUPLICATES_DENIED_MAX
+from sidecar.outgoing import messages, posting, retries, signing
 from sidecar.server import audit as audit_calls
 from sidecar.server import options, unix_relay
 from sidecar.server.options import ServerOptions
+from sidecar.service import outbox
 from sidecar.store import store
 from sidecar.wire import account_reports, orders, reports
 from sidecar.wire import audit as audit_pages
@@ -76,6 +79,18 @@ BOUNDS: Final = {
     "sorts of refused attempts in a second": attempts.SORTS_COUNT_MAX,
     "alike log lines in a second": log_rate.ALIKE_PER_SECOND_MAX,
     "statements of the log told apart": log_rate.STATEMENTS_MAX,
+    "targets": outgoing_sections.TARGETS_COUNT_MAX,
+    "transitions kept in memory for them": outbox.SEEN_COUNT_MAX,
+    "records looked through in a turn of the loop": outbox.READ_COUNT,
+    "records a cursor may pass without being kept": outbox.RECORDS_BETWEEN_SAVES,
+    "bytes of an answer's head": posting.HEAD_BYTES_MAX,
+    "addresses of a name that are tried": posting.ADDRESSES_TRIED_MAX,
+    "scopes listed in a message": messages.SCOPES_TOLD_MAX,
+    "characters of a Slack message": messages.SLACK_LENGTH_MAX,
+    "seconds of one try at most": outgoing_sections.TIMEOUT_SECONDS_MAX,
+    "seconds between two tries": int(retries.DELAY_SECONDS_MAX),
+    "seconds that `Retry-After` may ask for": int(retries.RETRY_AFTER_SECONDS_MAX),
+    "signing secrets of a target": signing.SECRETS_COUNT_MAX,
 }
 
 
