@@ -18,7 +18,9 @@ from bench.bytes_path import bytes_figures
 from bench.decision import decision_figures
 from bench.figures import Figure, as_markdown, conditions, run_part, show
 from bench.memory import growth_figures, state_figures
+from bench.scrape import scrape_figures
 from bench.soak import flood_figures
+from bench.telemetry import telemetry_figures
 from bench.transport import call_figures, fan_out_figures
 
 EVENTS = 300_000
@@ -90,6 +92,13 @@ def _measure(console: Console, asked: argparse.Namespace) -> list[Figure]:
             ),
         ),
         ("bytes to bytes", lambda: bytes_figures(rounds=asked.rounds, blocks=asked.blocks)),
+        ("a scrape", lambda: scrape_figures(books=asked.books)),
+        (
+            "telemetry",
+            lambda: telemetry_figures(
+                rounds=asked.rounds, blocks=asked.blocks, orders=asked.orders
+            ),
+        ),
         ("calls", lambda: call_figures(blocks=asked.blocks, orders=asked.orders)),
         (
             "kills and status readers",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import tempfile
+from collections.abc import AsyncIterator
 from decimal import Decimal
 from itertools import count
 
@@ -44,12 +46,16 @@ def bytes_figures(*, rounds: int, blocks: int) -> list[Figure]:
     return asyncio.run(_figures(rounds, blocks))
 
 
-async def _figures(rounds: int, blocks_count: int) -> list[Figure]:
+@contextlib.asynccontextmanager
+async def bench_service(
+    thresholds: Thresholds | None = None,
+) -> AsyncIterator[tuple[Service, Caller]]:
+    """Give a service on the memory store with plenty of equity, and a bot that calls it."""
     with tempfile.TemporaryDirectory(prefix="haltline-bench-") as directory:
         service = Service(
             store=MemoryStore(),
             clock=ManualClock(1_700_000_000_000_000_000),
-            thresholds=Thresholds(),
+            thresholds=thresholds or Thresholds(),
             config_hash="bench",
             settings=Settings(kill_file_directory=directory),
         )
@@ -60,9 +66,14 @@ async def _figures(rounds: int, blocks_count: int) -> list[Figure]:
             ReportAccount(report_id="equity", equity=Decimal(10) ** 12, marks=marks), caller
         )
         try:
-            (blocks,) = in_turns([lambda: _block(service, caller, rounds)], blocks_count)
+            yield service, caller
         finally:
             await service.stop()
+
+
+async def _figures(rounds: int, blocks_count: int) -> list[Figure]:
+    async with bench_service() as (service, caller):
+        (blocks,) = in_turns([lambda: _block(service, caller, rounds)], blocks_count)
     return [
         judged(
             "request bytes to answer bytes, no transport, memory store",

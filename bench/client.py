@@ -4,7 +4,7 @@ Rules:
 1. Its own garbage collector is off while it measures: it is the instrument, not the thing measured.
 2. It prints one line of JSON and holds no opinion about it.
 
-Usage: python -m bench.client {calls,fan-out,endurance,kills,soak} PLAN (JSON, see plans.py)
+Usage: python -m bench.client KIND PLAN (a name of KINDS below; JSON, see plans.py)
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ from bench.plans import (
     FanOutTaken,
     KillsPlan,
     SoakPlan,
+    TelemetryPlan,
+    TelemetryTaken,
 )
 from bench.readers import Round, fan_out_rounds, take_kills
 from bench.servers import Running
@@ -125,12 +127,27 @@ async def take_fan_out(plan: FanOutPlan) -> FanOutTaken:
     return FanOutTaken(sidecar=[one.shown() for one in ours], bare=[one.shown() for one in bare])
 
 
+async def take_telemetry(plan: TelemetryPlan) -> TelemetryTaken:
+    """Ask each sidecar in turns, one order in flight; the first turn only warms."""
+    targets = [open_target(address, remembers=True) for address in plan.addresses]
+    sides: list[list[list[float]]] = [[] for _ in targets]
+    for turn in range(plan.blocks + 1):
+        for target, blocks in zip(targets, sides, strict=True):
+            block = await _turn(target, lambda it: one_in_flight(it, plan.orders))
+            if turn > 0:
+                blocks.append(block)
+    for target in targets:
+        await target.channel.close()
+    return TelemetryTaken(sides=sides)
+
+
 KINDS: dict[str, tuple[type[Any], Callable[[Any], Any]]] = {
     "calls": (CallsPlan, take_calls),
     "fan-out": (FanOutPlan, take_fan_out),
     "endurance": (EndurancePlan, endure),
     "kills": (KillsPlan, take_kills),
     "soak": (SoakPlan, soak),
+    "telemetry": (TelemetryPlan, take_telemetry),
 }
 
 

@@ -82,7 +82,7 @@ def conditions(**asked: object) -> list[str]:
     return [
         f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC; {machine}",
         f"Python {platform.python_version()}, {packages}",
-        f"{told}; telemetry off; times in microseconds unless they say otherwise",
+        f"{told}; telemetry on, nothing exported; times in microseconds unless they say otherwise",
     ]
 
 

@@ -110,6 +110,22 @@ class KillsTaken:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TelemetryPlan:
+    """Sidecars that are compared, and how many orders each is asked about in a block."""
+
+    addresses: list[str]
+    blocks: int
+    orders: int
+
+
+@dataclass(slots=True, kw_only=True)
+class TelemetryTaken:
+    """Blocks of microseconds, for each sidecar in the order of the plan."""
+
+    sides: list[list[list[float]]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SoakPlan:
     """How long mixed load lasts, and how many calls and streams are cancelled in it."""
 
@@ -151,7 +167,7 @@ def run_module(module: str, *arguments: str, seconds_max: float = CLIENT_SECONDS
 
 def run_client(
     kind: str,
-    plan: CallsPlan | FanOutPlan | EndurancePlan | KillsPlan | SoakPlan,
+    plan: CallsPlan | FanOutPlan | EndurancePlan | KillsPlan | SoakPlan | TelemetryPlan,
     *,
     seconds_max: float = CLIENT_SECONDS_MAX,
 ) -> Any:  # noqa: ANN401 - what the kind of plan measures

@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,14 +59,16 @@ def resident_bytes(pid: int | str = "self") -> int:
 
 
 @contextlib.contextmanager
-def process(arguments: list[str], address: str) -> Iterator[Running]:
+def process(
+    arguments: list[str], address: str, environment: Mapping[str, str] | None = None
+) -> Iterator[Running]:
     """Run one of our modules until the block ends; RuntimeError where it does not come up."""
     with tempfile.TemporaryFile(mode="w+") as errors:
         started = subprocess.Popen(  # noqa: S603 - our own modules, arguments of our own
             [sys.executable, "-m", *arguments],
             stdout=subprocess.PIPE,
             stderr=errors,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})},
             text=True,
         )
         # Leaving the block closes the pipe and waits.
@@ -99,12 +101,17 @@ def _end(started: subprocess.Popen[str]) -> None:
 
 
 @contextlib.contextmanager
-def sidecar(directory: Path, *more: str) -> Iterator[Running]:
+def sidecar(
+    directory: Path,
+    *more: str,
+    module: str = "sidecar",
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[Running]:
     """Run a sidecar on a Unix socket with its SQLite store on, limits at their defaults."""
     address = f"unix:{directory}/sidecar.sock"
-    arguments = ["sidecar", "serve", "--name", "bench", "--data-dir", str(directory / "data")]
+    arguments = [module, "serve", "--name", "bench", "--data-dir", str(directory / "data")]
     arguments += ["--listen", address, "--no-http", "--equity", "1000000000000000"]
-    with process([*arguments, "--assume-flat", *more], address) as running:
+    with process([*arguments, "--assume-flat", *more], address, environment) as running:
         yield running
 
 

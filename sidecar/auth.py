@@ -11,12 +11,14 @@ Rules:
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from typing import Final
 
 SCHEME: Final = "hs1"
@@ -29,6 +31,9 @@ KILL_VARIABLE: Final = "KILL_SWITCH_SECRET"
 RESET_VARIABLE: Final = "KILL_SWITCH_RESET_SECRET"
 SECRETS_COUNT_MAX: Final = 2
 SECRET_LENGTH_ADVISED: Final = 16
+STANDARD_PREFIX: Final = b"whsec_"
+REMOVED: Final = "[removed]"
+_KEY_ID_COST: Final = 2**13
 
 TOLERANCE_SECONDS: Final = 300
 NONCE_KEPT_SECONDS: Final = 2 * TOLERANCE_SECONDS
@@ -124,11 +129,15 @@ class Secrets:
         A variable holds one secret, or two separated by a comma while rotating; space around each
         is not part of it. SecretsError where it holds something else.
         """
-        for name in (RESET_VARIABLE, KILL_VARIABLE):
-            text = environment.get(name, "")
-            if text:
-                return cls(*_read_secrets(name, text))
-        return cls()
+        return cls.of_variable(environment, RESET_VARIABLE) or cls.of_variable(
+            environment, KILL_VARIABLE
+        )
+
+    @classmethod
+    def of_variable(cls, environment: Mapping[str, str], name: str) -> Secrets:
+        """Return what one variable holds, none where it is not set; SecretsError as above."""
+        text = environment.get(name, "")
+        return cls(*_read_secrets(name, text)) if text else cls()
 
     @property
     def is_set(self) -> bool:
@@ -137,14 +146,66 @@ class Secrets:
 
     def matches(self, message: bytes, signature: str) -> bool:
         """Say whether `signature` (hex) is of `message` under any secret; in constant time."""
-        given = bytes.fromhex(signature)
-        found = False
+        return bool(self.find(message, bytes.fromhex(signature)))
+
+    def find(self, message: bytes, given: bytes, *, is_standard: bool = False) -> str:
+        """Return the id of the secret under which `given` is the HMAC of `message`; else empty.
+
+        Every secret is tried, each in constant time. `is_standard`: with the keys of the Standard
+        Webhooks, where a secret `whsec_...` stands for the bytes it encodes.
+        """
+        found = ""
         for value in self._values:
-            found |= hmac.compare_digest(hmac.digest(value, message, "sha256"), given)
+            key = _standard_key(value) if is_standard else value
+            if key is None:
+                continue
+            if hmac.compare_digest(hmac.digest(key, message, "sha256"), given):
+                found = found or key_id(value)
         return found
+
+    def hide(self, text: str) -> str:
+        """Return `text` without any of them: what somebody wrote into a reason is not shown."""
+        for value in self._values:
+            text = text.replace(value.decode("utf-8", "surrogateescape"), REMOVED)
+        return text
+
+    @property
+    def key_ids(self) -> frozenset[str]:
+        """The ids of all of them, for what must be remembered as long as a secret lives."""
+        return frozenset(key_id(value) for value in self._values)
+
+    def __add__(self, other: Secrets) -> Secrets:
+        """Return what either proves."""
+        both = Secrets(warnings=dict.fromkeys((*self.warnings, *other.warnings)))
+        both._values = tuple(dict.fromkeys((*self._values, *other._values)))
+        return both
+
+    def __bool__(self) -> bool:
+        return self.is_set
 
     def __repr__(self) -> str:
         return f"Secrets({len(self._values)} hidden)"
+
+
+@cache
+def key_id(secret: bytes) -> str:
+    """Return what a secret is remembered by: eight bytes of a slow hash, in hex.
+
+    Whoever reads the store and guesses at a weak secret pays for each guess.
+    """
+    derived = hashlib.scrypt(secret, salt=b"haltline key id", n=_KEY_ID_COST, r=8, p=1, dklen=8)
+    return derived.hex()
+
+
+def _standard_key(secret: bytes) -> bytes | None:
+    """Return the key of Standard Webhooks, None where `whsec_...` encodes none."""
+    if not secret.startswith(STANDARD_PREFIX):
+        return secret
+    encoded = secret.removeprefix(STANDARD_PREFIX)
+    try:
+        return base64.b64decode(encoded + b"=" * (-len(encoded) % 4), validate=True) or None
+    except ValueError:
+        return None
 
 
 def _read_secrets(name: str, text: str) -> tuple[list[str], list[str]]:
@@ -159,6 +220,12 @@ def _read_secrets(name: str, text: str) -> tuple[list[str], list[str]]:
         f"{SECRET_LENGTH_ADVISED}, such as the output of `openssl rand -hex 32`"
         for value in values
         if len(value) < SECRET_LENGTH_ADVISED
+    ]
+    warnings += [
+        f"{name}: a secret begins with whsec_ and is not base64 after it, so it proves no Standard "
+        "Webhook; every other signature is judged with it as it stands"
+        for value in values
+        if _standard_key(value.encode("utf-8", "surrogateescape")) is None
     ]
     return values, warnings
 

@@ -20,7 +20,9 @@ from bench.load import on_schedule
 from bench.memory import growth_figures, state_figures
 from bench.peers import OURS, PEERS, measure_all, print_abilities, print_figures
 from bench.recovery import recovery_figures
+from bench.scrape import scrape_figures
 from bench.soak import flood_figures, soak_figures, soak_windows
+from bench.telemetry import telemetry_figures
 from bench.timing import Blocks, Sample, in_turns, p99, ratio, sample_of
 from bench.transport import call_figures, fan_out_figures
 
@@ -134,6 +136,20 @@ def test_calls_have_their_figures() -> None:
     figures = call_figures(blocks=1, orders=100)
     judged_count = sum(figure.is_met is not None for figure in figures)
     assert (len(figures), judged_count) == (9, 7)
+
+
+def test_telemetry_has_its_figures() -> None:
+    """In process and over the socket: with it, and with OTLP besides, each against without."""
+    figures = telemetry_figures(rounds=5, blocks=1, orders=50)
+    assert [figure.is_met is not None for figure in figures] == [True] * 4
+    assert all(figure.ratio.endswith("x") for figure in figures)
+
+
+def test_a_scrape_has_its_figure() -> None:
+    """How long the loop is held while a page of metrics is written."""
+    [figure] = scrape_figures(books=20)
+    assert "20 books" in figure.what
+    assert "ms at most" in figure.figure
 
 
 def test_kills_reach_every_reader_of_the_bench() -> None:

@@ -175,11 +175,30 @@ def test_a_fault_names_the_key_the_value_and_the_way_out(
     assert faults_of(text) == {key: description}
 
 
-def test_a_webhook_section_is_refused_by_name() -> None:
-    """A kill that is configured and not there must not be thought to be there."""
-    faults = faults_of("[webhook]\nurl = 'https://example.com'")
-    assert list(faults) == ["webhook"]
-    assert "not supported yet" in faults["webhook"]
+def test_an_outgoing_address_is_no_key_of_the_incoming_webhooks() -> None:
+    """What is configured and not there must not be thought to be there."""
+    assert list(faults_of("[webhook]\nurl = 'https://example.com'")) == ["webhook.url"]
+
+
+@pytest.mark.parametrize("key", ["grafana_signature_header", "grafana_timestamp_header"])
+@pytest.mark.parametrize(
+    "name", ["X-HMAC-Signature", "Authorization", "webhook-timestamp", "a b", "", "x" * 65]
+)
+def test_a_header_of_another_scheme_is_no_header_of_grafana(key: str, name: str) -> None:
+    """One header must not mean two schemes, or a signature could be judged by the wrong one."""
+    assert list(faults_of(f'[webhook]\n{key} = "{name}"')) == [f"webhook.{key}"]
+
+
+def test_grafana_s_two_headers_differ() -> None:
+    """A time that is the signature is neither."""
+    text = '[webhook]\ngrafana_signature_header = "X-A"\ngrafana_timestamp_header = "x-a"\n'
+    assert "another header" in faults_of(text)["webhook"]
+
+
+@pytest.mark.parametrize("path", ["a..b", ".a", "a.", "a b", "", "a.b.c.d.e.f.g.h.i"])
+def test_a_path_to_a_member_is_names_with_dots(path: str) -> None:
+    """What cannot be the name of a member is refused at the start, not at the first alert."""
+    assert list(faults_of(f'[webhook]\nreason_field = "{path}"')) == ["webhook.reason_field"]
 
 
 def test_a_secret_in_the_file_is_refused_without_repeating_it() -> None:

@@ -53,6 +53,7 @@ def test_every_key_of_the_file_has_a_direction() -> None:
         ),
         ("", '[server]\nlisten = ["unix:/s"]\n', "server.listen", Direction.RESTART),
         ("", '[server]\nloopback_role = "observer"\n', "server.loopback_role", Direction.RESTART),
+        ("", "[webhook]\nlegacy_reset = false\n", "webhook.legacy_reset", Direction.RESTART),
         (TLS, TLS.replace("server.key", "other.key"), "server.tls.key_file", Direction.RESTART),
         (
             "[server.unix_roles]\nbot_uids = [1]\n",

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Final
 
-from sidecar.bridge import bridge
+from sidecar.bridge import http_body, http_connection, http_framing, listener, sessions
+from sidecar.bridge.options import DEFAULT_PACE
 from sidecar.cli import log_rate
 from sidecar.config import outgoing_sections
 from sidecar.core import (
@@ -25,6 +26,7 @@ from sidecar.server import options, unix_relay
 from sidecar.server.options import ServerOptions
 from sidecar.service import outbox
 from sidecar.store import store
+from sidecar.telemetry import counts, exporting, exposition, readings, tracing
 from sidecar.wire import account_reports, orders, reports
 from sidecar.wire import audit as audit_pages
 
@@ -56,7 +58,20 @@ BOUNDS: Final = {
     "symbols, strategies and marks in a status": answers.LISTED_COUNT_MAX,
     "characters of a name or id": numbers.NAME_LENGTH_MAX,
     "characters of a note, reason or message": reports.TEXT_LENGTH_MAX,
-    "bytes of an HTTP request's head": bridge.REQUEST_BYTES_MAX,
+    "bytes of an HTTP request's head": http_framing.HEAD_BYTES_MAX,
+    "headers of an HTTP request": http_framing.HEADERS_COUNT_MAX,
+    "bytes of an HTTP request's body": http_framing.BODY_BYTES_MAX,
+    "bytes of a body in chunks, as sent": http_body.FRAMED_BYTES_MAX,
+    "seconds until an HTTP request's head is whole, the TLS handshake included": (
+        DEFAULT_PACE.head
+    ),
+    "seconds from there until its body is whole": DEFAULT_PACE.body,
+    "seconds between an HTTP answer and the next request": DEFAULT_PACE.idle,
+    "seconds an HTTP reader takes nothing of its answer": DEFAULT_PACE.write,
+    "bytes of an answer that wait for an HTTP reader": http_connection.UNSENT_BYTES_MAX,
+    "bytes thrown away behind an HTTP request": http_connection.IGNORED_BYTES_MAX,
+    "HTTP connections": listener.CONNECTIONS_COUNT_MAX,
+    "sessions of people who look over HTTP": sessions.SESSIONS_COUNT_MAX,
     "strategies": bounds.STRATEGIES_MAX,
     "symbols": bounds.SYMBOLS_MAX,
     "books (a strategy in a symbol)": bounds.BOOKS_MAX,
@@ -91,6 +106,12 @@ BOUNDS: Final = {
     "seconds between two tries": int(retries.DELAY_SECONDS_MAX),
     "seconds that `Retry-After` may ask for": int(retries.RETRY_AFTER_SECONDS_MAX),
     "signing secrets of a target": signing.SECRETS_COUNT_MAX,
+    "symbols and strategies in the metrics, each": readings.NAMES_TOLD_COUNT,
+    "label sets of one counter": counts.LABEL_SETS_COUNT_MAX,
+    "metrics written in one turn of the loop": exposition.METRICS_AT_A_TIME,
+    "traces waiting to be exported": exporting.TRACES_WAITING_COUNT_MAX,
+    "parts of one trace": tracing.CHILDREN_COUNT_MAX,
+    "characters of a `traceparent`": tracing.TRACEPARENT_LENGTH_MAX,
 }
 
 
@@ -102,7 +123,7 @@ def test_the_page_names_every_bound_with_its_figure() -> None:
         if line.startswith("| ") and not line.startswith("| bound |")
     ]
     assert {name: figure for name, figure, _ in rows} == {
-        name: f"{figure:,}" for name, figure in BOUNDS.items()
+        name: f"{figure:,.0f}" for name, figure in BOUNDS.items()
     }
     assert all(beyond for _, _, beyond in rows)
 

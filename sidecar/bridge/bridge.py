@@ -1,86 +1,86 @@
-"""The life of the bridge: listen on one loopback address, serve HTTP, drain.
+"""The life of the bridge: judge its address, listen, serve, drain.
 
-Rule: it shares the loop with the decisions, and what it holds is bounded.
+Rules:
+1. Beyond loopback it speaks TLS, or stands behind a proxy that is named, or does not start.
+2. It shares the loop with the decisions, and what it holds is bounded.
 """
 
 from __future__ import annotations
 
-import asyncio
-import socket
-from typing import Final, cast
+from typing import cast
 
-from hypercorn.asyncio import serve
-from hypercorn.config import Config
-from hypercorn.typing import ASGIFramework
+from starlette.routing import Route
 
-from sidecar.addresses import AddressError, AddressHeldError, TcpAddress, parse_address
+from sidecar.addresses import AddressError, TcpAddress, parse_address
 from sidecar.bridge.app import build_app
+from sidecar.bridge.door import Door
+from sidecar.bridge.exchange import App
+from sidecar.bridge.listener import Listener
+from sidecar.bridge.options import DEFAULT_PACE, BridgeOptions, Pace
 from sidecar.bridge.parts import BridgeParts
+from sidecar.tls import TlsKeeper
 
-_BACKLOG: Final = 64
-_READ_SECONDS_MAX: Final = 5
-REQUEST_BYTES_MAX: Final = 16 * 1024
-_DRAIN_SECONDS_MAX: Final = 0.2
+_LOOPBACK_EXAMPLE = "127.0.0.1:8080"
 
 
 class Bridge:
-    """Serves the routes on one loopback address."""
+    """Serves the routes on one address."""
 
-    def __init__(self, *, parts: BridgeParts, address: str) -> None:
-        """AddressError where `address` is not HOST:PORT on loopback."""
-        parsed = parse_address(address)
-        if not isinstance(parsed, TcpAddress) or not parsed.is_loopback:
-            raise AddressError(
-                f"http address {address}: must be HOST:PORT on loopback, such as 127.0.0.1:8080"
-            )
-        self._parts = parts
+    def __init__(
+        self,
+        *,
+        parts: BridgeParts,
+        address: str,
+        keeper: TlsKeeper | None = None,
+        pace: Pace = DEFAULT_PACE,
+        app: App | None = None,
+    ) -> None:
+        """AddressError where `address` may not be listened on (rule 1).
+
+        `keeper` holds the certificates: TLS is spoken beyond loopback, never behind a proxy. `app`
+        stands in for the routes, for tests of what is before them.
+        """
+        parsed = judge_address(address, parts.options, has_tls=keeper is not None)
+        speaks_tls = not parsed.is_loopback and not parts.options.is_behind_proxy
+        routes = build_app(parts)
+        used = keeper if speaks_tls else None
         self._asked = parsed
-        self._stopping = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self.listener = Listener(
+            app=app or cast("App", routes),
+            door=Door(parts.options, used),
+            pace=pace,
+            keeper=used,
+            routes=frozenset(route.path for route in routes.routes if isinstance(route, Route)),
+            requests=parts.requests,
+        )
+        self.requests = parts.requests
         self.address = str(parsed)
 
     async def start(self) -> None:
         """Listen; afterwards `address` names the port. AddressHeldError where it is taken."""
-        listener = self._listen()
-        port = listener.getsockname()[1]
+        port = await self.listener.start(self._asked)
         asked = self._asked
-        self.address = str(TcpAddress(host=asked.host, port=port, is_loopback=True))
-        config = Config()
-        config.bind = [f"fd://{listener.detach()}"]
-        config.accesslog = None
-        config.errorlog = None
-        config.graceful_timeout = _DRAIN_SECONDS_MAX
-        config.shutdown_timeout = _DRAIN_SECONDS_MAX
-        config.keep_alive_timeout = _READ_SECONDS_MAX
-        config.read_timeout = _READ_SECONDS_MAX
-        config.h11_max_incomplete_size = REQUEST_BYTES_MAX
-        app = cast("ASGIFramework", build_app(self._parts))
-        self._task = asyncio.create_task(
-            serve(app, config, shutdown_trigger=self._stopping.wait, mode="asgi"),
-            name="bridge",
-        )
+        self.address = str(TcpAddress(host=asked.host, port=port, is_loopback=asked.is_loopback))
 
     async def drain(self) -> None:
-        """Stop; a second call does nothing."""
-        if self._task is None:
-            return
-        self._stopping.set()
-        task, self._task = self._task, None
-        await task
+        """Stop, in bounded time; a second call does nothing."""
+        await self.listener.drain()
 
-    def _listen(self) -> socket.socket:
-        asked = self._asked
-        family = socket.AF_INET6 if ":" in asked.host else socket.AF_INET
-        listener = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind((asked.host, asked.port))
-            listener.listen(_BACKLOG)
-        except OSError as error:
-            listener.close()
-            raise AddressHeldError(
-                f"http address {asked}: {error.strerror or error} "
-                "(stop what listens there, or give another --http, or --no-http)"
-            ) from error
-        listener.settimeout(0)  # asyncio asks for sockets that never block
-        return listener
+
+def judge_address(text: str, options: BridgeOptions, *, has_tls: bool) -> TcpAddress:
+    """Return the address; AddressError where listening there would let strangers in (rule 1)."""
+    parsed = parse_address(text)
+    if not isinstance(parsed, TcpAddress):
+        raise AddressError(f"http address {text}: must be HOST:PORT, such as {_LOOPBACK_EXAMPLE}")
+    if options.is_behind_proxy and not options.trusted_hosts:
+        raise AddressError(
+            f"http address {text}: --http-behind-proxy needs the addresses of the proxies; write "
+            '[http] trusted_hosts = ["127.0.0.1"]'
+        )
+    if not parsed.is_loopback and not options.is_behind_proxy and not has_tls:
+        raise AddressError(
+            f"http address {text}: beyond loopback only with TLS, because anyone on the way could "
+            f"read and forge; set [server.tls], or use {_LOOPBACK_EXAMPLE}, or put a proxy before "
+            "it that speaks TLS (--http-behind-proxy, [http] trusted_hosts)"
+        )
+    return parsed

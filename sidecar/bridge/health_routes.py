@@ -1,16 +1,22 @@
 """GET /healthz and /readyz, for what asks over HTTP.
 
-Rule: /healthz is 200 while the process answers; /readyz is 503 with its causes unless calls are
-decided.
+Rules:
+1. /healthz is 200 while the process answers; /readyz is 503 with its causes unless calls are
+   decided.
+2. /healthz names the store: that is the audience of an hs1 proof (S11), and no secret.
+3. Parts and causes are for who may look: a stranger hears the status alone.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from sidecar.bridge.parts import BridgeParts
+from sidecar.bridge.visitors import may_view
 from sidecar.service import Service
 
 
@@ -18,16 +24,17 @@ def health_routes(parts: BridgeParts) -> list[Route]:
     """Return the two routes."""
     service = parts.service
 
-    async def healthz(_request: Request) -> Response:
-        return JSONResponse({"status": "ok", "parts": _told(service)})
+    async def healthz(request: Request) -> Response:
+        body: dict[str, Any] = {"status": "ok", "store_id": service.store_id}
+        if await may_view(request, parts):
+            body["parts"] = _told(service)
+        return JSONResponse(body)
 
-    async def readyz(_request: Request) -> Response:
+    async def readyz(request: Request) -> Response:
         is_ready = service.is_ready
-        body = {
-            "status": "ready" if is_ready else "not ready",
-            "is_draining": service.is_draining,
-            "parts": _told(service),
-        }
+        body: dict[str, Any] = {"status": "ready" if is_ready else "not ready"}
+        if await may_view(request, parts):
+            body |= {"is_draining": service.is_draining, "parts": _told(service)}
         return JSONResponse(body, status_code=200 if is_ready else 503)
 
     return [

@@ -8,7 +8,13 @@ from dataclasses import dataclass, field
 
 from sidecar.auth import RememberNonce, Secrets
 from sidecar.bridge.options import BridgeOptions
+from sidecar.bridge.sessions import Sessions
+from sidecar.bridge.webhook_options import WebhookOptions
 from sidecar.service import Service
+from sidecar.telemetry import Counts
+from sidecar.telemetry.exposition import Exposition
+from sidecar.telemetry.token import ScrapeToken
+from sidecar.webhook_secrets import WebhookSecrets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,3 +26,11 @@ class BridgeParts:
     remember_nonce: RememberNonce
     options: BridgeOptions = field(default_factory=BridgeOptions)
     real_time_ns: Callable[[], int] = time.time_ns
+    sessions: Sessions = field(default_factory=Sessions)
+    requests: Counts = field(default_factory=lambda: Counts("route", "status"))
+    """Answers by route, `other` where there is none, and status."""
+    webhook_secrets: WebhookSecrets = field(default_factory=WebhookSecrets)
+    webhook_options: WebhookOptions = field(default_factory=WebhookOptions)
+    webhook_counts: Counts = field(default_factory=lambda: Counts("action", "scheme", "outcome"))
+    exposition: Exposition | None = None
+    scrape_token: ScrapeToken = field(default_factory=ScrapeToken)

@@ -3,7 +3,7 @@
 Rules:
 1. Keys are EC P-256, signatures SHA-256; an authority signs nothing but leaves.
 2. A server's certificate is for servers only, a client's for clients only: none stands in for the
-   other. A client's role is the one URI among its alternative names (`server/certificates.py`).
+   other. A client's role is the one URI among its alternative names (`tls/certificates.py`).
 3. A renewal keeps key, subject and names: only the certificate changes, in one step.
 """
 
@@ -22,8 +22,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from sidecar.server.certificates import URI_OF_ROLE
 from sidecar.service import Role
+from sidecar.tls.certificates import URI_OF_ROLE
 
 HOSTS_ALWAYS: Final = ("localhost", "127.0.0.1", "::1")
 AUTHORITY_DAYS: Final = 3_650

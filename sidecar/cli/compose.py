@@ -25,13 +25,19 @@ from sidecar.audit.items import META_PUBLIC_KEY
 from sidecar.audit.keys import KEY_FILE_NAME, Signing, find_signing
 from sidecar.auth import Secrets
 from sidecar.bridge import Bridge, BridgeParts
+from sidecar.bridge.signatures import HeaderNames
+from sidecar.bridge.webhook_options import WebhookOptions
 from sidecar.cli import garbage
 from sidecar.cli.failures import CommandFailed, Exit
 from sidecar.cli.hangups import Hangups
+from sidecar.cli.http_options import bridge_options, judge_http
+from sidecar.cli.json_logs import Speaker
 from sidecar.cli.ready import ready_line, start_notes
+from sidecar.cli.telling import collector_of
 from sidecar.clock import Clock, ClockKind, DrivenClock, WallClock, format_rfc3339
 from sidecar.config import Configuration, Durability, config_hash, load, to_thresholds
 from sidecar.config.sections import UnixRolesSection
+from sidecar.config.webhook_sections import WebhookSection
 from sidecar.outgoing import Outgoing, Target
 from sidecar.server import AddressError, Server, ServerOptions, TlsFiles
 from sidecar.server.unix_roles import UnixRoles
@@ -41,6 +47,13 @@ from sidecar.store.errors import StoreError
 from sidecar.store.lock import Holder
 from sidecar.store.sqlite_open import OpenOptions, open_sqlite_store
 from sidecar.store.store import Store
+from sidecar.telemetry.environment import OtlpSettings
+from sidecar.telemetry.exporting import Exporting
+from sidecar.telemetry.exposition import Exposition
+from sidecar.telemetry.readings import Collector, points_of
+from sidecar.telemetry.token import ScrapeToken
+from sidecar.tls import TlsKeeper
+from sidecar.webhook_secrets import WebhookSecrets
 
 LOG: Final = logging.getLogger("sidecar.serve")
 
@@ -60,8 +73,13 @@ class Plan:
     must_exist: bool
     is_assumed_flat: bool
     secrets: Secrets
+    webhook_secrets: WebhookSecrets
     targets: tuple[Target, ...] = ()
     started_at_ns: int
+    is_behind_proxy: bool = False
+    otlp: OtlpSettings
+    speaker: Speaker
+    scrape_token: ScrapeToken
 
 
 async def run(plan: Plan) -> int:
@@ -110,6 +128,7 @@ def _open(plan: Plan) -> tuple[Store, Service]:
         source=_source(plan),
         signing=_signing(plan, store),
     )
+    plan.speaker.instance = service.instance_id
     return store, service
 
 
@@ -122,6 +141,14 @@ def _judge_addresses(plan: Plan) -> None:
             if isinstance(address, TcpAddress):
                 is_driven = plan.clock_kind == "driven"
                 refuse_exposure(address, has_tls=has_tls, is_clock_driven=is_driven)
+        if plan.http_address is not None:
+            judge_http(
+                plan.configuration.http,
+                plan.http_address,
+                is_behind_proxy=plan.is_behind_proxy,
+                has_tls=has_tls,
+                is_clock_driven=plan.clock_kind == "driven",
+            )
     except AddressError as error:
         raise CommandFailed(Exit.USAGE, str(error), reason="ADDRESS") from error
 
@@ -144,10 +171,14 @@ async def _serve(
         addresses=plan.addresses,
         options=_server_options(plan),
     )
-    http = None if plan.http_address is None else _bridge(plan, service, store)
+    http: Bridge | None = None
+    collector = collector_of(service, store, server)
+    exporting = Exporting(plan.otlp, service.signals, collector, instance_id=service.instance_id)
     try:
+        exporting.start()
         await server.start()
-        if http is not None:
+        if plan.http_address is not None:
+            http = _bridge(plan, plan.http_address, (service, store, server.tls, collector))
             await http.start()
         for note in start_notes(plan.secrets, report):
             LOG.warning("%s", note)
@@ -162,6 +193,7 @@ async def _serve(
         if http is not None:
             await http.drain()
         await outgoing.drain()
+        await exporting.stop()
 
 
 def _outgoing(plan: Plan, service: Service) -> Outgoing:
@@ -169,14 +201,45 @@ def _outgoing(plan: Plan, service: Service) -> Outgoing:
         outbox=service.outbox, targets=plan.targets, is_clock_real=plan.clock_kind == "wall"
     )
     service.add_health_part(outgoing.health_part)
+    service.signals.elsewhere |= {
+        "webhook_outgoing_total": lambda: points_of(outgoing.counts),
+        "webhook_outgoing_pending": lambda: [
+            ((name,), count) for name, count in outgoing.pending.items()
+        ],
+    }
     return outgoing
 
 
-def _bridge(plan: Plan, service: Service, store: Store) -> Bridge:
+_Running = tuple[Service, Store, TlsKeeper | None, Collector]
+
+
+def _bridge(plan: Plan, address: str, running: _Running) -> Bridge:
+    """Return the bridge, which speaks TLS with the certificates of the gRPC server."""
+    options = bridge_options(plan.configuration.http, address, is_behind_proxy=plan.is_behind_proxy)
+    service, store, keeper, collector = running
     parts = BridgeParts(
-        service=service, secrets=plan.secrets, remember_nonce=partial(remember_nonce, store)
+        service=service,
+        secrets=plan.secrets,
+        remember_nonce=partial(remember_nonce, store),
+        options=options,
+        webhook_secrets=plan.webhook_secrets,
+        webhook_options=_webhook_options(plan.configuration.webhook),
+        exposition=Exposition(collector.collect),
+        scrape_token=plan.scrape_token,
     )
-    return Bridge(parts=parts, address=plan.http_address or "")
+    return Bridge(parts=parts, address=address, keeper=keeper)
+
+
+def _webhook_options(section: WebhookSection) -> WebhookOptions:
+    return WebhookOptions(
+        headers=HeaderNames(
+            grafana_signature=section.grafana_signature_header.lower(),
+            grafana_time=section.grafana_timestamp_header.lower(),
+        ),
+        allows_legacy_reset=section.legacy_reset,
+        reason_field=section.reason_field,
+        triggered_by_field=section.triggered_by_field,
+    )
 
 
 @contextlib.contextmanager

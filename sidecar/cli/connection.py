@@ -122,8 +122,8 @@ def connect(target: str, timeout_seconds: float, tls: Tls | None = None) -> Iter
 
 def _is_operators(tls: Tls) -> bool:
     """Say whether the certificate we show has the operator role; the sidecar judges it anyway."""
-    from sidecar.server.certificates import read_identity  # noqa: PLC0415 - a kill waits for none of it
     from sidecar.service import Role  # noqa: PLC0415 - as above
+    from sidecar.tls.certificates import read_identity  # noqa: PLC0415 - a kill waits for none of it
 
     if tls.cert is None:
         return False

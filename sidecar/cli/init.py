@@ -42,8 +42,8 @@ from sidecar.cli.credentials_directory import (
 )
 from sidecar.config import print_defaults
 from sidecar.config.printing import to_toml
-from sidecar.server.certificates import fingerprint_of
 from sidecar.service import Role
+from sidecar.tls.certificates import fingerprint_of
 
 DAYS_DEFAULT: Final = 365
 DAYS_MAX: Final = 36_500

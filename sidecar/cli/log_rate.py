@@ -15,6 +15,7 @@ from typing import Final, TextIO
 ALIKE_PER_SECOND_MAX: Final = 10
 STATEMENTS_MAX: Final = 256
 _OTHERS: Final = ("other", 0, 0)
+_SUMMARY: Final = "lines left out"
 
 
 @dataclass(slots=True)
@@ -33,6 +34,8 @@ class BoundedHandler(logging.StreamHandler[TextIO]):
         """Write to `stream`."""
         super().__init__(stream)
         self._alike: dict[tuple[str, int, int], _Alike] = {}
+        self.dropped_count = 0
+        """Lines that were counted instead of written, since the start."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the line, or count it."""
@@ -45,6 +48,8 @@ class BoundedHandler(logging.StreamHandler[TextIO]):
         alike.count += 1
         if alike.count <= ALIKE_PER_SECOND_MAX:
             super().emit(record)
+        else:
+            self.dropped_count += 1
 
     def close(self) -> None:
         """Say what was left out since the last line, and end."""
@@ -62,8 +67,13 @@ class BoundedHandler(logging.StreamHandler[TextIO]):
                 super().emit(_summary(alike.first, left_out))
 
 
+def is_summary(record: logging.LogRecord) -> bool:
+    """Say whether the record is one of ours, about lines that were left out."""
+    return record.funcName == _SUMMARY
+
+
 def _summary(first: logging.LogRecord, left_out: int) -> logging.LogRecord:
     text = f"{left_out} more lines like this one in that second were left out: {first.getMessage()}"
     return logging.LogRecord(
-        first.name, first.levelno, first.pathname, first.lineno, text, None, None
+        first.name, first.levelno, first.pathname, first.lineno, text, None, None, func=_SUMMARY
     )

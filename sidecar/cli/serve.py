@@ -20,6 +20,7 @@ from sidecar.auth import Secrets, SecretsError
 from sidecar.cli.compose import Plan, run
 from sidecar.cli.failures import CommandFailed, Exit
 from sidecar.cli.hangups import hold
+from sidecar.cli.json_logs import Speaker
 from sidecar.cli.key_files import judge_key_file
 from sidecar.cli.logs import begin_logging
 from sidecar.cli.places import (
@@ -33,6 +34,9 @@ from sidecar.cli.places import (
 from sidecar.config import Configuration, ConfigurationError, load
 from sidecar.core.numbers import is_name, parse_decimal
 from sidecar.outgoing import Target, TargetsError, read_targets
+from sidecar.telemetry.environment import SERVICE_NAME_DEFAULT, read_environment
+from sidecar.telemetry.token import ScrapeToken
+from sidecar.webhook_secrets import WebhookSecrets
 
 LOG: Final = logging.getLogger("sidecar.serve")
 
@@ -44,11 +48,24 @@ LOG: Final = logging.getLogger("sidecar.serve")
     "--data-dir", type=click.Path(readable=False, path_type=Path), help="Where it remembers."
 )
 @click.option("--listen", multiple=True, help="unix:PATH or HOST:PORT; repeatable.")
-@click.option("--http", "http_address", help="HOST:PORT of /healthz and /readyz.")
+@click.option("--http", "http_address", help="HOST:PORT of health, webhooks and the page.")
 @click.option("--no-http", is_flag=True, help="Serve no HTTP.")
+@click.option(
+    "--http-behind-proxy",
+    "is_behind_proxy",
+    is_flag=True,
+    help="Plain HTTP, from the proxies in [http] trusted_hosts alone.",
+)
 @click.option("--equity", help="Equity to start with, while the store has never known one.")
 @click.option("--existing", is_flag=True, help="Refuse to make a new store.")
 @click.option("--assume-flat", is_flag=True, help="Take the account as holding nothing.")
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="json: one object a line, with the ids of the trace it belongs to.",
+)
 @click.option(
     "--clock",
     "clock_kind",
@@ -65,24 +82,30 @@ def serve(  # noqa: PLR0913 - one argument for each option
     listen: tuple[str, ...],
     http_address: str | None,
     no_http: bool,
+    is_behind_proxy: bool,
     equity: str | None,
     existing: bool,
     assume_flat: bool,
     clock_kind: str,
+    log_format: str,
 ) -> None:
     """Run a sidecar; prints one line `ready ...`. SIGTERM drains and stops it, SIGHUP
     has it read its file again.
     """
     hold()
-    begin_logging()
+    otlp = read_environment(os.environ)
+    speaker = Speaker(service=otlp.service_name or SERVICE_NAME_DEFAULT, name=name)
+    begin_logging(speaker if log_format == "json" else None)
     if http_address is not None and no_http:
         raise click.UsageError("--http and --no-http: give one")
     configuration = _read_configuration(file)
     _judge_key(configuration)
     directory = (data_dir or data_directory(_read_name(name), os.environ)).absolute()
     addresses = listen or configuration.server.listen or _default_addresses(name, directory)
-    if http_address is None and not no_http and name == DEFAULT_NAME:
-        http_address = DEFAULT_HTTP
+    if not no_http:
+        http_address = http_address or configuration.http.listen or _default_http(name)
+    if is_behind_proxy and http_address is None:
+        raise click.UsageError("--http-behind-proxy: give --http HOST:PORT too")
     plan = Plan(
         name=name,
         directory=directory,
@@ -91,13 +114,18 @@ def serve(  # noqa: PLR0913 - one argument for each option
         configuration_file=None if file is None else file.absolute(),
         addresses=tuple(addresses),
         http_address=http_address,
+        is_behind_proxy=is_behind_proxy,
         clock_kind="driven" if clock_kind == "driven" else "wall",
         equity=_read_equity(equity) if equity is not None else configuration.account.equity,
         must_exist=existing,
         is_assumed_flat=assume_flat,
         secrets=_read_secrets(),
+        webhook_secrets=_read_webhook_secrets(),
         targets=_read_targets(configuration),
         started_at_ns=time.time_ns(),
+        otlp=otlp,
+        speaker=speaker,
+        scrape_token=_read_scrape_token(),
     )
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         code = runner.run(run(plan))
@@ -152,6 +180,24 @@ def _read_targets(configuration: Configuration) -> tuple[Target, ...]:
         return read_targets(configuration.outgoing, os.environ)
     except TargetsError as problem:
         raise CommandFailed(Exit.USAGE, str(problem), reason="OUTGOING") from problem
+
+
+def _default_http(name: str) -> str | None:
+    return DEFAULT_HTTP if name == DEFAULT_NAME else None
+
+
+def _read_webhook_secrets() -> WebhookSecrets:
+    try:
+        return WebhookSecrets.from_environment(os.environ)
+    except SecretsError as problem:
+        raise CommandFailed(Exit.USAGE, str(problem), reason="SECRETS") from problem
+
+
+def _read_scrape_token() -> ScrapeToken:
+    try:
+        return ScrapeToken.from_environment(os.environ)
+    except SecretsError as problem:
+        raise CommandFailed(Exit.USAGE, str(problem), reason="SECRETS") from problem
 
 
 def _default_addresses(name: str, directory: Path) -> tuple[str, ...]:

@@ -21,6 +21,8 @@ from sidecar.cli.options import printable
 from sidecar.cli.words import at, lasting, percent, scope_flag, scope_words, word
 
 EXPOSURES_SHOWN_MAX: Final = 10
+_PARTS_TOLD_ELSEWHERE: Final = frozenset({"audit", "books", "disk_space", "kill_file", "store"})
+"""Parts of which a line of their own says what is wrong and the way out."""
 
 _BLOCK = """\
 Safety System Status
@@ -189,6 +191,9 @@ def _memory_lines(status: status_pb2.Status) -> Iterator[str]:
         yield "STORE LOW: free room on its disk; until then nothing may raise exposure"
     if status.audit_problem:
         yield f"AUDIT UNSIGNED: {printable(status.audit_problem)}"
+    for problem in status.health_problems:
+        if problem.part not in _PARTS_TOLD_ELSEWHERE:
+            yield f"NOT WELL: {printable(problem.part)}: {printable(problem.cause)}"
     state = word(recovery, "state")
     if state != "CLEAN":
         detail = f" ({printable(recovery.detail)})" if recovery.detail else ""

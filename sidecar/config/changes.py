@@ -41,6 +41,9 @@ def _more_durable(before: Durability, after: Durability) -> Direction:
 
 _ROLES_STAY: Final = "open connections keep the role they came with"
 
+_HTTP_STAYS: Final = "who may come over HTTP is read at the start"
+_WEBHOOKS_STAY: Final = "what a webhook must look like is read at the start"
+
 OTHER_KEYS: Final[dict[str, Row]] = {
     "account.equity": Row(_same, "it counts once, while the store has never known one"),
     "approvals.durability": Row(_more_durable, "an approval survives the loss of power"),
@@ -60,6 +63,14 @@ OTHER_KEYS: Final[dict[str, Row]] = {
     "server.unix_roles.bot_gids": Row(_restart, _ROLES_STAY),
     "server.unix_roles.observer_uids": Row(_restart, _ROLES_STAY),
     "server.unix_roles.observer_gids": Row(_restart, _ROLES_STAY),
+    "http.listen": Row(_restart, "addresses are bound at the start"),
+    "http.allowed_hosts": Row(_restart, _HTTP_STAYS),
+    "http.trusted_hosts": Row(_restart, _HTTP_STAYS),
+    "webhook.legacy_reset": Row(_restart, _WEBHOOKS_STAY),
+    "webhook.reason_field": Row(_restart, _WEBHOOKS_STAY),
+    "webhook.triggered_by_field": Row(_restart, _WEBHOOKS_STAY),
+    "webhook.grafana_signature_header": Row(_restart, _WEBHOOKS_STAY),
+    "webhook.grafana_timestamp_header": Row(_restart, _WEBHOOKS_STAY),
     "outgoing": Row(_restart, "targets are joined to the journal at the start, secrets read then"),
 }
 """Every key that is not the core's, in the order of the file."""

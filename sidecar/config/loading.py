@@ -25,10 +25,6 @@ from sidecar.core.denial import FieldFault
 from sidecar.core.thresholds import find_faults
 
 FILE_BYTES_MAX: Final = 4 * 1024 * 1024
-_LATER_SECTIONS: Final = {
-    "webhook": "is not supported yet: this version has no webhook; take the section out "
-    "(`haltline kill` and the KILL file stop trading without it)",
-}
 _SECRET_WORDS: Final = ("secret", "password", "token")
 _SECTION_ONLY: Final = ("model_type", "model_attributes_type", "dict_type")
 
@@ -74,7 +70,7 @@ def parse(text: str, *, source: str = "configuration") -> Configuration:
         ) from problem
     except ValueError as problem:  # a whole number of thousands of digits
         raise ConfigurationError(source, [FieldFault("file", str(problem))]) from problem
-    faults = list(_take_out_later_sections(raw))
+    faults: list[FieldFault] = []
     configuration, faulty = _validate(raw, faults)
     faults.extend(
         found
@@ -84,12 +80,6 @@ def parse(text: str, *, source: str = "configuration") -> Configuration:
     if faults:
         raise ConfigurationError(source, faults)
     return configuration
-
-
-def _take_out_later_sections(raw: dict[str, Any]) -> Iterator[FieldFault]:
-    for name, why in _LATER_SECTIONS.items():
-        if raw.pop(name, None) is not None:
-            yield FieldFault(name, why)
 
 
 def _validate(raw: dict[str, Any], faults: list[FieldFault]) -> tuple[Configuration, list[str]]:

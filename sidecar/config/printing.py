@@ -29,7 +29,8 @@ from sidecar.core.numbers import format_decimal
 _OPENING: Final = """\
 # Haltline configuration, complete: every key with its default.
 # Ratios are fractions: 0.05 is 5 %. Numbers may stand in quotes. A key with a # before it is off.
-# Secrets are not written here: KILL_SWITCH_SECRET and KILL_SWITCH_RESET_SECRET are environment.
+# Secrets are not written here: KILL_SWITCH_SECRET, KILL_SWITCH_RESET_SECRET and
+# KILL_SWITCH_TRIGGER_TOKEN are environment.
 # Check a file with `haltline config check FILE`.
 """
 _PAGE_OPENING: Final = """\
@@ -45,7 +46,8 @@ Ratios are fractions: 0.05 is 5 %. A limit allows what is at it and denies what 
 threshold trips when it is reached. The file is read at start: change it, then restart.
 
 Secrets are read from the environment only: `KILL_SWITCH_SECRET` (two separated by a comma while
-rotating) and `KILL_SWITCH_RESET_SECRET` (where it is set, it alone proves an operator).
+rotating), `KILL_SWITCH_RESET_SECRET` (where it is set, it alone proves an operator) and
+`KILL_SWITCH_TRIGGER_TOKEN` (a bearer token that triggers over HTTP and does nothing else).
 
 This page is printed by `haltline config defaults --markdown`; a test holds it to the program.
 """

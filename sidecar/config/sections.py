@@ -13,6 +13,7 @@ from typing import Annotated, Final, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from sidecar.config.http_sections import HttpSection
 from sidecar.config.outgoing_sections import TARGETS_COUNT_MAX, OutgoingSection, TargetName
 from sidecar.config.section import Section
 from sidecar.config.values import (
@@ -33,6 +34,7 @@ from sidecar.config.values import (
     fault,
     one_of,
 )
+from sidecar.config.webhook_sections import WebhookSection
 from sidecar.core import thresholds as core
 
 _ACCOUNT: Final = core.AccountRules()
@@ -413,6 +415,8 @@ class Configuration(Section):
     approvals: ApprovalsSection = ApprovalsSection()
     store: StoreSection = StoreSection()
     server: ServerSection = ServerSection()
+    http: HttpSection = HttpSection()
+    webhook: WebhookSection = WebhookSection()
     outgoing: Annotated[dict[TargetName, OutgoingSection], AfterValidator(_few)] = Field(
         default_factory=dict
     )

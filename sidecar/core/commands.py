@@ -211,6 +211,7 @@ class TriggerKill:
     """Stop (S10.1). No argument makes it fail: unknown words fall back to ALL and HALT.
 
     `mode`, `scope_kind`, `requested_action` are the words received, empty where absent or unknown.
+    `details`: what else the sender said, kept for the audit and for nothing else.
     """
 
     reason: str = ""
@@ -219,6 +220,7 @@ class TriggerKill:
     scope_kind: str = ""
     scope_name: str = ""
     requested_action: str = ""
+    details: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -270,7 +270,10 @@ class WarningChanged:
 
 @dataclass(slots=True, kw_only=True)
 class KillActivated:
-    """A scope is stopped, or stopped harder (S10.1)."""
+    """A scope is stopped, or stopped harder (S10.1).
+
+    `details` is what else the sender said: told by the audit, and by nothing else.
+    """
 
     scope: KillScope
     mode: KillMode
@@ -278,6 +281,7 @@ class KillActivated:
     triggered_by: str
     requested_action: RequestedAction
     scope_known: bool
+    details: str = ""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -288,6 +292,7 @@ class KillRepeated:
     reason: str
     triggered_by: str
     peer: str = ""
+    details: str = ""
 
 
 @dataclass(slots=True, kw_only=True)

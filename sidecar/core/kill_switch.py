@@ -27,6 +27,7 @@ from sidecar.core.state import KillActivation, State
 
 REASON_LENGTH_MAX: Final = 512
 TRIGGERED_BY_LENGTH_MAX: Final = 128
+DETAILS_LENGTH_MAX: Final = 4_096
 SCOPES_MAX: Final = 1_000
 EPOCHS_UNWRITTEN_MAX: Final = 10_000
 """More stops than a store that takes no record can see: nothing is reset there, so each of
@@ -64,9 +65,12 @@ def decide_trigger(
     mode = _read_mode(command.mode, action)
     reason = _read_text(command.reason, REASON_LENGTH_MAX)
     triggered_by = _read_text(command.triggered_by, TRIGGERED_BY_LENGTH_MAX)
+    details = _cut(command.details, DETAILS_LENGTH_MAX)
     active = state.activations.get(scope_key(scope))
     if active is not None and _STRICTNESS[mode] <= _STRICTNESS[active.mode]:
-        return KillRepeated(scope=scope, reason=reason, triggered_by=triggered_by, peer=peer)
+        return KillRepeated(
+            scope=scope, reason=reason, triggered_by=triggered_by, peer=peer, details=details
+        )
     return KillActivated(
         scope=scope,
         mode=mode,
@@ -74,6 +78,7 @@ def decide_trigger(
         triggered_by=triggered_by,
         requested_action=action,
         scope_known=_is_known(state, scope),
+        details=details,
     )
 
 
@@ -101,10 +106,12 @@ def _read_scope(state: State, command: TriggerKill) -> KillScope:
 
 
 def _read_text(text: str, length_max: int) -> str:
+    return _cut(text, length_max) if text.strip() else "not given"
+
+
+def _cut(text: str, length_max: int) -> str:
     # JSON can carry half a character (a lone surrogate), which no journal can.
     text = text.encode("utf-8", "replace").decode()
-    if not text.strip():
-        return "not given"
     if len(text) <= length_max:
         return text
     return f"{text[:length_max]} [cut from {len(text)} characters]"

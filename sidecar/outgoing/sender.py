@@ -224,12 +224,12 @@ def _is_busy(line: _Line) -> bool:
 
 
 def _trouble(line: _Line) -> str:
-    name, waiting = line.target.name, line.feed.pending_count
+    name, feed = line.target.name, line.feed
     if line.is_gone:
-        return f"{name} answered 410 Gone, {waiting} wait; it is tried again after a restart"
+        return f"{name} answered 410 Gone, {feed.pending_count} wait; restart to try again"
     words = []
     if line.trouble:
-        words.append(f"{line.trouble}, {waiting} wait")
+        words.append(f"{line.trouble}, {feed.pending_count} wait")
     if line.given_up_count:
         words.append(f"{line.given_up_count} given up since the start")
     return f"{name}: {'; '.join(words)}" if words else ""

@@ -23,7 +23,6 @@ from google.protobuf.message import DecodeError, Message
 
 from sidecar.auth import MISSING
 from sidecar.core.denial import CallRefused, FieldFault, malformed
-from sidecar.server.certificates import Identity
 from sidecar.server.driven_time import TIME_KEY, read_rfc3339
 from sidecar.server.failures import (
     STATUS_CODES,
@@ -36,9 +35,10 @@ from sidecar.server.failures import (
 )
 from sidecar.server.options import ServerOptions
 from sidecar.server.shares import Shares, can_tell_apart
-from sidecar.server.tls import TlsKeeper
+from sidecar.server.tls import identify
 from sidecar.server.unix_relay import Visitor
 from sidecar.service import Caller, Role, Service
+from sidecar.tls import Identity, TlsKeeper
 
 LOG: Final = logging.getLogger(__name__)
 _CALLERS_REMEMBERED_MAX: Final = 4_096
@@ -192,7 +192,7 @@ class Calls:
         is_unix = peer.startswith("unix:")
         identity = None
         if self.tls is not None and not is_unix:
-            identity = self.tls.identify(context.auth_context())
+            identity = identify(self.tls, context.auth_context())
         key = (peer, "" if identity is None else identity.fingerprint)
         caller = self._callers.get(key)
         if caller is None:

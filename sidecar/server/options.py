@@ -6,11 +6,11 @@ Rules: everything has a bound, and a stop passes every bound but the transport's
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from sidecar.server.unix_roles import UnixRoles
 from sidecar.service import Role
+from sidecar.tls import TlsFiles
 
 MESSAGE_BYTES_MAX: Final = 4 * 1024 * 1024
 STREAMS_PER_CONNECTION_MAX: Final = 2_048
@@ -31,19 +31,6 @@ GRPC_OPTIONS: Final[tuple[tuple[str, int], ...]] = (
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TlsFiles:
-    """PEM files. `client_ca` makes every client show a certificate signed directly by it.
-
-    `revoked` lists fingerprints of certificates that are refused all the same.
-    """
-
-    certificate: Path
-    private_key: Path
-    client_ca: Path | None = None
-    revoked: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

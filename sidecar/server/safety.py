@@ -28,6 +28,7 @@ from sidecar.core.answers import BatchResult, OrderDecision
 from sidecar.core.denial import CallRefused
 from sidecar.server.calls import Calls, Context, encode, parse
 from sidecar.server.failures import unexpected
+from sidecar.server.metered import CallMeter
 from sidecar.server.pages import cut_page
 from sidecar.server.proofs import Prover, is_proof_given
 from sidecar.server.status_feed import StatusFeed
@@ -48,6 +49,7 @@ class SafetyCalls:
         self._calls = calls
         self._prover = prover
         self._feed = feed
+        self._stream_meter = CallMeter(NAME, "CheckOrderStream", service.signals)
         self._store_id = service.store_id
         self._writer = wire.DecisionWriter(store_id=service.store_id)
 
@@ -87,7 +89,8 @@ class SafetyCalls:
         with self._calls.order_streams.hold(caller.peer):
             while (body := await context.read()) is not grpc.aio.EOF:
                 self._calls.recheck(context)
-                await context.write(await self._stream_answer(body, caller))
+                answering = self._stream_answer(body, caller)
+                await context.write(await self._stream_meter.item(answering, context))
 
     async def _stream_answer(self, body: bytes, caller: Caller) -> bytes:
         request = parse(order_pb2.CheckOrderStreamRequest, body)
@@ -106,6 +109,7 @@ class SafetyCalls:
         except Exception:
             LOG.exception("an order on a stream failed and was answered as denied")
             failure = unexpected()
+        self._service.signals.rpc_errors.add("CheckOrderStream", failure.code.value)
         return encode(wire.stream_error(request.request_id, failure))
 
     def _is_overtaken(self, decision: OrderDecision) -> bool:

@@ -35,6 +35,7 @@ from sidecar.server.audit import AuditCalls
 from sidecar.server.calls import Calls
 from sidecar.server.health import NAME as HEALTH_NAME
 from sidecar.server.health import HealthBoard
+from sidecar.server.metered import metered
 from sidecar.server.neighbour import describe_neighbour
 from sidecar.server.operator import OperatorCalls
 from sidecar.server.options import GRPC_OPTIONS, ServerOptions
@@ -43,10 +44,11 @@ from sidecar.server.reflection import NAME as REFLECTION_NAME
 from sidecar.server.reflection import Reflection
 from sidecar.server.safety import SafetyCalls
 from sidecar.server.status_feed import StatusFeed
-from sidecar.server.tls import TlsKeeper
+from sidecar.server.tls import credentials_of
 from sidecar.server.unix_relay import UnixRelay, Visitor
 from sidecar.server.unix_socket import UnixSocketOwner
 from sidecar.service import Service
+from sidecar.tls import TlsKeeper
 
 LOG: Final = logging.getLogger(__name__)
 _CLOSE_GRACE_SECONDS: Final = 0.1
@@ -146,7 +148,7 @@ class Server:
         return addresses
 
     def _build(self) -> grpc.aio.Server:
-        server = grpc.aio.server(options=GRPC_OPTIONS)
+        server, signals = grpc.aio.server(options=GRPC_OPTIONS), self._service.signals
         prover = Prover(
             service=self._service,
             secrets=self._secrets,
@@ -167,7 +169,10 @@ class Server:
         reflected = Reflection(calls=self._calls, service_names=tuple(tables))
         tables[REFLECTION_NAME] = reflected.handlers()
         server.add_generic_rpc_handlers(
-            [grpc.method_handlers_generic_handler(name, table) for name, table in tables.items()]
+            [
+                grpc.method_handlers_generic_handler(name, metered(name, table, signals))
+                for name, table in tables.items()
+            ]
         )
         return server
 
@@ -191,7 +196,7 @@ class Server:
             if self.tls is None:
                 port = server.add_insecure_port(str(address))
             else:
-                port = server.add_secure_port(str(address), self.tls.credentials())
+                port = server.add_secure_port(str(address), credentials_of(self.tls))
         except RuntimeError as error:
             raise AddressHeldError(
                 f"{address} cannot be listened on: {await describe_neighbour(address)} "

@@ -14,6 +14,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from time import perf_counter_ns
 from typing import Final
 
 from sidecar.core.answers import BatchResult, OrderDecision
@@ -27,6 +28,7 @@ from sidecar.service.starts import Starts
 from sidecar.service.writer import Writer
 from sidecar.store.errors import StoreError
 from sidecar.store.store import Store
+from sidecar.telemetry.tracing import CURRENT
 
 JUDGED_COUNT_MAX: Final = 8
 """How often one order is judged anew because a stop overtook it."""
@@ -53,19 +55,25 @@ class Orders:
         self._store = store
         self._refused = refused
         self.approvals_need_power = approvals_need_power
+        self._signals = writer.signals
 
     async def check(self, order: CheckOrder, actor: Actor) -> OrderDecision:
         """Judge one order."""
         if self._starts.is_pending:
             await self._starts.wait()
+        begun = perf_counter_ns()
         try:
             decision: OrderDecision = self._writer.decide(order, actor).answer
         except CallRefused as refused:
             self._note((order,), refused, actor)
             raise
-        if order.dry_run or self._is_settled(has_approval=decision.is_approved):
+        if order.dry_run:
             return decision
-        return await self._give_out(order, decision, actor)
+        self._signals.decide_duration.record(perf_counter_ns() - begun)
+        if not self._is_settled(has_approval=decision.is_approved):
+            decision = await self._give_out(order, decision, actor)
+        self._signals.decided(decision)
+        return decision
 
     async def check_each(
         self, orders: Sequence[CheckOrder | CallRefused], actor: Actor
@@ -73,20 +81,24 @@ class Orders:
         """Judge each order on its own, in one turn; each sees the reservations before it."""
         find_batch_faults(orders)
         await self._starts.wait()
-        writer = self._writer
+        writer, begun = self._writer, perf_counter_ns()
         writer.catch_up()
         results = [self._judge_item(order, actor) for order in orders]
         writer.flush()
+        self._note_turn(begun, len(orders))
+        trace = CURRENT.get()
+        if trace is not None:
+            trace.part("decide", begun)
         for result in results:
             if result.order is not None and result.refused is not None:
                 self._note((result.order,), result.refused, actor)
         if self._is_settled(has_approval=any(_is_approved(result) for result in results)):
-            return results
+            return self._counted(results)
         for _ in range(JUDGED_COUNT_MAX):
             results = [await self._give_out_item(result, actor) for result in results]
             # What one of them waited for may have overtaken another that was ready.
             if self._are_current(results):
-                return results
+                return self._counted(results)
         raise stopped_meanwhile()
 
     async def check_all_or_none(
@@ -99,15 +111,30 @@ class Orders:
             return [_not_judged(order) for order in orders]
         for _ in range(JUDGED_COUNT_MAX):
             await self._starts.wait()
+            begun = perf_counter_ns()
             outcome = self._writer.decide_all_or_none(sound, actor)
+            self._note_turn(begun, len(sound))
             if outcome.refused is not None:
                 self._note(sound, outcome.refused, actor)
                 raise outcome.refused
             results: list[BatchResult] = outcome.answer
             decisions = [result.decision for result in results if result.decision is not None]
             if await self._may_give_out(decisions):
-                return results
+                return self._counted(results)
         raise stopped_meanwhile()
+
+    def _note_turn(self, begun: int, orders_count: int) -> None:
+        """Tell how long each order of a batch took: an equal part of the turn."""
+        if orders_count:
+            took = (perf_counter_ns() - begun) // orders_count
+            self._signals.decide_duration.record(took, orders_count)
+
+    def _counted(self, results: list[BatchResult]) -> list[BatchResult]:
+        """Count the decisions that are given out; a dry run is none."""
+        for order, decision in ((result.order, result.decision) for result in results):
+            if decision is not None and order is not None and not order.dry_run:
+                self._signals.decided(decision)
+        return results
 
     def _note(self, orders: Sequence[CheckOrder], refused: CallRefused, actor: Actor) -> None:
         """Journal that no decision was given; a dry run tried nothing (S13)."""

@@ -14,7 +14,6 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 from sidecar.audit.keys import Signing
@@ -50,8 +49,9 @@ from sidecar.core.commands import (
 from sidecar.core.denial import CallRefused
 from sidecar.core.thresholds import Thresholds
 from sidecar.service.audit import Audit
-from sidecar.service.callers import Actor, Caller, require_operator_proof
+from sidecar.service.callers import Caller, require_operator_proof
 from sidecar.service.changes import Changes
+from sidecar.service.digests import Digests, SignedDigest
 from sidecar.service.facts import HealthPart, ServiceStatus, Settings, StartReport, StoreStatus
 from sidecar.service.kill_file import KillFile
 from sidecar.service.nonces import remember_nonce
@@ -65,10 +65,12 @@ from sidecar.service.snapshots import Snapshots
 from sidecar.service.start_up import assume_flat, judge_start, put_in_force, take_initial_equity
 from sidecar.service.starts import Starts
 from sidecar.service.status import clock_problem, health_parts, store_status
+from sidecar.service.stops import Stops
 from sidecar.service.watch import Watch
 from sidecar.service.writer import Writer
 from sidecar.store.errors import StoreError
 from sidecar.store.store import Store
+from sidecar.telemetry import Signals
 
 LOG: Final = logging.getLogger(__name__)
 
@@ -111,6 +113,7 @@ class Service:
         self._thresholds = thresholds
         self._settings = settings
         self._started_at = real_time_ns()
+        self.signals = Signals()
         self._changes = Changes()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._beating: asyncio.Task[None] | None = None
@@ -124,11 +127,14 @@ class Service:
             state=self._opened.state,
             calendar=ZoneCalendar(thresholds.account.zone),
             changes=self._changes,
+            signals=self.signals,
         )
         self.audit = Audit(store=store, signing=signing or Signing(), real_time_ns=real_time_ns)
         self._starts = Starts(
             self._writer, clock, self._kill_file, spawn=self._spawn, receipt=self.audit.receipt
         )
+        self.digests = Digests(store, real_time_ns)
+        self._stops = Stops(self._writer, self._starts, self.audit, self.digests)
         self.refused = RefusedAttempts(self._writer, self._starts, clock)
         self._reports = Reports(self._writer, self._starts, self.audit, self.refused)
         self._compose(settings, source)
@@ -154,7 +160,7 @@ class Service:
             kill_file=self._kill_file,
             changes=self._changes,
             disk_free_min_bytes=self._settings.disk_free_min_bytes,
-            kill=self._kill_in_memory,
+            kill=self._stops.in_memory,
         )
 
     def _build_reloads(self, source: ConfigurationSource | None) -> Reloads:
@@ -284,20 +290,11 @@ class Service:
 
     # Stopping.
 
-    async def trigger_kill(self, command: TriggerKill, caller: Caller) -> KillAnswer:
+    async def trigger_kill(
+        self, command: TriggerKill, caller: Caller, signed: SignedDigest | None = None
+    ) -> KillAnswer:
         """Stop (S10.1): in memory at once, then power-durable, then answered. Never refuses."""
-        return await self._kill(command, caller.actor)
-
-    async def _kill(self, command: TriggerKill, actor: Actor) -> KillAnswer:
-        answer = self._kill_in_memory(command, actor)
-        receipt = self.audit.receipt()
-        is_durable = await self._try_sync(max(answer.sequence, receipt.size))
-        return replace(answer, durable=is_durable, receipt=receipt if is_durable else None)
-
-    def _kill_in_memory(self, command: TriggerKill, actor: Actor) -> KillAnswer:
-        self._starts.make_way()
-        answer: KillAnswer = self._writer.decide(command, actor).answer
-        return answer
+        return await self._stops.trigger(command, caller.actor, signed)
 
     # Starting; each needs operator proof.
 
@@ -344,12 +341,12 @@ class Service:
 
     # Looking.
 
-    def status(self) -> ServiceStatus:
-        """Return everything a person may ask, as of now."""
+    def status(self, listed_count_max: int = LISTED_COUNT_MAX) -> ServiceStatus:
+        """Return everything a person may ask, as of now; lists are cut at `listed_count_max`."""
         writer = self._writer
         writer.refresh_conditions()
         now = self._clock.now()
-        view = views.status(writer.state, now, writer.conditions, LISTED_COUNT_MAX)
+        view = views.status(writer.state, now, writer.conditions, listed_count_max)
         return ServiceStatus(
             view=view,
             store=self._store_status(),

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from time import perf_counter_ns
 from typing import Any, Final, Protocol, TypeAlias
 
 from sidecar.clock import Clock
@@ -42,6 +43,8 @@ from sidecar.service.changes import Changes
 from sidecar.service.records import encode_record
 from sidecar.store.errors import StoreError, StorePoisonedError
 from sidecar.store.store import Store
+from sidecar.telemetry import Signals
+from sidecar.telemetry.tracing import CURRENT, Trace
 
 BROKEN_REFUSAL: Final = "INVARIANT_BROKEN"
 WAY_OUT_BROKEN: Final = "restart it, which replays the journal; then report the fault with its log"
@@ -81,11 +84,19 @@ class Writer:
     """Owns the state; everything that changes it goes through here."""
 
     def __init__(
-        self, *, store: Store, clock: Clock, state: State, calendar: Calendar, changes: Changes
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        state: State,
+        calendar: Calendar,
+        changes: Changes,
+        signals: Signals,
     ) -> None:
         """`state` is the replay of `store`, and `clock` was started at its time."""
         self.state = state
         self.conditions = Conditions(calendar=calendar)
+        self.signals = signals
         self.must_be_durable_sequence = 0
         self.epoch_sequence = 0
         """Record of the newest kill; an approval after it waits for it."""
@@ -227,17 +238,35 @@ class Writer:
         """Return once the records up to `sequence` are power-durable; StoreError where never."""
         if self.problem:
             raise StorePoisonedError(self.problem)
+        begun = perf_counter_ns()
         try:
             await self._store.sync(sequence)
         except StoreError:
             self.refresh_conditions()
             raise
+        self.signals.durable_duration.record(perf_counter_ns() - begun)
+        trace = CURRENT.get()
+        if trace is not None:
+            trace.part("durable", begun)
 
     def _write_turn(self, kind: str, actor: Actor, decide: Decide, command: object) -> Outcome:
+        trace = CURRENT.get()
+        if trace is not None:
+            return self._write_traced(trace, kind, actor, decide, command)
         try:
             return self._take_turn(kind, actor, decide, command)
         finally:
             self.flush()
+
+    def _write_traced(
+        self, trace: Trace, kind: str, actor: Actor, decide: Decide, command: object
+    ) -> Outcome:
+        try:
+            outcome: Outcome = trace.timed("decide", self._take_turn, kind, actor, decide, command)
+            trace.decided(outcome.answer)
+            return outcome
+        finally:
+            trace.timed("append", self.flush)
 
     def _take_turn(self, kind: str, actor: Actor, decide: Decide, command: object) -> Outcome:
         """Decide and apply under the next sequence, and keep the record for `flush`."""
@@ -262,15 +291,15 @@ class Writer:
             state.last_sequence = sequence - 1
             _correct_sequence(outcome, sequence - 1)
             return outcome
+        for event in events:
+            if event.__class__ in TOLD:
+                self._tell(sequence, time, actor, events)
+                break
         try:
             self._encode(sequence, time, kind, actor, events)
         except (TypeError, ValueError) as error:
             self._lost = f"record {sequence} ({kind}) could not be encoded: {error}"
             self.refresh_conditions()
-        for event in events:
-            if event.__class__ in TOLD:
-                self._tell(sequence, time, actor, events)
-                break
         self._changes.bump(state.stop_epoch)
         return outcome
 
@@ -279,6 +308,7 @@ class Writer:
         for event in events:
             if event.__class__ is BreakerOpened:
                 self.must_be_durable_sequence = sequence
+                self.signals.trips.add(event.cause)
             elif event.__class__ is KillActivated:
                 self.epoch_sequence = sequence
         if self.outbox is not None:

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from time import perf_counter_ns
 
 from sidecar.store.errors import StorePoisonedError
 from sidecar.store.store import SYNC_DELAY_SECONDS_MAX
+from sidecar.telemetry import SyncMeter
 
 REQUEST_DELAY_SECONDS = SYNC_DELAY_SECONDS_MAX / 2
 
@@ -41,6 +43,7 @@ class GroupSync:
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self.durable_sequence = durable_sequence
+        self.meter = SyncMeter()
 
     async def wait(self, sequence: int) -> None:
         """Return once records up to `sequence` are power-durable."""
@@ -115,7 +118,10 @@ class GroupSync:
                 self._is_wanted = False
                 self._running_waiters, self._next_waiters = self._next_waiters, []
                 self._running_sequence = self._last_sequence()
+                begun = perf_counter_ns()
                 await self._sync_once()
+                more_count = self._running_sequence - self.durable_sequence
+                self.meter.synced(more_count, perf_counter_ns() - begun)
                 self._on_synced()
         except Exception as error:  # noqa: BLE001 - whatever a sync raises, durability is unknown
             self._poison(f"sync failed: {type(error).__name__}: {error}")

@@ -13,12 +13,19 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from sidecar.store.digests import (
+    DIGESTS_PER_SECRET_MAX,
+    Digest,
+    DigestOutcome,
+    DigestsInMemory,
+    remember,
+)
 from sidecar.store.errors import (
     StoreClosedError,
     StoreDamagedError,
@@ -56,6 +63,7 @@ class _Content:
     hashes: list[bytes] = field(default_factory=list)
     snapshots: list[tuple[int, bytes, bytes]] = field(default_factory=list)
     nonces: dict[str, int] = field(default_factory=dict)
+    digests: DigestsInMemory = field(default_factory=DigestsInMemory)
     meta: dict[str, str] = field(default_factory=dict)
     heads: dict[int, str] = field(default_factory=dict)
     boot_id: str = "boot-1"
@@ -72,6 +80,7 @@ class _Content:
             hashes=self.hashes[:records_count],
             snapshots=list(self.snapshots),
             nonces=dict(self.nonces),
+            digests=DigestsInMemory(self.digests.rows),
             meta=dict(self.meta),
             heads=dict(self.heads),
         )
@@ -87,11 +96,13 @@ class MemoryStore(Store):
         clock_kind: ClockKind = "wall",
         boot_id: str = "boot-1",
         nonces_count_max: int = NONCES_COUNT_MAX,
+        digests_count_max: int = DIGESTS_PER_SECRET_MAX,
     ) -> None:
         """A new, empty store."""
         content = _Content(boot_id=boot_id)
         facts = _facts_of(content, is_new=True, boot_id_now=boot_id)
         self._begin(store_id, clock_kind, content, facts, nonces_count_max)
+        self.digests_count_max = digests_count_max
 
     def _begin(
         self,
@@ -104,6 +115,7 @@ class MemoryStore(Store):
         self.notes: list[str] = []
         self.free_bytes_now: int | None = FREE_BYTES_DEFAULT
         self.syncs_count = 0
+        self.digests_count_max = DIGESTS_PER_SECRET_MAX
         self._store_id = store_id
         self._clock_kind = clock_kind
         self._facts = facts
@@ -126,6 +138,7 @@ class MemoryStore(Store):
             poison=self.poison,
             durable_sequence=len(content.records),
         )
+        self.sync_meter = self._group.meter
         if facts.damage is not None:
             self._poisoned = f"journal is damaged at sequence {facts.damage.sequence}"
             self._group.poison(self._poisoned)
@@ -190,6 +203,7 @@ class MemoryStore(Store):
         store._begin(  # noqa: SLF001 - a store of the same class is being built
             self._store_id, self._clock_kind, content, facts, self._nonces_count_max
         )
+        store.digests_count_max = self.digests_count_max
         return store
 
     def poison(self, reason: str) -> None:
@@ -368,6 +382,24 @@ class MemoryStore(Store):
         nonces[nonce] = expires_at_ns
         await self.flush()
         return True
+
+    def remember_digest(
+        self, digest: Digest, *, keys_in_use: Iterable[str], now_ns: int
+    ) -> DigestOutcome:
+        """As `Store` says."""
+        self._raise_unless_writable()
+        return remember(
+            self._written.digests,
+            digest,
+            keys_in_use=keys_in_use,
+            now_ns=now_ns,
+            count_max=self.digests_count_max,
+        )
+
+    @property
+    def digests_count(self) -> int:
+        """As `Store` says."""
+        return self._written.digests.count_all()
 
     def meta_get(self, key: str) -> str | None:
         """As `Store` says."""

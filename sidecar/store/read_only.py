@@ -37,7 +37,7 @@ from sidecar.store.sqlite_database import (
     read_meta,
     words_of,
 )
-from sidecar.store.sqlite_store import read_checked
+from sidecar.store.sqlite_reading import read_checked
 from sidecar.store.sqlite_tree import read_frontier, read_heads
 from sidecar.store.store import ChainedRecord
 from sidecar.store.wal import count_run_frames

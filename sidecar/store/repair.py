@@ -62,7 +62,13 @@ from sidecar.store.sqlite_database import (
     read_meta,
     read_nonces,
 )
-from sidecar.store.sqlite_store import read_checked
+from sidecar.store.sqlite_digests import (
+    INSERT_DIGEST_SQL,
+    create_digest_table,
+    read_digests,
+    row_of,
+)
+from sidecar.store.sqlite_reading import read_checked
 from sidecar.store.sqlite_tree import (
     INSERT_FRONTIER_SQL,
     INSERT_HEAD_SQL,
@@ -271,6 +277,8 @@ class DamagedStore:
                 connection.executemany(_INSERT_SQL, self._rows(keep_sequence, ending))
                 connection.executemany(META_SQL, self._meta())
                 connection.executemany(_NONCE_SQL, self._nonces())
+                create_digest_table(connection)
+                connection.executemany(INSERT_DIGEST_SQL, self._digests())
                 self._keep_audit(connection, keep_sequence)
             connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
         finally:
@@ -326,6 +334,19 @@ class DamagedStore:
                 "minutes ago could be sent again, so wait that long before the start"
             )
         yield from nonces
+
+    def _digests(self) -> Iterable[tuple[bytes, str, int, int]]:
+        connection = None if self._examination is None else self._examination.connection
+        if connection is None:
+            return
+        digests, fault = read_digests(connection)
+        if fault:
+            self.notes.append(
+                f"used webhooks could not all be read ({fault}): an old reset could be sent again, "
+                "so put another KILL_SWITCH_SECRET (and KILL_SWITCH_RESET_SECRET) in the "
+                "environment before the start"
+            )
+        yield from map(row_of, digests)
 
     def _marks(self, sequence: int) -> Marks:
         return Marks(

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import apsw
 
+from sidecar.store.digests import DIGESTS_PER_SECRET_MAX
 from sidecar.store.directory import (
     Place,
     prepare_directory,
@@ -42,6 +43,7 @@ from sidecar.store.lock import DirectoryLock, Holder
 from sidecar.store.recovery import RecoveryFacts, RecoveryKind, classify, read_boot_id
 from sidecar.store.snapshot import foreign_notes, set_foreign_aside, sync_directory
 from sidecar.store.sqlite_database import META_SQL, create_database, words_of
+from sidecar.store.sqlite_digests import create_digest_table
 from sidecar.store.sqlite_store import OpenedParts, SqliteStore
 from sidecar.store.sqlite_tree import (
     INSERT_FRONTIER_SQL,
@@ -71,6 +73,7 @@ class OpenOptions:
     make_store_id: Callable[[], str] = make_store_id
     boot_id: str = field(default_factory=read_boot_id)
     nonces_count_max: int = NONCES_COUNT_MAX
+    digests_count_max: int = DIGESTS_PER_SECRET_MAX
     checkpoint_pages_count: int = CHECKPOINT_PAGES_COUNT
 
 
@@ -143,6 +146,7 @@ def _open_locked(
             connection=found.connection,
             writer=writer,
             nonces_count_max=options.nonces_count_max,
+            digests_count_max=options.digests_count_max,
         )
     )
 
@@ -176,6 +180,7 @@ def _begin_writing(
     owed = _owed(facts)
     with connection:
         create_tables(connection)
+        create_digest_table(connection)
         if found.frontier.size - last_frontier_size(connection) >= TREE_STEP_COUNT:
             row = (found.frontier.size, found.frontier.to_bytes())
             connection.execute(INSERT_FRONTIER_SQL, row)

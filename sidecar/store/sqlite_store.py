@@ -13,17 +13,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import apsw
 
+from sidecar.store.digests import Digest, DigestOutcome
 from sidecar.store.errors import (
     StoreClosedError,
-    StoreDamagedError,
     StoreError,
     StoreLimitError,
     StorePoisonedError,
@@ -34,7 +33,7 @@ from sidecar.store.group_sync import GroupSync
 from sidecar.store.lock import DirectoryLock
 from sidecar.store.merkle_tree import Frontier, JournalBase, TreeHead
 from sidecar.store.records import chain_records, refuse_head_unless_durable
-from sidecar.store.recovery import WAY_OUT_DAMAGED, RecoveryFacts
+from sidecar.store.recovery import RecoveryFacts
 from sidecar.store.retention import refuse_drop
 from sidecar.store.snapshot import (
     SNAPSHOT_BESIDE_NAME,
@@ -44,14 +43,13 @@ from sidecar.store.snapshot import (
     write_beside,
 )
 from sidecar.store.sqlite_database import (
-    READ_ROWS_COUNT,
     JournalFound,
     JournalRow,
-    follow,
     read_hash,
     read_rows,
     words_of,
 )
+from sidecar.store.sqlite_reading import read_checked
 from sidecar.store.sqlite_tree import TREE_STEP_COUNT, read_heads
 from sidecar.store.sqlite_writer import SqliteWriter
 from sidecar.store.store import CHAINED_READ_COUNT_MAX, ChainedRecord, ClockKind, Store
@@ -59,7 +57,6 @@ from sidecar.store.store import CHAINED_READ_COUNT_MAX, ChainedRecord, ClockKind
 Outcome = TypeVar("Outcome")
 
 META_RESERVED_PREFIX = "store."
-WAY_OUT_DROPPED = "they stand in the file that `haltline audit drop` wrote"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +76,7 @@ class OpenedParts:
     connection: apsw.Connection | None
     writer: SqliteWriter | None
     nonces_count_max: int
+    digests_count_max: int
 
 
 class SqliteStore(Store):
@@ -104,6 +102,7 @@ class SqliteStore(Store):
             poison=self.poison,
             durable_sequence=self._last_sequence,
         )
+        self.sync_meter = self._group.meter
         damage = parts.facts.damage
         if damage is not None:
             self._poisoned = f"journal is damaged at sequence {damage.sequence}: {damage.what}"
@@ -312,6 +311,25 @@ class SqliteStore(Store):
         await self.flush()
         return True
 
+    def remember_digest(
+        self, digest: Digest, *, keys_in_use: Iterable[str], now_ns: int
+    ) -> DigestOutcome:
+        """As `Store` says."""
+        writer, count_max = self._writable(), self._parts.digests_count_max
+        return self._write(
+            "digest",
+            lambda: writer.remember_digest(
+                digest, keys_in_use=keys_in_use, now_ns=now_ns, count_max=count_max
+            ),
+        )
+
+    @property
+    def digests_count(self) -> int:
+        """As `Store` says."""
+        writer = self._writer
+        is_readable = writer is not None and not self._is_closed and self._poisoned is None
+        return writer.digests.count_all() if writer is not None and is_readable else 0
+
     def meta_get(self, key: str) -> str | None:
         """As `Store` says."""
         return self._meta.get(key)
@@ -438,49 +456,6 @@ class SqliteStore(Store):
         if self._poisoned is not None or self._writer is None:
             raise StorePoisonedError(self._poisoned or "it is opened for reading only")
         return self._writer
-
-
-def read_checked(
-    connection: apsw.Connection, base: JournalBase, from_sequence: int, end: int | None
-) -> Iterator[ChainedRecord]:
-    """Yield records from `from_sequence` to `end`, each proved against the chain.
-
-    No statement stays open between two of them. Raises StoreDamagedError.
-    """
-    before = max(from_sequence, 1) - 1
-    if before < base.size:
-        raise StoreDamagedError(
-            sequence=before + 1,
-            what=f"the records up to {base.size} were exported and dropped",
-            way_out=WAY_OUT_DROPPED,
-        )
-    found = JournalFound(last_sequence=before, chain_hash=base.chain_hash, damage=None)
-    if before > base.size:
-        rows, _ = read_rows(connection, before, 1)
-        if not rows or rows[0][0] != before:
-            return
-        found = JournalFound(last_sequence=before, chain_hash=rows[0][1], damage=None)
-    last = sys.maxsize if end is None else end
-    while found.last_sequence < last:
-        rows_count = min(READ_ROWS_COUNT, last - found.last_sequence)
-        rows, fault = read_rows(connection, found.last_sequence + 1, rows_count)
-        before, previous_hash = found.last_sequence, found.chain_hash
-        found = follow(found, rows)
-        for sequence, chain_hash, record in rows[: found.last_sequence - before]:
-            yield ChainedRecord(sequence, previous_hash, chain_hash, record)
-            previous_hash = chain_hash
-        if found.damage is not None:
-            raise StoreDamagedError(
-                sequence=found.damage.sequence,
-                what=found.damage.what,
-                way_out=found.damage.way_out,
-            )
-        if fault:
-            raise StoreDamagedError(
-                sequence=found.last_sequence + 1, what=fault, way_out=WAY_OUT_DAMAGED
-            )
-        if not rows:
-            return
 
 
 def _reason(what: str, error: Exception) -> str:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import apsw
 
+from sidecar.store.digests import Digest, DigestOutcome, remember
 from sidecar.store.directory import Place
 from sidecar.store.errors import StoreSnapshotError
 from sidecar.store.merkle_tree import Frontier, JournalBase
@@ -31,6 +32,7 @@ from sidecar.store.sqlite_database import (
     open_connection,
     words_of,
 )
+from sidecar.store.sqlite_digests import SqliteDigests
 from sidecar.store.sqlite_tree import (
     DROP_SQL,
     INSERT_FRONTIER_SQL,
@@ -73,6 +75,7 @@ class SqliteWriter:
         self._checkpointer = open_connection(directory)
         self._checkpointer.set_busy_timeout(CHECKPOINT_BUSY_MILLISECONDS)
         connection.pragma("synchronous", "NORMAL")
+        self.digests = SqliteDigests(connection)
         self.executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="haltline-store")
 
     async def in_thread(self, work: Callable[[], object]) -> None:
@@ -137,6 +140,21 @@ class SqliteWriter:
                 return "full"
             self._connection.execute("INSERT INTO nonce VALUES (?, ?)", (nonce, expires_at_ns))
         return "new"
+
+    def remember_digest(
+        self, digest: Digest, *, keys_in_use: Iterable[str], now_ns: int, count_max: int
+    ) -> DigestOutcome:
+        """Commit a digest, or that there was no room for it. Raises apsw.Error."""
+        rows = self.digests
+        try:
+            with self._connection:
+                outcome = remember(
+                    rows, digest, keys_in_use=keys_in_use, now_ns=now_ns, count_max=count_max
+                )
+        except BaseException:
+            rows.forget_counts()
+            raise
+        return outcome
 
     def sync_disk(self) -> None:
         """Make everything committed before the call power-durable. Raises OSError. Any thread.

@@ -16,13 +16,15 @@ Rules:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from sidecar.store.digests import Digest, DigestOutcome
 from sidecar.store.merkle_tree import JournalBase, TreeHead
 from sidecar.store.recovery import RecoveryFacts
+from sidecar.telemetry import SyncMeter
 
 ClockKind = Literal["wall", "driven"]
 
@@ -45,10 +47,12 @@ class ChainedRecord:
 
 
 class Store(ABC):
-    """A journal of opaque records with snapshots, nonces and a few named values."""
+    """A journal of opaque records with snapshots, nonces, digests and a few named values."""
 
     notes: list[str]
     """Sentences for the operator about what the start found or worked around."""
+    sync_meter: SyncMeter
+    """What its disk syncs carried, and how long they took."""
 
     @property
     @abstractmethod
@@ -196,6 +200,21 @@ class Store(ABC):
         Nonces expired at `now_ns` are forgotten first. Raises StoreLimitError at NONCES_COUNT_MAX
         live ones (refuse the proof), StorePoisonedError.
         """
+
+    @abstractmethod
+    def remember_digest(
+        self, digest: Digest, *, keys_in_use: Iterable[str], now_ns: int
+    ) -> DigestOutcome:
+        """Keep a digest process-durable and return what it was before, in the same turn.
+
+        `flush` makes it power-durable; only then may what it stands for take effect, unless it
+        stops. Raises StorePoisonedError.
+        """
+
+    @property
+    @abstractmethod
+    def digests_count(self) -> int:
+        """How many digests are kept; 0 where that cannot be told any more."""
 
     @abstractmethod
     def meta_get(self, key: str) -> str | None:

@@ -88,6 +88,26 @@ class StoreFacts(Protocol):
         """Whether there is too little room."""
 
 
+class PartFacts(Protocol):
+    """What one part says of itself."""
+
+    @property
+    def name(self) -> str:
+        """The part."""
+
+    @property
+    def is_well(self) -> bool:
+        """Whether it is."""
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether orders are decided only while it is well."""
+
+    @property
+    def cause(self) -> str:
+        """Why it is not well, with the way out."""
+
+
 class SidecarFacts(Protocol):
     """The core's view with what only the service knows: `service.ServiceStatus`."""
 
@@ -118,6 +138,10 @@ class SidecarFacts(Protocol):
     @property
     def audit_problem(self) -> str:
         """Why no head is signed; empty where they are."""
+
+    @property
+    def health(self) -> Sequence[PartFacts]:
+        """Every part of the sidecar."""
 
     @property
     def receipt(self) -> Receipt | None:
@@ -223,6 +247,11 @@ def status_message(facts: SidecarFacts) -> status_pb2.Status:
         config_hash=view.config_hash,
         receipt=receipt_message(facts.receipt),
         audit_problem=facts.audit_problem,
+        health_problems=[
+            status_pb2.HealthProblem(part=part.name, cause=part.cause, needed=part.is_needed)
+            for part in facts.health
+            if not part.is_well
+        ],
         started_at=timestamp(facts.started_at),
         version=facts.version,
         instance_id=facts.instance_id,

@@ -11,7 +11,7 @@ import pytest
 from haltline.v1 import operator_service_pb2_grpc, safety_service_pb2_grpc
 
 from sidecar.server import ServerOptions
-from sidecar.server.tls import TlsKeeper
+from sidecar.tls import TlsKeeper
 from tests.access.authority import Signed, Site
 from tests.server.harness import WAIT_SECONDS, Sidecar, sidecar_on
 

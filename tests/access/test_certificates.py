@@ -17,10 +17,11 @@ from haltline.v1 import (
 from sidecar.auth import Secrets
 from sidecar.core.denial import CallRefused
 from sidecar.server import ServerOptions
-from sidecar.server.certificates import read_identity
-from sidecar.server.tls import TlsKeeper
+from sidecar.server.tls import identify
 from sidecar.service import Role
 from sidecar.service.records import decode_record
+from sidecar.tls import TlsKeeper
+from sidecar.tls.certificates import read_identity
 from tests.access.authority import HOUR, ROLE, Authority, Signed, Site
 from tests.access.serving import connected, operator, refusal_of, safety, serving
 from tests.server.harness import (
@@ -212,10 +213,10 @@ def test_a_call_over_anything_but_tls_1_3_is_refused(site: Site, version: bytes 
     if version is not None:
         context["ssl_tls_version"] = [version]
     with pytest.raises(CallRefused) as caught:
-        keeper.identify(context)
+        identify(keeper, context)
     assert caught.value.reason == "TLS_VERSION_REFUSED"
     context["ssl_tls_version"] = [b"TLSv1.3"]
-    identity = keeper.identify(context)
+    identity = identify(keeper, context)
     assert identity is not None
     assert identity.role is Role.OPERATOR
 
@@ -227,5 +228,5 @@ def test_without_a_certificate_that_can_be_read_nobody_is_let_in(
     """Where certificates are asked for, a connection that shows none has no role at all."""
     keeper = TlsKeeper(site.files, real_time_ns=time.time_ns)
     with pytest.raises(CallRefused) as caught:
-        keeper.identify({"ssl_tls_version": [b"TLSv1.3"], "x509_pem_cert": pems})
+        identify(keeper, {"ssl_tls_version": [b"TLSv1.3"], "x509_pem_cert": pems})
     assert caught.value.reason == "CERTIFICATE_REFUSED"

@@ -8,12 +8,20 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from sidecar.auth import Secrets
 from sidecar.bridge import Bridge, BridgeParts
+from sidecar.bridge.exchange import App
+from sidecar.bridge.options import Pace
 from sidecar.service.nonces import remember_nonce
+from sidecar.tls import TlsKeeper
 from tests.server.harness import LOOPBACK, SECRET, WAIT_SECONDS, Sidecar
+
+PATIENT: Final = Pace(
+    head=WAIT_SECONDS, body=WAIT_SECONDS, idle=WAIT_SECONDS, write=WAIT_SECONDS, drain=WAIT_SECONDS
+)
+"""However slow the machine is, no time of the bridge runs out in a test that is not about it."""
 
 
 def parts_of(sidecar: Sidecar, **changes: Any) -> BridgeParts:  # noqa: ANN401 - any part of a bridge
@@ -27,9 +35,18 @@ def parts_of(sidecar: Sidecar, **changes: Any) -> BridgeParts:  # noqa: ANN401 -
 
 
 @asynccontextmanager
-async def bridge_on(sidecar: Sidecar, **changes: Any) -> AsyncIterator[Bridge]:  # noqa: ANN401 - as above
-    """Serve the bridge of a running sidecar on a loopback port, and stop it at the end."""
-    served = Bridge(parts=parts_of(sidecar, **changes), address=LOOPBACK)
+async def bridge_on(
+    sidecar: Sidecar,
+    *,
+    address: str = LOOPBACK,
+    keeper: TlsKeeper | None = None,
+    pace: Pace = PATIENT,
+    app: App | None = None,
+    **changes: Any,  # noqa: ANN401 - as above
+) -> AsyncIterator[Bridge]:
+    """Serve the bridge of a running sidecar, on a loopback port unless told, until the end."""
+    parts = parts_of(sidecar, **changes)
+    served = Bridge(parts=parts, address=address, keeper=keeper, pace=pace, app=app)
     await served.start()
     try:
         yield served

@@ -72,6 +72,7 @@ class RunningSidecar:
     process: subprocess.Popen[str] | None = None
     ready: str = ""
     logs: list[str] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=dict)
 
     @property
     def at(self) -> tuple[str, str]:
@@ -98,7 +99,7 @@ class RunningSidecar:
                 "--listen", f"unix:{self.directory}/run/haltline.sock", *arguments,
             ],
             cwd=ROOT,
-            env=_environment(secrets),
+            env=_environment(secrets | self.environment),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

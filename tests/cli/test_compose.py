@@ -13,8 +13,12 @@ from sidecar.cli import compose
 from sidecar.cli.compose import Plan
 from sidecar.cli.connection import connect
 from sidecar.cli.failures import Exit
+from sidecar.cli.json_logs import Speaker
 from sidecar.config import Configuration
 from sidecar.store.memory_store import MemoryStore
+from sidecar.telemetry.environment import OtlpSettings
+from sidecar.telemetry.token import ScrapeToken
+from sidecar.webhook_secrets import WebhookSecrets
 from tests.cli.running import haltline
 
 
@@ -32,7 +36,11 @@ def plan_in(directory: Path) -> Plan:
         must_exist=False,
         is_assumed_flat=True,
         secrets=Secrets(),
+        webhook_secrets=WebhookSecrets(),
         started_at_ns=0,
+        otlp=OtlpSettings(),
+        speaker=Speaker(service="haltline", name="composed"),
+        scrape_token=ScrapeToken(),
     )
 
 

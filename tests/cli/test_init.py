@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from sidecar.auth import KILL_VARIABLE, SECRET_LENGTH_ADVISED, Secrets
 from sidecar.config import Configuration, load
-from sidecar.server.certificates import read_identity
 from sidecar.service import Role
+from sidecar.tls.certificates import read_identity
 from tests.cli.running import Ran, haltline
 
 ROLES: Final = ("bot", "observer", "operator")

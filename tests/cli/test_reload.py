@@ -142,6 +142,23 @@ def test_a_faulty_file_is_told_in_answer_and_log(configured: RunningSidecar, fil
     assert all(key in configured.logs[-1] for key in faulty)
 
 
+def test_a_faulty_file_shows_in_safety_until_it_is_mended(
+    configured: RunningSidecar, file: Path
+) -> None:
+    """What /readyz tells of the file, `safety` tells after the block; nothing is stopped by it."""
+    file.write_text(FAULTY, "utf-8")
+    hang_up(configured)
+    wait_until(lambda: "NOT WELL: configuration: " in haltline("safety", *configured.at).out)
+    ran = haltline("safety", *configured.at)
+    block, _, rest = ran.out.partition("Max positions: 10\n")
+    assert ran.code == 0
+    assert "NOT WELL" not in block
+    assert "position_limits.per_symbol_ratio" in rest
+    file.write_text(BEFORE, "utf-8")
+    hang_up(configured)
+    wait_until(lambda: "NOT WELL" not in haltline("safety", *configured.at).out)
+
+
 def test_a_looser_file_needs_the_secret(
     configured: RunningSidecar, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -103,6 +103,10 @@ def test_an_open_breaker_says_paused_why_and_how_to_close_it() -> None:
         ),
         ({"store": {"low": True}}, "STORE LOW"),
         (
+            {"health_problems": [{"part": "certificates", "cause": "server.pem: expired"}]},
+            "NOT WELL: certificates: server.pem: expired",
+        ),
+        (
             {
                 "recovery": {
                     "state": "RECOVERY_STATE_RECONCILE",
@@ -142,6 +146,15 @@ def test_an_open_breaker_says_paused_why_and_how_to_close_it() -> None:
 def test_what_is_odd_is_said_with_its_way_out(changes: dict[str, Any], words: str) -> None:
     """Nothing odd is silent (S1.2)."""
     assert words in details(make_status(**changes))
+
+
+def test_a_part_with_a_line_of_its_own_is_told_once() -> None:
+    """A poisoned store is a part that is not well, and says so in one line with its way out."""
+    poisoned = {"poisoned": True, "poisoned_why": "EIO"}
+    problems = [{"part": "store", "cause": "EIO; restart on a healthy disk", "needed": True}]
+    text = details(make_status(store=poisoned, health_problems=problems))
+    assert "STORE POISONED" in text
+    assert "NOT WELL" not in text
 
 
 def test_a_warning_shows_how_near_a_threshold_is() -> None:

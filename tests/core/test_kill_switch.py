@@ -11,6 +11,9 @@ from sidecar.core.commands import (
     KillScope,
     TriggerKill,
 )
+from sidecar.core.events import KillActivated, KillRepeated, decode_event, encode_event
+from sidecar.core.kill_switch import DETAILS_LENGTH_MAX
+from sidecar.core.state import to_plain
 from sidecar.core.thresholds import StrategyRules, SymbolRules
 from tests.core.harness import Desk, codes
 from tests.core.readings import status
@@ -349,3 +352,53 @@ def test_a_kill_holds_though_the_disk_refuses() -> None:
     answer = desk.kill()
     assert not answer.durable
     assert verdicts(desk)[1] == ["KILL_SWITCH_HALT"]
+
+
+# -- what else the sender said ---------------------------------------------------------------------
+
+
+def events_of(desk: Desk, **said: str) -> list[object]:
+    """Return the events of one trigger."""
+    return list(engine.execute(desk.state, TriggerKill(**said), desk.conditions).events)
+
+
+def test_details_are_journalled_with_the_stop_and_with_each_attempt() -> None:
+    """What else a sender said stands in the audit, and nowhere in the state."""
+    desk = holding_desk()
+    (first,) = events_of(desk, details='{"ticket":"OPS-1"}')
+    (second,) = events_of(desk, details='{"ticket":"OPS-2"}')
+    assert isinstance(first, KillActivated)
+    assert isinstance(second, KillRepeated)
+    assert (first.details, second.details) == ('{"ticket":"OPS-1"}', '{"ticket":"OPS-2"}')
+    assert "OPS" not in repr(to_plain(desk.state))
+
+
+@pytest.mark.parametrize("length", [DETAILS_LENGTH_MAX, DETAILS_LENGTH_MAX + 1, 300_000])
+def test_details_are_cut_and_marked(length: int) -> None:
+    """At the bound whole, one past it cut: a record stays small whatever a sender says."""
+    (event,) = events_of(holding_desk(), details="x" * length)
+    assert isinstance(event, KillActivated)
+    is_cut = length > DETAILS_LENGTH_MAX
+    mark = f" [cut from {length} characters]" if is_cut else ""
+    assert event.details == "x" * min(length, DETAILS_LENGTH_MAX) + mark
+
+
+def test_half_a_character_in_details_poisons_nothing() -> None:
+    """A lone surrogate becomes a question mark, as in a reason."""
+    (event,) = events_of(holding_desk(), details="a\ud800b")
+    assert isinstance(event, KillActivated)
+    assert event.details == "a?b"
+
+
+def test_a_record_of_before_details_still_replays() -> None:
+    """A journal written without the field means none was said."""
+    now = encode_event(events_of(holding_desk())[0])  # type: ignore[arg-type] # the one event
+    old = decode_event(now[:-1])
+    assert isinstance(old, KillActivated)
+    assert old.details == ""
+    desk = holding_desk()
+    events_of(desk)
+    repeated = encode_event(events_of(desk)[0])  # type: ignore[arg-type] # as above
+    old_attempt = decode_event(repeated[:-1])
+    assert isinstance(old_attempt, KillRepeated)
+    assert old_attempt.details == ""

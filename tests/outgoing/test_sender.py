@@ -142,9 +142,7 @@ async def test_410_ends_a_target_until_a_restart(
         await until(lambda: not part_of(told).is_well)
         await told.service.reset_kill(a_reset(), OPERATOR)
         await turns()
-        assert part_of(told).cause == (
-            "desk answered 410 Gone, 2 wait; it is tried again after a restart"
-        )
+        assert part_of(told).cause == "desk answered 410 Gone, 2 wait; restart to try again"
         assert told.outgoing.pending == {"desk": 2}
     assert len(receiver.posted) == 1
     assert "410 Gone" in caplog.text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -176,6 +177,37 @@ async def test_a_receiver_that_hangs_delays_no_kill_no_order_and_no_stop(
     assert "kill switch ACTIVE (HALT) for everything" in slack.received[0].json()["text"]
     assert list(slack.received[0].json()) == ["text"]
     assert slack.url not in "".join(sidecar.logs)
+
+
+async def test_a_target_in_trouble_shows_in_health_and_metrics(
+    sidecar: RunningSidecar,
+) -> None:
+    """It is ready all the same."""
+    sidecar.http = ("--http", "127.0.0.1:0")
+    async with receiving(lambda _: status(410)) as gone:
+        await start(sidecar, desk(gone.url))
+        found = re.search(r"http (127\.0\.0\.1:\d+)", sidecar.ready)
+        assert found
+        await kill(sidecar)
+        await reset(sidecar)
+        async with asyncio.timeout(20):
+            while "410 Gone" not in await fetch(found[1], "/readyz"):
+                await asyncio.sleep(0.05)
+        metrics = await fetch(found[1], "/metrics")
+    assert 'haltline_webhook_outgoing_pending{target="desk"} 2' in metrics
+    assert 'haltline_webhook_outgoing_total{outcome="gone",target="desk"} 1' in metrics
+    assert 'haltline_health_part_well{part="outgoing"} 0' in metrics
+
+
+async def fetch(address: str, path: str) -> str:
+    """Return what GET answers with 200."""
+    reader, writer = await asyncio.open_connection(*address.split(":"))
+    request = f"GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+    writer.write(request.encode())
+    answer = (await reader.read()).decode()
+    writer.close()
+    assert answer.startswith("HTTP/1.1 200"), answer
+    return answer
 
 
 async def test_no_secret_and_no_secret_address_is_in_the_log(

@@ -7,8 +7,8 @@ from typing import cast
 
 import pytest
 
+from sidecar.server import ServerOptions, TlsFiles
 from sidecar.server.calls import Calls, Context
-from sidecar.server.options import ServerOptions, TlsFiles
 from sidecar.service import Role, Service
 from tests.server.fake_source import FakeSource
 

@@ -24,6 +24,7 @@ from sidecar.store.store import ClockKind, Store
 BOOT = "boot-1"
 OTHER_BOOT = "boot-2"
 NONCES_COUNT_MAX = 3
+DIGESTS_COUNT_MAX = 3
 
 
 def options(
@@ -40,6 +41,7 @@ def options(
         boot_id=boot_id,
         must_exist=must_exist,
         nonces_count_max=NONCES_COUNT_MAX,
+        digests_count_max=DIGESTS_COUNT_MAX,
         checkpoint_pages_count=checkpoint_pages_count,
     )
 
@@ -99,7 +101,9 @@ class MemoryHarness(Harness):
 
     def __init__(self) -> None:
         """A new store."""
-        self.store: MemoryStore = MemoryStore(nonces_count_max=NONCES_COUNT_MAX, boot_id=BOOT)
+        self.store: MemoryStore = MemoryStore(
+            nonces_count_max=NONCES_COUNT_MAX, digests_count_max=DIGESTS_COUNT_MAX, boot_id=BOOT
+        )
 
     def fail_next_append(self) -> None:
         """As `Harness` says."""

@@ -15,6 +15,7 @@ from sidecar.core.state import to_plain
 from sidecar.service.opening import open_state
 from sidecar.service.repair import make_ending
 from sidecar.store import repair
+from sidecar.store.digests import Digest, DigestOutcome
 from sidecar.store.directory import REPAIRED_NAME
 from sidecar.store.errors import (
     StoreDamagedError,
@@ -72,6 +73,25 @@ def run_repair(directory: Path, copy_to: Path) -> None:
         ending = make_ending(damaged, damaged.damage, known_sequence=known, now=NOW)
         assert ending is not None
         damaged.repair(keep_sequence=ending.keep_sequence, ending=ending.record, copy_to=copy_to)
+
+
+async def test_used_webhooks_survive_a_repair(image: Image, tmp_path: Path) -> None:
+    """A reset that was used before the damage is used after it."""
+    directory = tmp_path / "d"
+    directory.mkdir(mode=0o700)
+    image.write(directory)
+    store = open_store(directory)
+    used = Digest(value=b"v" * 32, key="k", is_stop=False)
+    assert store.remember_digest(used, keys_in_use={"k"}, now_ns=1) is DigestOutcome.NEW
+    store.close(clean=True)
+    connection = open_connection(directory)
+    connection.execute("UPDATE journal SET record = x'00' WHERE sequence = ?", (DAMAGED_AT,))
+    connection.close()
+    run_repair(directory, tmp_path / "copy")
+    repaired = open_store(directory)
+    assert repaired.digests_count == 1
+    assert repaired.remember_digest(used, keys_in_use={"k"}, now_ns=1) is DigestOutcome.SEEN
+    repaired.close(clean=True)
 
 
 def assert_repaired(directory: Path, image: Image) -> None:

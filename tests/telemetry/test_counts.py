@@ -23,3 +23,4 @@ def test_beyond_the_bound_everything_is_other() -> None:
     assert len(counts.values) == LABEL_SETS_COUNT_MAX + 1
     assert counts.values[(OTHER, OTHER)] == 50
     assert counts.values[("/0", "404")] == 2
+    assert counts.folded == 50

@@ -363,6 +363,7 @@ class Status(google.protobuf.message.Message):
     LAST_START_AT_FIELD_NUMBER: builtins.int
     NOT_ARMED_FIELD_NUMBER: builtins.int
     AUDIT_PROBLEM_FIELD_NUMBER: builtins.int
+    HEALTH_PROBLEMS_FIELD_NUMBER: builtins.int
     trading_mode: haltline.v1.short_status_pb2.TradingMode.ValueType
     """What all layers together allow."""
     stop_epoch: builtins.int
@@ -457,6 +458,10 @@ class Status(google.protobuf.message.Message):
         show the same in theirs.
         """
 
+    @property
+    def health_problems(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___HealthProblem]:
+        """Parts of the sidecar that are not well, as /readyz tells them. Empty while all are."""
+
     def __init__(
         self,
         *,
@@ -486,11 +491,38 @@ class Status(google.protobuf.message.Message):
         last_start_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         not_armed: collections.abc.Iterable[global___NotArmed] | None = ...,
         audit_problem: builtins.str = ...,
+        health_problems: collections.abc.Iterable[global___HealthProblem] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["account", b"account", "circuit_breaker", b"circuit_breaker", "clock", b"clock", "kill_switch", b"kill_switch", "last_start_at", b"last_start_at", "last_stop_at", b"last_stop_at", "position_limits", b"position_limits", "receipt", b"receipt", "recovery", b"recovery", "reservations", b"reservations", "started_at", b"started_at", "store", b"store"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["account", b"account", "audit_problem", b"audit_problem", "circuit_breaker", b"circuit_breaker", "clock", b"clock", "config_hash", b"config_hash", "flagged_reports", b"flagged_reports", "instance_id", b"instance_id", "kill_switch", b"kill_switch", "last_sequence", b"last_sequence", "last_start_at", b"last_start_at", "last_stop_at", b"last_stop_at", "mark_count", b"mark_count", "marks", b"marks", "not_armed", b"not_armed", "operator_proof_configured", b"operator_proof_configured", "position_limits", b"position_limits", "positions_state", b"positions_state", "receipt", b"receipt", "recovery", b"recovery", "reservations", b"reservations", "started_at", b"started_at", "stop_epoch", b"stop_epoch", "store", b"store", "store_id", b"store_id", "trading_mode", b"trading_mode", "version", b"version"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["account", b"account", "audit_problem", b"audit_problem", "circuit_breaker", b"circuit_breaker", "clock", b"clock", "config_hash", b"config_hash", "flagged_reports", b"flagged_reports", "health_problems", b"health_problems", "instance_id", b"instance_id", "kill_switch", b"kill_switch", "last_sequence", b"last_sequence", "last_start_at", b"last_start_at", "last_stop_at", b"last_stop_at", "mark_count", b"mark_count", "marks", b"marks", "not_armed", b"not_armed", "operator_proof_configured", b"operator_proof_configured", "position_limits", b"position_limits", "positions_state", b"positions_state", "receipt", b"receipt", "recovery", b"recovery", "reservations", b"reservations", "started_at", b"started_at", "stop_epoch", b"stop_epoch", "store", b"store", "store_id", b"store_id", "trading_mode", b"trading_mode", "version", b"version"]) -> None: ...
 
 global___Status = Status
+
+@typing.final
+class HealthProblem(google.protobuf.message.Message):
+    """HealthProblem is one part of the sidecar that is not well."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PART_FIELD_NUMBER: builtins.int
+    CAUSE_FIELD_NUMBER: builtins.int
+    NEEDED_FIELD_NUMBER: builtins.int
+    part: builtins.str
+    """The part: `store`, `books`, `certificates`, `configuration`."""
+    cause: builtins.str
+    """What is wrong and the way out, as a sentence."""
+    needed: builtins.bool
+    """Whether orders are decided only while it is well: then the sidecar is NOT_SERVING."""
+    def __init__(
+        self,
+        *,
+        part: builtins.str = ...,
+        cause: builtins.str = ...,
+        needed: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["cause", b"cause", "needed", b"needed", "part", b"part"]) -> None: ...
+
+global___HealthProblem = HealthProblem
 
 @typing.final
 class NotArmed(google.protobuf.message.Message):

@@ -11,23 +11,33 @@ from __future__ import annotations
 import datetime as dt
 import os
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-import grpc
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
-from sidecar.server.options import TlsFiles
 
 FILE_BYTES_MAX: Final = 1024 * 1024
 _FINGERPRINT: Final = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
 _FAULTS_SHOWN_MAX: Final = 3
 
 Signature = tuple[tuple[int, ...] | None, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsFiles:
+    """PEM files. `client_ca` signs clients directly: gRPC asks every client for a certificate.
+
+    `revoked` lists fingerprints of certificates that are refused all the same.
+    """
+
+    certificate: Path
+    private_key: Path
+    client_ca: Path | None = None
+    revoked: Path | None = None
 
 
 class BadFiles(Exception):  # noqa: N818 - it says what was found, like the core's CallRefused
@@ -41,9 +51,11 @@ class BadFiles(Exception):  # noqa: N818 - it says what was found, like the core
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """One good set of files."""
+    """One good set of files, as read: `authority_pem` is None where clients are not asked."""
 
-    configuration: grpc.ServerCertificateConfiguration
+    chain_pem: bytes
+    key_pem: bytes = field(repr=False)
+    authority_pem: bytes | None
     server_not_after: dt.datetime
     authorities: tuple[x509.Certificate, ...]
     revoked: frozenset[str]
@@ -103,9 +115,9 @@ def _load_certificates(files: TlsFiles, now: dt.datetime, revoked: frozenset[str
         authorities = tuple(_certificates(files.client_ca, authority_pem))
         _refuse_no_authority(files.client_ca, authorities, now)
     return Loaded(
-        configuration=grpc.ssl_server_certificate_configuration(
-            [(key_pem, chain_pem)], authority_pem
-        ),
+        chain_pem=chain_pem,
+        key_pem=key_pem,
+        authority_pem=authority_pem,
         server_not_after=server.not_valid_after_utc,
         authorities=authorities,
         revoked=revoked,
