@@ -191,7 +191,7 @@ async def test_a_target_in_trouble_shows_in_health_and_metrics(
         await kill(sidecar)
         await reset(sidecar)
         async with asyncio.timeout(20):
-            while "410 Gone" not in await fetch(found[1], "/readyz"):
+            while "410 Gone" not in await fetch(found[1], "/readyz"):  # noqa: ASYNC110 - another process sets no event
                 await asyncio.sleep(0.05)
         metrics = await fetch(found[1], "/metrics")
     assert 'haltline_webhook_outgoing_pending{target="desk"} 2' in metrics
