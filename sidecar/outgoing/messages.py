@@ -37,6 +37,8 @@ SCOPES_TOLD_MAX: Final = 16
 WORDS_LENGTH_MAX: Final = 1_024
 SLACK_WORDS_LENGTH_MAX: Final = 300
 SLACK_LENGTH_MAX: Final = 3_000
+TEST_TYPE: Final = "test"
+TEST_SENTENCE: Final = "a test by `haltline config send-test`: nothing happened"
 _BY_WHOM: Final = "--by YOU --reason WHY"
 _DRAWDOWNS: Final = {
     "DAILY_DRAWDOWN": "daily",
@@ -98,6 +100,18 @@ def slack_body(transition: Transition, origin: Origin, *, is_durable: bool) -> b
     if told.way_out:
         lines.append(f"Way out: {inert(told.way_out)}")
     return orjson.dumps({"text": "\n".join(lines)[:SLACK_LENGTH_MAX]})
+
+
+def trial_standard_body(time_ns: int) -> bytes:
+    """Return the body of a message that only shows that messages arrive."""
+    timestamp = format_rfc3339(time_ns)
+    data = {"summary": TEST_SENTENCE, "way_out": ""}
+    return orjson.dumps({"type": TEST_TYPE, "timestamp": timestamp, "data": data})
+
+
+def trial_slack_body() -> bytes:
+    """Return the same for Slack."""
+    return orjson.dumps({"text": TEST_SENTENCE})
 
 
 def inert(text: str) -> str:

@@ -172,11 +172,7 @@ class Outgoing:
 
     async def _try(self, line: _Line, message_id: str, body: bytes) -> Answer:
         timestamp = self._around.real_time_ns() // _SECOND_NS
-        headers = {
-            "content-type": "application/json",
-            "user-agent": f"haltline/{__version__}",
-            **signed_headers(line.target.secrets, message_id, timestamp, body),
-        }
+        headers = headers_of(line.target, message_id, timestamp, body)
         line.is_posting = True
         try:
             answer = await self._post(line.target, body, headers)
@@ -214,6 +210,15 @@ class Outgoing:
             tries_count,
             line.trouble,
         )
+
+
+def headers_of(target: Target, message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
+    """Return the headers of one try at `timestamp`, in seconds."""
+    return {
+        "content-type": "application/json",
+        "user-agent": f"haltline/{__version__}",
+        **signed_headers(target.secrets, message_id, timestamp, body),
+    }
 
 
 def _is_busy(line: _Line) -> bool:

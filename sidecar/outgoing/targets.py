@@ -8,6 +8,7 @@ Rules:
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -18,7 +19,13 @@ from sidecar.config.outgoing_sections import (
     OutgoingSection,
     TransitionType,
 )
-from sidecar.outgoing.messages import Origin, slack_body, standard_body
+from sidecar.outgoing.messages import (
+    Origin,
+    slack_body,
+    standard_body,
+    trial_slack_body,
+    trial_standard_body,
+)
 from sidecar.outgoing.signing import SigningSecret, SigningSecretError, read_secrets
 from sidecar.service.transitions import Transition
 
@@ -51,6 +58,11 @@ class Target:
         """Return what is posted for a transition."""
         make = slack_body if self.format is OutgoingFormat.SLACK else standard_body
         return make(transition, origin, is_durable=is_durable)
+
+    def trial_body(self, time_ns: int) -> bytes:
+        """Return what is posted to see whether messages arrive."""
+        is_slack = self.format is OutgoingFormat.SLACK
+        return trial_slack_body() if is_slack else trial_standard_body(time_ns)
 
 
 def read_targets(
@@ -86,6 +98,8 @@ def _read(
             secrets = read_secrets(text) if text else ()
         except SigningSecretError as error:
             fault("secret_environment", f"the variable {section.secret_environment} {error}")
+    if section.authority_file is not None and not _is_authority(section.authority_file):
+        fault("authority_file", f"{section.authority_file} cannot be read as certificates (PEM)")
     faults.extend(found)
     if found:
         return None
@@ -99,6 +113,15 @@ def _read(
         give_up_seconds=float(section.give_up_seconds),
         authority_file=section.authority_file,
     )
+
+
+def _is_authority(path: str) -> bool:
+    """Say whether a receiver's certificate can be held against this file."""
+    try:
+        ssl.create_default_context(cafile=path)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _variable(

@@ -47,6 +47,8 @@ META_CURSORS: Final = "outgoing.cursors"
 SEEN_COUNT_MAX: Final = 1_000
 READ_COUNT: Final = 32
 """How many records are looked through in one turn of the loop: well under a millisecond."""
+PAUSES_PER_READ: Final = 3
+"""So many times as long as it took to read is waited before more is read."""
 RECORDS_BETWEEN_SAVES: Final = 5_000
 """A cursor that passed this many records with nothing to tell is kept all the same."""
 PAUSE_SECONDS: Final = 1.0
@@ -85,6 +87,8 @@ class Outbox:
         self._kept = _read_cursors(store)
         self._feeds: dict[str, Feed] = {}
         self._unwritten_count = 0
+        self.reading = asyncio.Lock()
+        """One feed reads the journal at a time."""
         writer.outbox = self
 
     def feeds(self, targets: Mapping[str, frozenset[TransitionType]]) -> list[Feed]:
@@ -236,7 +240,8 @@ class Feed:
         """Return the next one and whether it is power-durable; the same again until `done`."""
         while True:
             while not self._read and self.is_behind:
-                await self._read_some()
+                async with self._outbox.reading:
+                    await self._read_some()
             told = self._read[0] if self._read else self._next_seen()
             if told is None:
                 await self._wait()
@@ -318,7 +323,8 @@ class Feed:
 
     async def _read_some(self) -> None:
         """Look through the next few records before those that were seen to happen."""
-        outbox, sequence = self._outbox, self._looked[0] + (self._looked[1] >= WHOLE)
+        outbox, begun = self._outbox, asyncio.get_running_loop().time()
+        sequence = self._looked[0] + (self._looked[1] >= WHOLE)
         base, last = outbox.store.base.size, outbox.seen_after[0]
         if sequence <= base:
             LOG.warning(
@@ -331,6 +337,7 @@ class Feed:
             return
         if last > outbox.store.durable_sequence and not outbox.is_refusing:
             await self._wait_durable(last)
+            return
         try:
             rows = outbox.store.read_chained(sequence, min(READ_COUNT, last - sequence + 1))
         except StoreDamagedError as error:
@@ -347,7 +354,9 @@ class Feed:
         self._looked = (rows[-1].sequence, WHOLE) if rows else outbox.seen_after
         self._looked = min(self._looked, outbox.seen_after)
         self._follow()
-        await asyncio.sleep(0)
+        # Orders are decided on this loop: catching up with a long absence takes a part of it.
+        took = asyncio.get_running_loop().time() - begun
+        await asyncio.sleep(took * PAUSES_PER_READ)
 
     def _take(self, sequence: int, record: bytes) -> None:
         try:

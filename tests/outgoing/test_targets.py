@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -10,6 +11,7 @@ from sidecar.config import ConfigurationError, parse, print_effective
 from sidecar.config.outgoing_sections import TARGETS_COUNT_MAX, OutgoingFormat, TransitionType
 from sidecar.outgoing.targets import ALL_KINDS, TargetsError, read_targets
 from tests.outgoing.receiver import OTHER_SECRET, SECRET
+from tests.server.certificates import write_certificates
 
 DESK: Final = """
 [outgoing.desk]
@@ -85,6 +87,24 @@ def test_a_faulty_value_of_the_environment_is_never_quoted(
     assert variable in str(caught.value)
     assert words in str(caught.value)
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [None, "", "no certificate"])
+def test_an_authority_file_that_cannot_be_used_is_a_fault_of_the_start(
+    tmp_path: Path, content: str | None
+) -> None:
+    """Else the first kill would be the first to find out."""
+    file = tmp_path / "authority.pem"
+    if content is not None:
+        file.write_text(content)
+    sections = parse(DESK + f'authority_file = "{file}"').outgoing
+    with pytest.raises(TargetsError, match="cannot be read as certificates"):
+        read_targets(sections, ENVIRONMENT)
+    (target,) = read_targets(
+        parse(DESK + f'authority_file = "{write_certificates(tmp_path).authority}"').outgoing,
+        ENVIRONMENT,
+    )
+    assert target.authority_file is not None
 
 
 @pytest.mark.parametrize(
