@@ -20,7 +20,7 @@ from sidecar.core import (
     trades,
 )
 from sidecar.core.order_effects import DUPLICATES_DENIED_MAX
-from sidecar.outgoing import messages, posting, retries, signing
+from sidecar.outgoing import messages, posting, resolving, retries, signing
 from sidecar.server import audit as audit_calls
 from sidecar.server import options, unix_relay
 from sidecar.server.options import ServerOptions
@@ -99,7 +99,8 @@ BOUNDS: Final = {
     "records looked through in a turn of the loop": outbox.READ_COUNT,
     "records a cursor may pass without being kept": outbox.RECORDS_BETWEEN_SAVES,
     "bytes of an answer's head": posting.HEAD_BYTES_MAX,
-    "addresses of a name that are tried": posting.ADDRESSES_TRIED_MAX,
+    "names being resolved": resolving.LOOKUPS_COUNT_MAX,
+    "addresses of a name that are tried": resolving.ADDRESSES_TRIED_MAX,
     "scopes listed in a message": messages.SCOPES_TOLD_MAX,
     "characters of a Slack message": messages.SLACK_LENGTH_MAX,
     "seconds of one try at most": outgoing_sections.TIMEOUT_SECONDS_MAX,

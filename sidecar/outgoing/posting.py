@@ -3,7 +3,8 @@
 Rules:
 1. One request on a connection of its own, closed whatever happens: no redirect is followed, no
    cookie kept, no proxy or password taken from the environment.
-2. Certificates are verified. Names are resolved in a thread, handshakes never block the loop.
+2. Certificates are verified. Handshakes never block the loop; names are resolved in threads of
+   their own (`resolving.py`).
 3. Of an answer only its head is read, up to `HEAD_BYTES_MAX`: bounded, whatever comes.
 4. Nothing of an address or of an answer is in what is returned, logged or raised.
 5. Written on the loop's own streams: a client with a pool left the connection of a handshake that
@@ -16,13 +17,14 @@ import asyncio
 import socket
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
 import certifi
 import h11
 
+from sidecar.outgoing.resolving import ADDRESSES_TRIED_MAX, Resolver, TooManyLookupsError
 from sidecar.outgoing.retries import Answer, Outcome, answer_of_status
 from sidecar.outgoing.targets import Target
 
@@ -30,8 +32,6 @@ Post = Callable[[Target, bytes, Mapping[str, str]], Awaitable[Answer]]
 """Posts a body with these headers; never raises but when cancelled."""
 
 HEAD_BYTES_MAX: Final = 16 * 1024
-ADDRESSES_TRIED_MAX: Final = 4
-"""Of those a name stands for; each may take this part of the time in all."""
 _READ_BYTES: Final = 4 * 1024
 _PORTS: Final = {"http": 80, "https": 443}
 
@@ -48,6 +48,7 @@ class Poster:
     def __init__(self, *, real_seconds: Callable[[], float] = time.time) -> None:
         """`real_seconds` is compared with a date in `Retry-After`."""
         self._real_seconds = real_seconds
+        self._resolver = Resolver()
         self._contexts: dict[str | None, ssl.SSLContext] = {}
 
     async def post(self, target: Target, body: bytes, headers: Mapping[str, str]) -> Answer:
@@ -72,7 +73,8 @@ class Poster:
         parts = urlsplit(target.url)
         host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
         context = None if parts.scheme == "http" else await self._context(target.authority_file)
-        reader, writer = await _connect(host, port, context, target.timeout_seconds)
+        addresses = await self._resolver.addresses(host, port)
+        reader, writer = await _connect(addresses, port, host, context, target.timeout_seconds)
         try:
             connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_BYTES_MAX)
             request = h11.Request(
@@ -103,13 +105,15 @@ class Poster:
 
 
 async def _connect(
-    host: str, port: int, context: ssl.SSLContext | None, timeout_seconds: float
+    addresses: Sequence[str],
+    port: int,
+    host: str,
+    context: ssl.SSLContext | None,
+    timeout_seconds: float,
 ) -> _Streams:
-    """Return a connection to the first address of `host` that takes one."""
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    """Return a connection to the first address that takes one, proved to be `host` with TLS."""
     problem: Exception = OSError("the name stands for no address")
-    for address in _alternating(item[4][0] for item in found):
+    for address in addresses:
         try:
             async with asyncio.timeout(timeout_seconds / ADDRESSES_TRIED_MAX):
                 return await asyncio.open_connection(
@@ -124,15 +128,6 @@ async def _connect(
                 raise
             problem = error
     raise problem
-
-
-def _alternating(addresses: Iterable[str | int]) -> list[str]:
-    """Return a few addresses, both families in turn: one that is dead hides no other."""
-    distinct = list(dict.fromkeys(map(str, addresses)))
-    families = [[item for item in distinct if (":" in item) is is_six] for is_six in (True, False)]
-    longest = max(map(len, families), default=0)
-    mixed = [items[at] for at in range(longest) for items in families if at < len(items)]
-    return mixed[:ADDRESSES_TRIED_MAX]
 
 
 async def _read_head(connection: h11.Connection, reader: asyncio.StreamReader) -> h11.Response:
@@ -165,6 +160,8 @@ def _connection_words(error: Exception) -> str:
     """Return why there is no connection, in words of the system that name no address."""
     if isinstance(error, socket.gaierror):
         return "its name is not known"
+    if isinstance(error, TooManyLookupsError):
+        return "names are not resolved any more, too many wait"
     if isinstance(error, FileNotFoundError):
         return "the file of its authorities is not there"
     known = isinstance(error, (ConnectionError, PermissionError)) or type(error) is OSError

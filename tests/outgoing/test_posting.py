@@ -24,8 +24,8 @@ MEGABYTE: Final = 1 << 20
 
 
 def target(url: str, **changes: Any) -> Target:  # noqa: ANN401 - fields of Target by name
-    """Return a target that waits half a second."""
-    given = Target(name="desk", url=url, format=OutgoingFormat.STANDARD, timeout_seconds=0.5)
+    """Return a target that waits as long as a slow machine needs."""
+    given = Target(name="desk", url=url, format=OutgoingFormat.STANDARD, timeout_seconds=20.0)
     return replace(given, **changes)
 
 
@@ -85,7 +85,7 @@ async def test_garbage_is_a_failure(garbage: bytes) -> None:
     """Whatever a receiver writes, a post ends with an answer, and none of it is quoted."""
     async with receiving(lambda _: garbage) as receiver:
         found = await post(receiver.url)
-    assert found.outcome in (Outcome.FAILED, Outcome.UNREACHABLE, Outcome.TIMED_OUT)
+    assert found.outcome in (Outcome.FAILED, Outcome.UNREACHABLE)
     assert "SSH" not in found.detail
 
 
@@ -102,7 +102,7 @@ async def test_a_huge_body_is_not_read() -> None:
             sent += MEGABYTE
 
     async with serving(flood) as address:
-        found = await post(f"http://{address}/", timeout_seconds=20.0)
+        found = await post(f"http://{address}/")
     assert found.outcome is Outcome.DELIVERED
     assert sent < 1024 * MEGABYTE
 
@@ -151,14 +151,14 @@ async def test_a_certificate_is_verified(authority: tuple[ssl.SSLContext, str]) 
     """One that a known authority signed is taken, any other refused before a byte is posted."""
     context, file = authority
     async with receiving(tls=context) as receiver:
-        refused = await post(receiver.url, timeout_seconds=20.0)
+        refused = await post(receiver.url)
         assert refused.outcome is Outcome.TLS
         assert "certificate is not accepted" in refused.detail
         assert receiver.received == []
-        taken = await post(receiver.url, authority_file=file, timeout_seconds=20.0)
+        taken = await post(receiver.url, authority_file=file)
         assert taken.outcome is Outcome.DELIVERED
         elsewhere = receiver.url.replace("127.0.0.1", "localhost")
-        other_name = await post(elsewhere, authority_file=file, timeout_seconds=20.0)
+        other_name = await post(elsewhere, authority_file=file)
         assert other_name.outcome is Outcome.TLS
 
 
@@ -182,7 +182,7 @@ async def test_one_that_speaks_no_tls_is_a_failure_of_tls() -> None:
         await writer.drain()
 
     async with serving(greet) as address:
-        found = await post(f"https://{address}/", timeout_seconds=20.0)
+        found = await post(f"https://{address}/")
     assert found.outcome is Outcome.TLS
 
 
@@ -190,7 +190,7 @@ async def test_an_authority_file_that_is_not_there_is_a_failure_each_time() -> N
     """It may be there at the next try; nothing is sent without it."""
     async with receiving() as receiver:
         https = receiver.url.replace("http:", "https:")
-        found = await post(https, authority_file="/nowhere.pem", timeout_seconds=20.0)
+        found = await post(https, authority_file="/nowhere.pem")
         assert receiver.received == []
     assert (found.outcome, found.detail) == (
         Outcome.UNREACHABLE,

@@ -8,9 +8,12 @@ import threading
 from typing import Any
 
 import pytest
+import uvloop
 
 from sidecar.config.outgoing_sections import OutgoingFormat
-from sidecar.outgoing.posting import ADDRESSES_TRIED_MAX, Poster, _alternating
+from sidecar.outgoing import resolving
+from sidecar.outgoing.posting import Poster
+from sidecar.outgoing.resolving import ADDRESSES_TRIED_MAX, alternating
 from sidecar.outgoing.retries import Answer, Outcome
 from sidecar.outgoing.targets import Target
 from tests.outgoing.receiver import receiving
@@ -65,7 +68,7 @@ async def test_an_address_that_is_dead_hides_no_other(monkeypatch: pytest.Monkey
                 for host in ("127.0.0.2", "127.0.0.1")
             ]
 
-        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", _as_coroutine(two))
+        monkeypatch.setattr(socket, "getaddrinfo", two)
         found = await post(f"http://hooks.example:{port}/", 20.0)
     assert found.outcome is Outcome.DELIVERED
     assert receiver.received[0].headers["host"] == f"hooks.example:{port}"
@@ -73,13 +76,13 @@ async def test_an_address_that_is_dead_hides_no_other(monkeypatch: pytest.Monkey
 
 def test_families_take_turns_and_few_are_tried() -> None:
     """A name may stand for a hundred addresses."""
-    assert _alternating(["10.0.0.1", "10.0.0.2", "::1", "10.0.0.1"]) == [
+    assert alternating(["10.0.0.1", "10.0.0.2", "::1", "10.0.0.1"]) == [
         "::1",
         "10.0.0.1",
         "10.0.0.2",
     ]
-    assert len(_alternating(f"10.0.0.{at}" for at in range(100))) == ADDRESSES_TRIED_MAX
-    assert _alternating([]) == []
+    assert len(alternating(f"10.0.0.{at}" for at in range(100))) == ADDRESSES_TRIED_MAX
+    assert alternating([]) == []
 
 
 @pytest.mark.parametrize("problem", [socket.gaierror(-2, "secret.example"), UnicodeError("x")])
@@ -97,12 +100,42 @@ async def test_a_name_that_is_not_known_is_not_quoted(
     assert "secret" not in found.detail
 
 
-def _as_coroutine(work: Any) -> Any:  # noqa: ANN401 - any function
-    async def run(*arguments: object, **options: object) -> Any:  # noqa: ANN401 - as above
-        host = str(arguments[0])
-        if host[0].isdigit():  # an address already, as `open_connection` asks again
-            family = (socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, arguments[1]))
-            return [family]
-        return work(*arguments, **options)
+def test_a_resolver_that_hangs_holds_up_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop of a sidecar closes while the lookup still hangs."""
+    release, threads = threading.Event(), []
 
-    return run
+    def hang(*_arguments: object, **_options: object) -> list[Any]:
+        threads.append(threading.current_thread())
+        release.wait(20)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        found = runner.run(post("http://hooks.example/", 0.1))
+    assert found.outcome is Outcome.TIMED_OUT
+    (thread,) = threads
+    assert thread.is_alive()
+    assert thread.daemon
+    release.set()
+    thread.join(20)
+
+
+async def test_lookups_that_hang_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the bound a name is not looked up; once they end it is again."""
+    monkeypatch.setattr(resolving, "LOOKUPS_COUNT_MAX", 2)
+    release = threading.Event()
+
+    def hang(*_arguments: object, **_options: object) -> list[Any]:
+        release.wait(20)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    resolver = resolving.Resolver()
+    hanging = [asyncio.create_task(resolver.addresses("hooks.example", 1)) for _ in range(2)]
+    await asyncio.sleep(0)
+    with pytest.raises(resolving.TooManyLookupsError):
+        await resolver.addresses("hooks.example", 1)
+    assert await resolver.addresses("127.0.0.1", 1) == ["127.0.0.1"]
+    release.set()
+    assert await asyncio.gather(*hanging) == [[], []]
+    assert await resolver.addresses("hooks.example", 1) == []
