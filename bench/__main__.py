@@ -17,6 +17,7 @@ from bench import recovery
 from bench.bytes_path import bytes_figures
 from bench.decision import decision_figures
 from bench.figures import Figure, as_markdown, conditions, run_part, show
+from bench.http import http_figures
 from bench.memory import growth_figures, state_figures
 from bench.scrape import scrape_figures
 from bench.soak import flood_figures
@@ -105,6 +106,7 @@ def _measure(console: Console, asked: argparse.Namespace) -> list[Figure]:
             lambda: fan_out_figures(readers=asked.readers, rounds=3, turns=4),
         ),
         ("a kill in a flood", lambda: flood_figures(kills=30, blocks=3, peers=4)),
+        ("a webhook in a flood", lambda: http_figures(triggers=30, blocks=3)),
         (
             "memory",
             lambda: state_figures(

@@ -106,11 +106,16 @@ def sidecar(
     *more: str,
     module: str = "sidecar",
     environment: Mapping[str, str] | None = None,
+    http: str = "",
 ) -> Iterator[Running]:
-    """Run a sidecar on a Unix socket with its SQLite store on, limits at their defaults."""
+    """Run a sidecar on a Unix socket with its SQLite store on, limits at their defaults.
+
+    `http` is where it serves HTTP too; nowhere unless given.
+    """
     address = f"unix:{directory}/sidecar.sock"
     arguments = [module, "serve", "--name", "bench", "--data-dir", str(directory / "data")]
-    arguments += ["--listen", address, "--no-http", "--equity", "1000000000000000"]
+    arguments += ["--listen", address, "--equity", "1000000000000000"]
+    arguments += ["--http", http] if http else ["--no-http"]
     with process([*arguments, "--assume-flat", *more], address, environment) as running:
         yield running
 

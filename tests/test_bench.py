@@ -16,6 +16,7 @@ from bench.bytes_path import bytes_figures
 from bench.decision import Desk, decision_figures
 from bench.figures import Figure, as_markdown, conditions, judged, judged_least, run_part, show
 from bench.hot_path import top_places
+from bench.http import http_figures
 from bench.load import on_schedule
 from bench.memory import growth_figures, state_figures
 from bench.peers import OURS, PEERS, measure_all, print_abilities, print_figures
@@ -239,3 +240,12 @@ def test_kills_are_timed_with_and_without_a_flood() -> None:
     [figure] = flood_figures(kills=3, blocks=1, peers=1)
     assert "quiet" in figure.figure
     assert figure.ratio.startswith("x")
+
+
+@pytest.mark.slow
+def test_webhooks_stop_with_and_without_a_flood() -> None:
+    """The lines of `make bench`: every stop of both is taken."""
+    [figure, slowest] = http_figures(triggers=3, blocks=1, bad=100, idle=20)
+    assert "20 idle sockets" in figure.what
+    assert figure.ratio.startswith("x")
+    assert slowest.figure.endswith("ms")

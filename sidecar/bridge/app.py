@@ -43,8 +43,5 @@ def build_app(parts: BridgeParts) -> Starlette:
         return response_of(refusal_of(reason, detail, headers=tuple(given.items())))
 
     handlers = {Refused: refuse, HTTPException: refuse, 500: refuse}
-    return Starlette(
-        routes=routes,
-        exception_handlers=handlers,
-        middleware=[traced(parts.service.signals, routes)],
-    )
+    spans = traced(parts.service.signals, routes)
+    return Starlette(routes=routes, exception_handlers=handlers, middleware=[spans])

@@ -18,7 +18,7 @@ from sidecar.bridge.refusals import refuse
 _SIZE: Final = re.compile(rb"[0-9A-Fa-f]{1,8}")
 _SIZE_BYTES_MAX: Final = 8
 _CRLF: Final = b"\r\n"
-FRAMED_BYTES_MAX: Final = 4 * BODY_BYTES_MAX
+FRAMED_BYTES_MAX: Final = 2 * BODY_BYTES_MAX
 """Of a body in chunks as sent: chunks of a few bytes cost more for their sizes than they carry."""
 
 
@@ -32,7 +32,7 @@ class BodyReader:
         self._left = length
         self._pending = bytearray()
         self.body = bytearray()
-        self.raw = bytearray()
+        self.raw = self.body if length is not None else bytearray()
         self.is_whole = length == 0
 
     def feed(self, data: bytes | bytearray) -> bytes:
@@ -45,7 +45,6 @@ class BodyReader:
         taken = data[:left]
         self._left = left - len(taken)
         self.body += taken
-        self.raw += taken
         self.is_whole = self._left == 0
         return bytes(data[len(taken) :])
 

@@ -11,21 +11,14 @@ from __future__ import annotations
 from typing import Final
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from sidecar.bridge.parts import BridgeParts
+from sidecar.bridge.refusals import Refused, refusal_of
 from sidecar.bridge.visitors import may_view
-from sidecar.telemetry.token import TOKEN_VARIABLE
 
-_REFUSED: Final = {
-    "error": "unauthorized",
-    "reason": "METRICS_NEED_TOKEN",
-    "message": (
-        "reading metrics from elsewhere needs `Authorization: Bearer` with the token in "
-        f"{TOKEN_VARIABLE}, or what viewing the page needs"
-    ),
-}
+_CHALLENGE: Final = (("www-authenticate", 'Bearer realm="metrics"'),)
 
 
 def metrics_routes(parts: BridgeParts) -> list[Route]:
@@ -37,9 +30,7 @@ def metrics_routes(parts: BridgeParts) -> list[Route]:
     async def metrics(request: Request) -> Response:
         authorization = request.headers.get("authorization", "")
         if not parts.scrape_token.is_in(authorization) and not await may_view(request, parts):
-            return JSONResponse(
-                _REFUSED, status_code=401, headers={"www-authenticate": 'Bearer realm="metrics"'}
-            )
+            raise Refused(refusal_of("METRICS_NEED_TOKEN", headers=_CHALLENGE))
         body, content_type = await exposition.text(request.headers.get("accept", ""))
         return Response(body, headers={"content-type": content_type})
 

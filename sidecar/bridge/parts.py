@@ -26,11 +26,11 @@ class BridgeParts:
     remember_nonce: RememberNonce
     options: BridgeOptions = field(default_factory=BridgeOptions)
     real_time_ns: Callable[[], int] = time.time_ns
+    exposition: Exposition | None = None
+    scrape_token: ScrapeToken = field(default_factory=ScrapeToken)
     sessions: Sessions = field(default_factory=Sessions)
     requests: Counts = field(default_factory=lambda: Counts("route", "status"))
     """Answers by route, `other` where there is none, and status."""
     webhook_secrets: WebhookSecrets = field(default_factory=WebhookSecrets)
     webhook_options: WebhookOptions = field(default_factory=WebhookOptions)
     webhook_counts: Counts = field(default_factory=lambda: Counts("action", "scheme", "outcome"))
-    exposition: Exposition | None = None
-    scrape_token: ScrapeToken = field(default_factory=ScrapeToken)

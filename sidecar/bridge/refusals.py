@@ -78,6 +78,11 @@ TABLE: Final[dict[str, Row]] = {
         "reading from elsewhere needs a session (POST /session signed with hs1), a client "
         "certificate, or a GET signed with hs1",
     ),
+    "METRICS_NEED_TOKEN": Row(
+        401,
+        "reading metrics from elsewhere needs `Authorization: Bearer` with the token in "
+        "HALTLINE_METRICS_TOKEN, or what viewing the page needs",
+    ),
     "OPERATOR_PROOF_REQUIRED": Row(
         401,
         "sign the request with hs1: headers x-haltline-signature, x-haltline-timestamp, "

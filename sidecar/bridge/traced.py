@@ -2,7 +2,8 @@
 
 Rules:
 1. It looks at a header and notes times; it refuses nothing, changes nothing, reads no body.
-2. A span is named by method and route; what is no route is `other`. No query, no other header.
+2. A span is named by method and route, as the semantic conventions for HTTP say; where there is no
+   route, by the method alone. No path of a sender, no query, no other header.
 3. A stop is always traced. A stream lives as long as its reader wants, and is not.
 """
 
@@ -15,7 +16,6 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sidecar.telemetry import Signals
-from sidecar.telemetry.counts import OTHER
 from sidecar.telemetry.tracing import TRACEPARENT, Trace
 
 STOPS: Final = frozenset({"/api/v1/safety/kill-switch/trigger", "/kill"})
@@ -41,8 +41,8 @@ class Traced:
             await self._app(scope, receive, send)
             return
         method, path = scope["method"], scope["path"]
-        route = path if path in self._paths else OTHER
-        name = f"{method if method in METHODS else OTHER} {route}"
+        route = path if path in self._paths else ""
+        name = f"{method if method in METHODS else 'HTTP'} {route}".rstrip()
         is_stop = path in STOPS and method == "POST"
         trace = tracing.begin(name, _traceparent(scope["headers"]), is_stop=is_stop)
         if trace is None:
@@ -66,7 +66,7 @@ class Traced:
             "http.request.method": method if method in METHODS else "_OTHER",
             "http.response.status_code": status,
         }
-        if route != OTHER:
+        if route:
             attributes["http.route"] = route
         is_error = status >= _SERVERS_FAULT
         if is_error:

@@ -114,7 +114,10 @@ async def require_proof(request: Request, body: bytes, parts: BridgeParts) -> No
 
 
 async def prove(request: Request, body: bytes, parts: BridgeParts) -> ProofResult:
-    """Judge the hs1 proof of a request: METHOD, the path with its query as sent, the body."""
+    """Judge the hs1 proof of a request: METHOD, the path with its query as sent, the body.
+
+    Looking may be proved by either secret, as the webhook's status may.
+    """
     return await verify_proof(
         read_headers(_headers_of(request)),
         SignedCall(
@@ -123,7 +126,7 @@ async def prove(request: Request, body: bytes, parts: BridgeParts) -> ProofResul
             path=raw_path_of(request),
             body=body,
         ),
-        secrets=parts.secrets,
+        secrets=parts.webhook_secrets.stop or parts.secrets,
         remember_nonce=parts.remember_nonce,
         now_ns=parts.real_time_ns(),
     )

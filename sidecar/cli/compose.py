@@ -33,7 +33,7 @@ from sidecar.cli.hangups import Hangups
 from sidecar.cli.http_options import bridge_options, judge_http
 from sidecar.cli.json_logs import Speaker
 from sidecar.cli.ready import ready_line, start_notes
-from sidecar.cli.telling import collector_of
+from sidecar.cli.telling import collector_of, tell_bridge
 from sidecar.clock import Clock, ClockKind, DrivenClock, WallClock, format_rfc3339
 from sidecar.config import Configuration, Durability, config_hash, load, to_thresholds
 from sidecar.config.sections import UnixRolesSection
@@ -52,7 +52,6 @@ from sidecar.telemetry.exporting import Exporting
 from sidecar.telemetry.exposition import Exposition
 from sidecar.telemetry.readings import Collector, points_of
 from sidecar.telemetry.token import ScrapeToken
-from sidecar.tls import TlsKeeper
 from sidecar.webhook_secrets import WebhookSecrets
 
 LOG: Final = logging.getLogger("sidecar.serve")
@@ -76,10 +75,10 @@ class Plan:
     webhook_secrets: WebhookSecrets
     targets: tuple[Target, ...] = ()
     started_at_ns: int
-    is_behind_proxy: bool = False
     otlp: OtlpSettings
     speaker: Speaker
     scrape_token: ScrapeToken
+    is_behind_proxy: bool = False
 
 
 async def run(plan: Plan) -> int:
@@ -163,7 +162,6 @@ async def _serve(
 ) -> None:
     """Start, say so, wait until `stopping` is set, drain."""
     report = await service.start()
-    outgoing.start()
     server = Server(
         service=service,
         secrets=plan.secrets,
@@ -171,16 +169,18 @@ async def _serve(
         addresses=plan.addresses,
         options=_server_options(plan),
     )
-    http: Bridge | None = None
     collector = collector_of(service, store, server)
     exporting = Exporting(plan.otlp, service.signals, collector, instance_id=service.instance_id)
+    http: Bridge | None = None
     try:
         exporting.start()
+        outgoing.start()
         await server.start()
         if plan.http_address is not None:
-            http = _bridge(plan, plan.http_address, (service, store, server.tls, collector))
+            parts = _bridge_parts(plan, plan.http_address, service, store, collector)
+            http = Bridge(parts=parts, address=plan.http_address, keeper=server.tls)
             await http.start()
-        for note in start_notes(plan.secrets, report):
+        for note in start_notes(plan.secrets + plan.webhook_secrets.stop, report):
             LOG.warning("%s", note)
         http_address = None if http is None else http.address
         status = service.status()
@@ -210,13 +210,11 @@ def _outgoing(plan: Plan, service: Service) -> Outgoing:
     return outgoing
 
 
-_Running = tuple[Service, Store, TlsKeeper | None, Collector]
-
-
-def _bridge(plan: Plan, address: str, running: _Running) -> Bridge:
-    """Return the bridge, which speaks TLS with the certificates of the gRPC server."""
+def _bridge_parts(
+    plan: Plan, address: str, service: Service, store: Store, collector: Collector
+) -> BridgeParts:
+    """Return what the bridge is given; what it counts is told with the rest."""
     options = bridge_options(plan.configuration.http, address, is_behind_proxy=plan.is_behind_proxy)
-    service, store, keeper, collector = running
     parts = BridgeParts(
         service=service,
         secrets=plan.secrets,
@@ -227,7 +225,8 @@ def _bridge(plan: Plan, address: str, running: _Running) -> Bridge:
         exposition=Exposition(collector.collect),
         scrape_token=plan.scrape_token,
     )
-    return Bridge(parts=parts, address=address, keeper=keeper)
+    tell_bridge(service.signals, parts)
+    return parts
 
 
 def _webhook_options(section: WebhookSection) -> WebhookOptions:

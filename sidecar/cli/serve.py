@@ -186,16 +186,16 @@ def _default_http(name: str) -> str | None:
     return DEFAULT_HTTP if name == DEFAULT_NAME else None
 
 
-def _read_webhook_secrets() -> WebhookSecrets:
+def _read_scrape_token() -> ScrapeToken:
     try:
-        return WebhookSecrets.from_environment(os.environ)
+        return ScrapeToken.from_environment(os.environ)
     except SecretsError as problem:
         raise CommandFailed(Exit.USAGE, str(problem), reason="SECRETS") from problem
 
 
-def _read_scrape_token() -> ScrapeToken:
+def _read_webhook_secrets() -> WebhookSecrets:
     try:
-        return ScrapeToken.from_environment(os.environ)
+        return WebhookSecrets.from_environment(os.environ)
     except SecretsError as problem:
         raise CommandFailed(Exit.USAGE, str(problem), reason="SECRETS") from problem
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, TypeAlias
 
 from sidecar.core.answers import APPROVED, OrderDecision
-from sidecar.core.denial import CODES_IN_ORDER, DenialCode, Layer
+from sidecar.core.denial import CODES_IN_ORDER, LAYER_OF_CODE, DenialCode, Layer
 from sidecar.telemetry.counts import Counts
 from sidecar.telemetry.histogram import RECORD_COUNTS, Histogram, HistogramReading, durations
 from sidecar.telemetry.tracing import Tracing
@@ -46,7 +46,10 @@ class Signals:
     def __init__(self) -> None:
         """Nothing happened yet."""
         self.approved = 0
-        self.denied: dict[tuple[Layer | None, DenialCode], int] = {}
+        # Each from the start, so that the first denial by a code is an increase to whoever watches.
+        self.denied: dict[tuple[Layer | None, DenialCode], int] = {
+            (LAYER_OF_CODE[code], code): 0 for code in CODES_IN_ORDER
+        }
         self.violated: dict[DenialCode, int] = dict.fromkeys(CODES_IN_ORDER, 0)
         self.decide_duration = durations()
         self.durable_duration = durations()

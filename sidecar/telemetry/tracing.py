@@ -145,9 +145,11 @@ class Tracing:
     def begin(self, name: str, traceparent: str, *, is_stop: bool = False) -> Trace | None:
         """Return the trace of a call that begins now, None where it is not sampled."""
         parent = read_traceparent(traceparent) if traceparent else None
-        trace_id = (random.getrandbits(128) or 1) if parent is None else parent.trace_id
-        if not (is_stop or self._is_sampled(trace_id, parent)):
+        low = random.getrandbits(64) if parent is None else parent.trace_id & _LOW_BITS
+        if not (is_stop or self._is_sampled(low, parent)):
             return None
+        high = random.getrandbits(64) << 64
+        trace_id = (high | low or 1) if parent is None else parent.trace_id
         trace = Trace(name, trace_id, parent)
         CURRENT.set(trace)
         return trace
@@ -163,10 +165,11 @@ class Tracing:
         if not self._outlet.put(trace):
             self.dropped_count += 1
 
-    def _is_sampled(self, trace_id: int, parent: Parent | None) -> bool:
+    def _is_sampled(self, low: int, parent: Parent | None) -> bool:
+        """Say whether a trace is, by the lower half of its id: so every part of a system agrees."""
         if parent is not None and self._follows_parent:
             return parent.is_sampled
-        return trace_id & _LOW_BITS < self._bound
+        return low < self._bound
 
 
 def traceparent_of(metadata: Iterable[tuple[str, str | bytes]] | None) -> str:

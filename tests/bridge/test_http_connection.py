@@ -10,8 +10,13 @@ from typing import Any, Final, NoReturn
 import pytest
 
 from sidecar.bridge import http_connection
-from sidecar.bridge.exchange import Gone
+from sidecar.bridge.door import Arrival
+from sidecar.bridge.exchange import Exchange, Gone, Request
+from sidecar.bridge.http_body import BodyReader
+from sidecar.bridge.http_framing import read_head
 from sidecar.bridge.options import Pace
+from sidecar.bridge.refusals import Refused
+from sidecar.bridge.visitors import Visitor
 from tests.bridge.harness import PATIENT, ask, bridge_on, send
 from tests.bridge.peer import GOOD, Listening, Peer, peer_of, until
 from tests.server.harness import WAIT_SECONDS, Sidecar
@@ -66,6 +71,35 @@ async def test_a_head_that_never_ends_is_told_so(sidecar: Sidecar) -> None:
         assert (reply.status, reply.json()["reason"]) == (408, "HEAD_TOO_SLOW")
         assert await peer.rest() == b""
         assert app.heard == []
+
+
+def test_a_request_that_is_read_otherwise_is_answered_by_nobody() -> None:
+    """Where h11 counts the bytes of the body otherwise than we did, the request is refused."""
+    raw = POST + b"Content-Length: 5\r\n\r\n"
+    for given in (b"hell", b"hello!", b""):
+        body = BodyReader(len(given))
+        body.feed(given)
+        request = Request(
+            head=read_head(raw),
+            body=body,
+            arrival=Arrival(host="127.0.0.1", port=1),
+            visitor=Visitor(peer="http:127.0.0.1:1", is_local=True),
+            server=("127.0.0.1", 2),
+        )
+        with pytest.raises(Refused, match="REQUEST_AMBIGUOUS"):
+            Exchange(request, NoWire(), may_stay=True).read_again()
+
+
+class NoWire:
+    """A wire that nothing is written to."""
+
+    async def write(self, data: bytes) -> None:
+        """Fail: nobody may be answered."""
+        raise AssertionError(data)
+
+    async def until_gone(self) -> None:
+        """Fail, as above."""
+        raise AssertionError
 
 
 async def test_bytes_that_trickle_buy_no_time(sidecar: Sidecar) -> None:
@@ -260,7 +294,8 @@ async def test_a_stream_goes_on_and_hears_that_its_reader_left(sidecar: Sidecar)
             head = await peer.reader.readuntil(b"\r\n\r\n")
             assert b"transfer-encoding: chunked" in head.lower()
             assert await peer.reader.readuntil(b"x\n\n\r\n") == b"9\r\ndata: x\n\n\r\n"
-            await asyncio.sleep(2 * SOON)  # no time of a request runs while it streams
+            async with peer_of(bridge) as silent:
+                assert await silent.rest() == b""  # its time ran out, and the stream's has not
             assert app.ended_by.empty()
         assert await asyncio.wait_for(app.ended_by.get(), WAIT_SECONDS) == "http.disconnect"
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final, TypeVar
 
+import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +17,7 @@ from sidecar.bridge.refusals import Refused
 from tests.bridge.peer import GOOD, Listening, bare_on, peer_of
 from tests.bridge.test_http_framing import ALL, GOOD_ONES
 
+_Result = TypeVar("_Result")
 LARGE: Final = 4_000
 REQUESTS: Final = {name: data for name, (data, _) in (ALL | GOOD_ONES).items() if len(data) < LARGE}
 
@@ -57,6 +60,12 @@ def outcome(parts: list[bytes]) -> tuple[object, ...]:
     return (read, bytes(reading.body.body), reading.body.is_whole, reading.left)
 
 
+def run(work: Coroutine[Any, Any, _Result]) -> _Result:
+    """Run it on the loop that `serve` has."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
+
+
 def cut(data: bytes, places: list[int]) -> list[bytes]:
     """Return `data` cut at these places, whatever they are."""
     edges = [0, *sorted({place % (len(data) + 1) for place in places}), len(data)]
@@ -85,7 +94,7 @@ def test_no_single_byte_changes_what_is_read() -> None:
 def test_a_cut_request_gets_the_same_answer(name: str, places: list[int]) -> None:
     """Over a socket too: cut anywhere, with turns of the loop in between, it is answered alike."""
     data = REQUESTS[name]
-    whole, in_parts = asyncio.run(_answers([[data], cut(data, places)]))
+    whole, in_parts = run(_answers([[data], cut(data, places)]))
     assert whole == in_parts
     assert whole[0] == 200
 
@@ -129,7 +138,7 @@ def _mutated(data: bytes, changes: list[tuple[int, bytes]]) -> bytes:
 @given(heads=st.lists(HEADS, min_size=1, max_size=10))
 def test_garbage_is_never_answered_with_a_2xx(heads: list[bytes]) -> None:
     """What is no request of ours is refused or closed, h11 agrees, and a good one still passes."""
-    asyncio.run(_send_garbage(heads))
+    run(_send_garbage(heads))
 
 
 async def _send_garbage(heads: list[bytes]) -> None:

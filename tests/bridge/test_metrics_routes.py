@@ -154,6 +154,9 @@ async def test_errors_are_counted_by_method_and_code(tmp_path: Path) -> None:
         with pytest.raises(Exception, match="proof"):
             await watched.sidecar.operator().ResetKill(a_reset())
         scraped = await watched.scrape()
+        # An error is on its way before it is counted.
+        while sum(labelled(scraped, "rpc_errors_total").values()) < 3:
+            scraped = await watched.scrape()
     assert {
         tuple(sorted(dict(labels).values())): count
         for labels, count in labelled(scraped, "rpc_errors_total").items()
@@ -208,6 +211,20 @@ async def test_reservations_and_the_journal_are_seen(tmp_path: Path) -> None:
     assert of(scraped, "store_commit_records_count") == of(
         scraped, "store_sync_duration_seconds_count"
     )
+
+
+async def test_requests_over_http_are_counted_by_route_and_status(tmp_path: Path) -> None:
+    """Those of a route by its path, all others as one; a webhook by action, scheme and outcome."""
+    async with watched_on(tmp_path) as watched:
+        for path in ("/healthz", "/healthz", "/of/my/own/invention", "/another"):
+            await ask(watched.bridge, "GET", path)
+        await ask(watched.bridge, "POST", "/api/v1/safety/kill-switch/trigger", b"{}")
+        scraped = await watched.scrape()
+    assert of(scraped, "http_requests_total", route="/healthz", status="200") == 2
+    assert of(scraped, "http_requests_total", route="other", status="404") == 2
+    [(labels, count)] = labelled(scraped, "webhook_requests_total").items()
+    assert (dict(labels)["action"], count) == ("trigger", 1)
+    assert of(scraped, "webhook_digests") == 0
 
 
 async def test_openmetrics_where_it_is_asked_for(tmp_path: Path) -> None:

@@ -52,9 +52,9 @@ async def test_a_request_continues_the_senders_trace(bridge: Bridge, kept: Kept)
 @pytest.mark.parametrize(
     ("method", "path", "name", "status"),
     [
-        ("GET", "/of/my/own/invention", "GET other", 404),
+        ("GET", "/of/my/own/invention", "GET", 404),
         ("POST", "/readyz", "POST /readyz", 405),
-        ("BREW", "/readyz", "other /readyz", 405),
+        ("BREW", "/readyz", "HTTP /readyz", 405),
     ],
 )
 async def test_names_of_spans_are_few(

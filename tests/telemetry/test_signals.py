@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from sidecar.core.answers import OrderDecision, Verdict
-from sidecar.core.denial import DenialCode, Layer, Violation
+from sidecar.core.denial import CODES_IN_ORDER, DenialCode, Layer, Violation
 from sidecar.telemetry import Signals, SyncMeter
 
 
@@ -34,7 +34,10 @@ def test_a_denial_counts_by_its_first_code_and_each_violation_once() -> None:
     signals.decided(denied)
     signals.decided(denied)
     assert signals.approved == 1
-    assert signals.denied == {(Layer.POSITION_LIMITS, DenialCode.SYMBOL_EXPOSURE): 2}
+    assert {key: count for key, count in signals.denied.items() if count} == {
+        (Layer.POSITION_LIMITS, DenialCode.SYMBOL_EXPOSURE): 2
+    }
+    assert len(signals.denied) == len(CODES_IN_ORDER)
     assert {code for code, count in signals.violated.items() if count} == {
         DenialCode.SYMBOL_EXPOSURE,
         DenialCode.PORTFOLIO_EXPOSURE,

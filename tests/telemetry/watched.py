@@ -11,10 +11,11 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from sidecar.bridge import Bridge
-from sidecar.cli.telling import collector_of
+from sidecar.cli.telling import collector_of, tell_bridge
+from sidecar.telemetry import Counts
 from sidecar.telemetry.exposition import Exposition
 from sidecar.telemetry.readings import Collector
-from tests.bridge.harness import ask, bridge_on
+from tests.bridge.harness import ask, bridge_on, parts_of
 from tests.server.harness import Sidecar, sidecar_on
 
 Scraped = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -68,6 +69,12 @@ async def watched_on(
         # Each scrape of a test is a fresh one: the clock of the page runs a second a look.
         ticks = iter(range(1_000_000))
         exposition = Exposition(collector.collect, monotonic=lambda: float(next(ticks)))
-        parts = {"exposition": exposition} | (bridge or {})
+        parts: dict[str, Any] = {
+            "exposition": exposition,
+            "requests": Counts("route", "status"),
+            "webhook_counts": Counts("action", "scheme", "outcome"),
+        }
+        parts |= bridge or {}
+        tell_bridge(sidecar.service.signals, parts_of(sidecar, **parts))
         async with bridge_on(sidecar, **parts) as served:
             yield Watched(sidecar, served, collector)
