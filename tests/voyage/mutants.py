@@ -21,6 +21,7 @@ from sidecar.service.orders import Orders
 from sidecar.service.refusals import cannot_start
 from sidecar.service.service import Service
 from sidecar.service.starts import Starts
+from sidecar.service.stops import Stops
 from sidecar.service.writer import Writer
 from sidecar.store.errors import StoreError, StorePoisonedError
 from sidecar.store.group_sync import GroupSync
@@ -90,12 +91,12 @@ def _retry_after_eio(stack: ExitStack) -> None:
 def _kill_before_durable(stack: ExitStack) -> None:
     """A kill is acknowledged as durable when it is written."""
 
-    async def try_sync(self: Service, sequence: int) -> bool:
+    async def try_sync(self: Stops, sequence: int) -> bool:
         del sequence
-        _store_of(self).request_sync()
+        self._writer._store.request_sync()  # noqa: SLF001 - the seam of this mutant
         return True
 
-    _put(stack, Service, "_try_sync", try_sync)
+    _put(stack, Stops, "_try_sync", try_sync)
 
 
 def _epoch_not_looked_at_again(stack: ExitStack) -> None:
