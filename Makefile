@@ -27,7 +27,7 @@ EVENTS ?= 300000
 MINUTES ?= 60
 JOURNALLED ?= 1000000
 
-.PHONY: help setup demo test test-concurrency test-power test-crash sim laws fuzz mutants check lint types floors contract proto bench bench-memory bench-recovery bench-peers profile test-client-protobuf fmt lock toolchains clean test-flips soak sim-core sim-shell
+.PHONY: help setup demo test test-ops test-concurrency test-power test-crash sim laws fuzz mutants check lint types floors contract proto bench bench-memory bench-recovery bench-peers profile test-client-protobuf fmt lock dashboard toolchains clean test-flips soak sim-core sim-shell
 
 help: ## List these targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-20s %s\n", $$1, $$2}'
@@ -51,6 +51,13 @@ demo: setup ## Start a sidecar and run the example bot over 2007-2009 through it
 test: setup ## Run every test.
 	@echo "test: running every test in tests/ (a skip is named below, and fails in CI)"
 	@$(BIN)/python -m pytest
+
+test-ops: setup ## Try out what ops/ holds: alert rules, dashboard, unit, image, and the circle of alerts.
+	@echo "test-ops: promtool, amtool, systemd-analyze, hadolint, and a real Prometheus and Alertmanager"
+	@$(BIN)/python -m pytest tests/ops
+
+dashboard: setup ## Write the Grafana dashboard anew from ops/grafana/panels.yaml.
+	@$(BIN)/python ops/grafana/make_dashboard.py
 
 sim: ## Both simulations: N commands through core and model, then VOYAGES of the shell: make sim N=100000.
 	@$(MAKE) sim-core N=$(N)
@@ -166,8 +173,17 @@ toolchains: ## Say which optional tools are absent, and what that leaves out.
 		echo "NOTICE: $${pair%%:*} is absent: $$(tr _ ' ' <<<"$${pair#*:}") is left out"; \
 	done
 
-# command:what_is_left_out_without_it. Nothing in this version needs more than Python, so there is none yet.
-OPTIONAL_TOOLS :=
+# command:what_is_left_out_without_it. ops/ci-packages installs them all; the tests that need one say so where it is absent.
+OPTIONAL_TOOLS := \
+	chromium:the_page_in_a_real_browser \
+	curl:the_webhooks_as_scripts_call_them \
+	openssl:the_webhooks_as_scripts_sign_them \
+	promtool:the_alert_rules_and_the_dashboard \
+	amtool:the_routing_of_the_alerts \
+	prometheus:the_circle_of_alerts \
+	prometheus-alertmanager:the_circle_of_alerts \
+	systemd-analyze:the_systemd_unit \
+	strace:the_deaths_of_the_sidecar_and_what_it_asks_the_kernel
 
 clean: ## Remove what was made here, but for committed files.
 	@rm -rf $(VENV) .venv-gen .venv-lock build dist out var .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

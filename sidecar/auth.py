@@ -148,18 +148,22 @@ class Secrets:
         """Say whether `signature` (hex) is of `message` under any secret; in constant time."""
         return bool(self.find(message, bytes.fromhex(signature)))
 
-    def find(self, message: bytes, given: bytes, *, is_standard: bool = False) -> str:
-        """Return the id of the secret under which `given` is the HMAC of `message`; else empty.
+    def find(self, message: bytes, *given: bytes, is_standard: bool = False) -> str:
+        """Return the id of a secret under which one of `given` is the HMAC; empty where none is.
 
-        Every secret is tried, each in constant time. `is_standard`: with the keys of the Standard
-        Webhooks, where a secret `whsec_...` stands for the bytes it encodes.
+        Every secret is tried, each once, and compared in constant time. `is_standard`: with the
+        keys of Standard Webhooks, where a secret `whsec_...` stands for the bytes it encodes.
         """
         found = ""
         for value in self._values:
             key = _standard_key(value) if is_standard else value
             if key is None:
                 continue
-            if hmac.compare_digest(hmac.digest(key, message, "sha256"), given):
+            right = hmac.digest(key, message, "sha256")
+            is_found = False
+            for signature in given:
+                is_found |= hmac.compare_digest(right, signature)
+            if is_found:
                 found = found or key_id(value)
         return found
 

@@ -3,7 +3,15 @@
 from pathlib import Path
 from typing import Final
 
-from sidecar.bridge import http_body, http_connection, http_framing, listener, sessions
+from sidecar.bridge import (
+    http_body,
+    http_connection,
+    http_framing,
+    json_bodies,
+    listener,
+    sessions,
+    signatures,
+)
 from sidecar.bridge.options import DEFAULT_PACE
 from sidecar.cli import log_rate
 from sidecar.core import (
@@ -22,7 +30,7 @@ from sidecar.core.order_effects import DUPLICATES_DENIED_MAX
 from sidecar.server import audit as audit_calls
 from sidecar.server import options, unix_relay
 from sidecar.server.options import ServerOptions
-from sidecar.store import store
+from sidecar.store import digests, store
 from sidecar.telemetry import counts, exporting, exposition, readings, tracing
 from sidecar.wire import account_reports, orders, reports
 from sidecar.wire import audit as audit_pages
@@ -55,6 +63,9 @@ BOUNDS: Final = {
     "symbols, strategies and marks in a status": answers.LISTED_COUNT_MAX,
     "characters of a name or id": numbers.NAME_LENGTH_MAX,
     "characters of a note, reason or message": reports.TEXT_LENGTH_MAX,
+    "characters of what else a trigger says": kill_switch.DETAILS_LENGTH_MAX,
+    "levels of JSON in a webhook": json_bodies.DEPTH_MAX,
+    "signatures of a Standard Webhook": signatures.STANDARD_SIGNATURES_COUNT_MAX,
     "bytes of an HTTP request's head": http_framing.HEAD_BYTES_MAX,
     "headers of an HTTP request": http_framing.HEADERS_COUNT_MAX,
     "bytes of an HTTP request's body": http_framing.BODY_BYTES_MAX,
@@ -83,6 +94,9 @@ BOUNDS: Final = {
     "killed scopes": kill_switch.SCOPES_MAX,
     "orders in a one-cancels-other group": reservations.CLUSTER_MEMBERS_MAX,
     "operator nonces": store.NONCES_COUNT_MAX,
+    "webhooks remembered of one secret, of those that expire and of those that do not": (
+        digests.DIGESTS_PER_SECRET_MAX
+    ),
     "denials alike in a second, journalled singly": folding.SINGLES_PER_SECOND,
     "kinds of denials of one connection in a second": folding.KINDS_PER_PEER_MAX,
     "kinds of denials in a second": folding.KINDS_PER_SECOND_MAX,

@@ -14,7 +14,8 @@ Rules:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final, Protocol, cast
 
@@ -60,8 +61,8 @@ class House(Protocol):
     def wait(self, connection: HttpConnection) -> None:
         """It waits for a request from now on."""
 
-    def run(self, connection: HttpConnection) -> None:
-        """It has a whole request: run `connection.answer`."""
+    def run(self, connection: HttpConnection, work: Coroutine[Any, Any, None]) -> None:
+        """It has a whole request: run `work`, which answers it."""
 
     def end(self, connection: HttpConnection) -> None:
         """It takes no further request."""
@@ -71,6 +72,15 @@ class House(Protocol):
 
     def count(self, head: Head | None, status: int) -> None:
         """Count an answer; `head` is None where the request was never read whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Coming:
+    """A request whose head passed, and as much of its body as is there."""
+
+    head: Head
+    visitor: Visitor
+    body: BodyReader
 
 
 class HttpConnection(asyncio.Protocol):
@@ -88,9 +98,7 @@ class HttpConnection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._buffer = bytearray()
         self._looked_at = 0
-        self._head: Head | None = None
-        self._visitor: Visitor | None = None
-        self._body = BodyReader(0)
+        self._coming: Coming | None = None
         self._exchange: Exchange | None = None
         self._ignored = 0
         self._is_last = False
@@ -165,6 +173,11 @@ class HttpConnection(asyncio.Protocol):
         self.resume_writing()
         self._house.leave(self)
 
+    @property
+    def deadline(self) -> float | None:
+        """When its present state runs out, in the loop's time; None while it is answered."""
+        return None if self._timer is None else self._timer.when()
+
     # Reading.
 
     def _decrypt(self, tls: TlsLayer, data: bytes) -> bytes:
@@ -193,7 +206,8 @@ class HttpConnection(asyncio.Protocol):
 
     def _take(self, data: bytes) -> None:
         """Read on. Raises Refused."""
-        if self._head is None:
+        coming = self._coming
+        if coming is None:
             if self._is_rested:
                 self._is_rested = False
                 self._after(self._pace.head, self._slow_head)
@@ -203,39 +217,36 @@ class HttpConnection(asyncio.Protocol):
             if end == 0:
                 return
             head = read_head(bytes(self._buffer[:end]))
-            self._visitor = self._house.door.judge(head, self._arrival)
-            self._head = head
+            visitor = self._house.door.judge(head, self._arrival)
+            coming = self._coming = Coming(head, visitor, BodyReader(head.body_length))
             data = bytes(self._buffer[end:])
             self._buffer.clear()
             self._looked_at = 0
-            self._body = BodyReader(head.body_length)
             self.state = State.BODY
             self._after(self._pace.body, self._slow_body)
             if head.expects_continue and not data:
                 self._send_now(_CONTINUE)
-        left = self._body.feed(data)
-        if self._body.is_whole:
-            self._begin(left)
+        left = coming.body.feed(data)
+        if coming.body.is_whole:
+            self._begin(coming, left)
 
-    def _begin(self, left: bytes) -> None:
+    def _begin(self, coming: Coming, left: bytes) -> None:
         """Have the request answered; `left` is what came behind it (rule 1)."""
-        assert self._head is not None  # noqa: S101 - `_take` read it; for the type checker
-        assert self._visitor is not None  # noqa: S101 - as above
         self._stop_timer()
-        self._is_last = self._is_last or bool(left) or not self._head.is_kept_alive
+        self._is_last = self._is_last or bool(left) or not coming.head.is_kept_alive
         self._ignored = len(left)
         request = Request(
-            head=self._head,
-            body=self._body,
+            head=coming.head,
+            body=coming.body,
             arrival=self._arrival,
-            visitor=self._visitor,
+            visitor=coming.visitor,
             server=self._house.server,
         )
-        self._exchange = Exchange(request, self, may_stay=not self._is_last)
-        self._exchange.read_again()
+        exchange = self._exchange = Exchange(request, self, may_stay=not self._is_last)
+        exchange.read_again()
         self.state = State.ANSWERING
         self._gone.clear()
-        self._house.run(self)
+        self._house.run(self, self._answer(exchange, coming.head))
 
     def _ignore(self, count: int) -> None:
         """Throw bytes away; too many end the connection at once."""
@@ -252,10 +263,8 @@ class HttpConnection(asyncio.Protocol):
         exchange = self._exchange
         return self.state is State.ANSWERING and exchange is not None and exchange.is_begun
 
-    async def answer(self) -> None:
+    async def _answer(self, exchange: Exchange, head: Head) -> None:
         """Run the request that is whole, and go on to the next or end."""
-        exchange, head = self._exchange, self._head
-        assert exchange is not None  # noqa: S101 - `_begin` made it; for the type checker
         try:
             await exchange.run(self._house.app)
         except Gone:
@@ -265,8 +274,7 @@ class HttpConnection(asyncio.Protocol):
             self._finish(exchange)
 
     def _finish(self, exchange: Exchange) -> None:
-        self._exchange = self._head = self._visitor = None
-        self._body = BodyReader(0)
+        self._exchange = self._coming = None
         if self.state is not State.ANSWERING:
             return
         if not exchange.is_whole:

@@ -18,8 +18,9 @@ import logging
 import socket
 import ssl
 from collections import OrderedDict
+from collections.abc import Coroutine
 from contextvars import copy_context
-from typing import Final
+from typing import Any, Final
 
 from sidecar.addresses import AddressHeldError, TcpAddress
 from sidecar.bridge.door import Door
@@ -138,11 +139,11 @@ class Listener:
         self._answering.pop(connection, None)
         self._waiting[connection] = None
 
-    def run(self, connection: HttpConnection) -> None:
+    def run(self, connection: HttpConnection, work: Coroutine[Any, Any, None]) -> None:
         """It has a whole request: have it answered."""
         self._waiting.pop(connection, None)
         loop = asyncio.get_running_loop()
-        task = loop.create_task(connection.answer(), context=self._context.copy())
+        task = loop.create_task(work, context=self._context.copy())
         self._answering[connection] = task
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -1,14 +1,14 @@
-"""Refusals of webhooks: one table from the service's codes to HTTP, one shape of body.
+"""Refusals of webhooks: one table from the service's codes to the statuses of HTTP.
 
-Rule: a refusal is JSON: what kind, a stable code, a sentence with the way out.
+Rule: they have the shape of every refusal of the bridge (`refusals.py`), and the stable codes that
+the same refusal has over gRPC.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
-from starlette.responses import JSONResponse
-
+from sidecar.bridge.refusals import Refusal, Refused
 from sidecar.core.denial import CallRefused, ErrorCode
 
 STATUSES: Final = {
@@ -23,38 +23,19 @@ STATUSES: Final = {
     ErrorCode.UNAVAILABLE: 503,
     ErrorCode.INTERNAL: 503,
 }
-WORDS: Final = {
-    400: "bad request",
-    401: "unauthorized",
-    404: "not found",
-    405: "method not allowed",
-    408: "request timeout",
-    409: "conflict",
-    413: "payload too large",
-    415: "unsupported media type",
-    503: "unavailable",
-}
 
 
-class RequestRefused(Exception):  # noqa: N818 - a refusal is the word of the domain
-    """The request cannot be judged as it was sent."""
-
-    def __init__(self, status: int, reason: str, message: str) -> None:
-        """Keep status, stable code and sentence."""
-        super().__init__(message)
-        self.status = status
-        self.reason = reason
-        self.message = message
+def unfit(status: int, reason: str, message: str) -> Refused:
+    """Return what to raise where a request cannot be judged as it was sent."""
+    return Refused(Refusal(status=status, reason=reason, message=message))
 
 
-def refusal(status: int, reason: str, message: str, **more: object) -> JSONResponse:
-    """Return the answer to a request that is refused."""
-    body: dict[str, Any] = {"error": WORDS[status], "reason": reason, "message": message}
-    return JSONResponse(body | more, status_code=status)
-
-
-def refusal_of(refused: CallRefused) -> JSONResponse:
+def refusal_of_call(refused: CallRefused) -> Refusal:
     """Return the answer where the service, or a rule beside it, refused."""
     faults = [{"field": at.field, "description": at.description} for at in refused.field_faults]
-    more = {"faults": faults} if faults else {}
-    return refusal(STATUSES[refused.code], refused.reason, refused.message, **more)
+    return Refusal(
+        status=STATUSES[refused.code],
+        reason=refused.reason,
+        message=refused.message,
+        more=(("faults", faults),) if faults else (),
+    )

@@ -6,10 +6,11 @@ from typing import Final
 
 from starlette.requests import Request
 
+from sidecar.bridge.http_framing import BODY_BYTES_MAX
+from sidecar.bridge.refusals import refuse
 from sidecar.bridge.signatures import SignedRequest
-from sidecar.bridge.webhook_refusals import RequestRefused
+from sidecar.bridge.webhook_refusals import unfit
 
-BODY_BYTES_MAX: Final = 64 * 1024
 MEDIA_TYPES: Final = frozenset(
     {
         "application/json",
@@ -22,7 +23,7 @@ MEDIA_TYPES: Final = frozenset(
 
 
 async def read_request(request: Request) -> SignedRequest:
-    """Return the request as its signature speaks of it. Raises RequestRefused."""
+    """Return the request as its signature speaks of it. Raises Refused."""
     scope = request.scope
     target = scope.get("raw_path", b"").partition(b"?")[0].decode("latin-1")
     query = scope["query_string"].decode("latin-1")
@@ -42,9 +43,7 @@ def refuse_encoded(request: SignedRequest) -> None:
     """Refuse a body that is compressed: what was signed is not what would be read."""
     encodings = [value for name, value in request.headers if name == "content-encoding"]
     if any(value.strip().lower() not in {"", "identity"} for value in encodings):
-        raise RequestRefused(
-            415, "BODY_ENCODED", "Content-Encoding: send the body as it is, not compressed"
-        )
+        raise unfit(415, "BODY_ENCODED", "Content-Encoding: send the body as it is, not compressed")
 
 
 def refuse_media(request: SignedRequest) -> None:
@@ -54,7 +53,7 @@ def refuse_media(request: SignedRequest) -> None:
     for value in types:
         media = value.partition(";")[0].strip().lower()
         if media not in MEDIA_TYPES and not media.endswith("+json"):
-            raise RequestRefused(
+            raise unfit(
                 415, "MEDIA_TYPE_REFUSED", "Content-Type: must be application/json, or absent"
             )
 
@@ -64,9 +63,7 @@ async def _read_body(request: Request) -> bytes:
     async for chunk in request.stream():
         body += chunk
         if len(body) > BODY_BYTES_MAX:
-            raise RequestRefused(
-                413, "BODY_TOO_LARGE", f"the body must be at most {BODY_BYTES_MAX} bytes"
-            )
+            raise refuse("BODY_TOO_LARGE")
     if request.method == "GET" and body:
-        raise RequestRefused(400, "BODY_ON_GET", "a GET has no body: what it signs is empty")
+        raise unfit(400, "BODY_ON_GET", "a GET has no body: what it signs is empty")
     return bytes(body)

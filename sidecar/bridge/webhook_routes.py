@@ -19,6 +19,7 @@ from starlette.routing import Route
 
 from sidecar.bridge.parts import BridgeParts
 from sidecar.bridge.presets import NotATrigger, Reader, read_preset
+from sidecar.bridge.refusals import Refusal, Refused, response_of
 from sidecar.bridge.reset_rules import (
     read_body,
     read_ease_kill,
@@ -31,7 +32,7 @@ from sidecar.bridge.signatures import BODY_ONLY, SignedRequest, Verified
 from sidecar.bridge.visitors import Visitor, visitor_of
 from sidecar.bridge.webhook_answers import kill_json, start_json, status_json
 from sidecar.bridge.webhook_gate import Action, Gate
-from sidecar.bridge.webhook_refusals import RequestRefused, refusal, refusal_of
+from sidecar.bridge.webhook_refusals import refusal_of_call
 from sidecar.bridge.webhook_requests import read_request, refuse_encoded, refuse_media
 from sidecar.core.answers import StartAnswer
 from sidecar.core.commands import EaseKill, ResetBreaker, ResetKill, TriggerKill
@@ -43,6 +44,9 @@ LOG: Final = logging.getLogger(__name__)
 KILL_SWITCH: Final = "/api/v1/safety/kill-switch"
 BREAKER: Final = "/api/v1/safety/circuit-breaker"
 
+FAILED: Final = Refusal(
+    status=503, reason="INTERNAL", message="the sidecar failed on this request; its log says why"
+)
 Command = TypeVar("Command", ResetKill, EaseKill, ResetBreaker)
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 
@@ -69,14 +73,12 @@ def _answered(endpoint: Endpoint) -> Endpoint:
         try:
             return await endpoint(request)
         except CallRefused as refused:
-            return refusal_of(refused)
-        except RequestRefused as refused:
-            return refusal(refused.status, refused.reason, refused.message)
-        except ClientDisconnect:
+            return response_of(refusal_of_call(refused))
+        except (Refused, ClientDisconnect):
             raise
         except Exception:
             LOG.exception("a webhook failed and was answered as refused")
-            return refusal(503, "INTERNAL", "the sidecar failed on this request; its log says why")
+            return response_of(FAILED)
 
     return answer
 
@@ -113,7 +115,7 @@ class _Webhooks:
         visitor = visitor_of(request)
         signed = await read_request(request)
         verified = await self._prove("GetStatus", signed, Action.STATUS, visitor)
-        if self._parts.options.is_exposed or not visitor.is_local:
+        if not visitor.is_local:
             self._refuse_old_look(verified, visitor)
         self._gate.count(Action.STATUS, verified.scheme, "ok")
         return JSONResponse(status_json(self._service.status()))
@@ -205,7 +207,7 @@ class _Webhooks:
 
     def _must_be_fresh(self, visitor: Visitor) -> bool:
         is_narrowed = not self._parts.webhook_options.allows_legacy_reset
-        return self._parts.options.is_exposed or not visitor.is_local or is_narrowed
+        return not visitor.is_local or is_narrowed
 
     async def _prove(
         self, call: str, signed: SignedRequest, action: Action, visitor: Visitor
@@ -228,7 +230,7 @@ class _Webhooks:
             if verified.scheme in BODY_ONLY:
                 refuse_encoded(signed)
             return reader.read(signed.body, verified.scheme)
-        except RequestRefused:
+        except Refused:
             raise
         except CallRefused as refused:
             self._gate.count(Action.TRIGGER, verified.scheme, refused.reason)

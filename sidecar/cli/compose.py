@@ -171,7 +171,7 @@ async def _serve(
             parts = _bridge_parts(plan, plan.http_address, service, store, collector)
             http = Bridge(parts=parts, address=plan.http_address, keeper=server.tls)
             await http.start()
-        for note in start_notes(plan.secrets, report):
+        for note in start_notes(plan.secrets + plan.webhook_secrets.stop, report):
             LOG.warning("%s", note)
         http_address = None if http is None else http.address
         status = service.status()

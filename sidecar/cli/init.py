@@ -145,7 +145,7 @@ def _make(directory: Path, hosts: tuple[str, ...], now: dt.datetime, days: int) 
     secret = _SECRETS_TEXT.format(variable=KILL_VARIABLE, secret=secrets.token_hex(32))
     files[SECRETS] = NewFile(secret.encode())
     files[REVOKED] = NewFile(_REVOKED_TEXT.encode(), PUBLIC_MODE)
-    files[CONFIGURATION] = NewFile(print_defaults(_wired(directory)).encode(), PUBLIC_MODE)
+    files[CONFIGURATION] = NewFile(print_defaults(_wired(directory, hosts)).encode(), PUBLIC_MODE)
     write_new(directory, files)
     return {"authority": authority, SERVER_NAME: server, **clients}
 
@@ -188,8 +188,8 @@ def _audit_files() -> dict[str, NewFile]:
     return {AUDIT[0]: NewFile(public, PUBLIC_MODE), AUDIT[1]: NewFile(private)}
 
 
-def _wired(directory: Path) -> Mapping[str, str]:
-    """Return the keys of the configuration that lead to our files."""
+def _wired(directory: Path, hosts: tuple[str, ...]) -> Mapping[str, str]:
+    """Return the keys of the configuration that lead to our files, and the names of the sidecar."""
     names = {
         "certificate_file": SERVER[0],
         "key_file": SERVER[1],
@@ -197,7 +197,11 @@ def _wired(directory: Path) -> Mapping[str, str]:
         "revoked_fingerprints_file": REVOKED,
     }
     wired = {f"server.tls.{key}": to_toml(str(directory / name)) for key, name in names.items()}
-    return {**wired, "store.audit_key_file": to_toml(str(directory / AUDIT[1]))}
+    wired["store.audit_key_file"] = to_toml(str(directory / AUDIT[1]))
+    if hosts:
+        called = tuple(f"[{host}]" if ":" in host else host for host in hosts)
+        wired["http.allowed_hosts"] = to_toml(called)
+    return wired
 
 
 def _next_steps(directory: Path) -> str:

@@ -15,6 +15,7 @@ import uvloop
 from sidecar.bridge import Bridge
 from sidecar.server import ServerOptions
 from tests.bridge.harness import bridge_on
+from tests.bridge.webhooks import parts
 from tests.server.harness import WAIT_SECONDS, Sidecar, sidecar_on
 
 
@@ -35,4 +36,11 @@ async def sidecar(tmp_path: Path) -> AsyncIterator[Sidecar]:
 async def bridge(sidecar: Sidecar) -> AsyncIterator[Bridge]:
     """Its bridge, on a port of its own."""
     async with bridge_on(sidecar) as served:
+        yield served
+
+
+@pytest.fixture
+async def hooked(sidecar: Sidecar) -> AsyncIterator[Bridge]:
+    """A bridge with one secret and a token."""
+    async with bridge_on(sidecar, **parts()) as served:
         yield served

@@ -294,7 +294,8 @@ async def test_a_stream_goes_on_and_hears_that_its_reader_left(sidecar: Sidecar)
             head = await peer.reader.readuntil(b"\r\n\r\n")
             assert b"transfer-encoding: chunked" in head.lower()
             assert await peer.reader.readuntil(b"x\n\n\r\n") == b"9\r\ndata: x\n\n\r\n"
-            await asyncio.sleep(2 * SOON)  # no time of a request runs while it streams
+            async with peer_of(bridge) as silent:
+                assert await silent.rest() == b""  # its time ran out, and the stream's has not
             assert app.ended_by.empty()
         assert await asyncio.wait_for(app.ended_by.get(), WAIT_SECONDS) == "http.disconnect"
 

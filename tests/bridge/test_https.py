@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
+import random
 import ssl
 import time
 from collections.abc import AsyncIterator
@@ -23,7 +25,7 @@ from sidecar.service import Role
 from sidecar.tls import TlsKeeper
 from tests.access.authority import HOUR, ROLE, Authority, Signed, Site
 from tests.bridge.harness import Reply, bridge_on, parts_of
-from tests.bridge.peer import GOOD, Listening, Peer, peer_of
+from tests.bridge.peer import GOOD, Listening, Peer, peer_of, until
 from tests.bridge.test_door import Seeing
 from tests.bridge.test_http_connection import SOON, Streaming, paced
 from tests.server.harness import Sidecar
@@ -129,6 +131,35 @@ async def test_plain_http_is_told_to_use_tls(sidecar: Sidecar, tmp_path: Path) -
         assert (reply.status, reply.json()["reason"]) == (400, "TLS_REQUIRED")
         assert await peer.rest() == b""
         assert app.heard == []
+
+
+async def test_garbage_instead_of_tls_ends_that_connection_alone(
+    sidecar: Sidecar, tmp_path: Path
+) -> None:
+    """Random records, cut and mangled greetings: each is closed, nothing is logged as a crash."""
+    chance = random.Random(5)
+    greeting = ssl.MemoryBIO()
+    client = ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), greeting, server_hostname="x")
+    with contextlib.suppress(ssl.SSLWantReadError):
+        client.do_handshake()
+    hello = greeting.read()
+    crashes: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, told: crashes.append(told))
+    async with https_on(sidecar, tmp_path, pace=paced(head=SOON)) as https:
+        for _ in range(100):
+            mangled = bytearray(hello)
+            for _ in range(chance.randint(1, 8)):
+                mangled[chance.randrange(5, len(mangled))] = chance.randrange(256)
+            noise = b"\x16\x03\x01" + chance.randbytes(chance.randint(0, 600))
+            for data in (noise, bytes(mangled), hello[: chance.randint(1, len(hello))]):
+                async with peer_of(https.bridge) as peer:
+                    await peer.send(data)
+                    peer.writer.write_eof()
+                    assert not (await peer.rest()).startswith(b"HTTP")
+        await until(lambda: https.bridge.listener.connections_count == 0)
+    async with https_on(sidecar, tmp_path) as https:
+        assert (await reply_to(https)).status == 200
+    assert crashes == []
 
 
 async def test_a_handshake_that_never_ends_is_closed(sidecar: Sidecar, tmp_path: Path) -> None:

@@ -297,6 +297,16 @@ def test_hostile_signatures_are_refused_and_never_crash(signature: str) -> None:
     assert fault_of(headers) in {SignatureFault.MALFORMED, SignatureFault.WRONG}
 
 
+def test_a_signature_has_one_spelling() -> None:
+    """Base64 ends in bits that mean nothing: another letter there is another text, and refused."""
+    headers = signing.standard(BODY, at=NOW, message_id="msg_1")
+    text = headers["webhook-signature"]
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    twin = text[:-2] + letters[letters.index(text[-2]) ^ 1] + "="
+    assert base64.b64decode(twin[3:]) == base64.b64decode(text[3:])
+    assert fault_of(headers | {"webhook-signature": twin}) is SignatureFault.MALFORMED
+
+
 @pytest.mark.parametrize("message_id", ["a.b", "", "a" * 129, "ä", "a b", "a\n", "msg:1"])
 def test_an_id_that_could_be_read_in_two_ways_is_malformed(message_id: str) -> None:
     """`a.b` with time 1 signs what `a` with time `b.1` would: no dot in an id."""

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from sidecar.auth import Secrets
 from sidecar.bridge import Bridge
-from sidecar.bridge.presets import Reader
-from sidecar.bridge.webhook_options import WebhookOptions
-from sidecar.bridge.webhook_requests import BODY_BYTES_MAX
-from sidecar.core.events import AttemptRefused, KillActivated, KillReset
-from sidecar.telemetry import Counts
+from sidecar.bridge.http_framing import BODY_BYTES_MAX
+from sidecar.bridge.options import BridgeOptions
+from sidecar.bridge.sessions import Sessions
+from sidecar.core.events import KillReset
 from sidecar.webhook_secrets import Tokens, WebhookSecrets
 from tests.bridge import signing
 from tests.bridge.harness import ask, bridge_on
@@ -50,13 +47,6 @@ from tests.service.harness import records_of
 
 PAYLOADS = Path(__file__).parent / "payloads"
 RECORDED = {path.name: path.read_bytes() for path in sorted(PAYLOADS.iterdir())}
-
-
-@pytest.fixture
-async def hooked(sidecar: Sidecar) -> AsyncIterator[Bridge]:
-    """A bridge with one secret and a token."""
-    async with bridge_on(sidecar, **parts()) as served:
-        yield served
 
 
 # The original's three.
@@ -207,6 +197,20 @@ async def test_a_start_of_another_media_type_is_415_and_a_stop_is_not(
     reply = await post(hooked, RESET, body, signing.legacy(body) | media)
     assert error_of(reply) == (415, "MEDIA_TYPE_REFUSED")
     assert is_killed(sidecar)
+
+
+async def test_a_session_does_nothing_here(sidecar: Sidecar) -> None:
+    """A cookie shows the page; a webhook is signed, for a look too."""
+    sessions = Sessions()
+    cookie = {"Cookie": f"haltline_session={sessions.begin()}"}
+    exposed = BridgeOptions(is_exposed=True)
+    for options in (exposed, BridgeOptions()):
+        async with bridge_on(sidecar, **parts(options=options, sessions=sessions)) as served:
+            assert error_of(await look(served, cookie)) == (401, "SIGNATURE_MISSING")
+            for path in (TRIGGER, RESET):
+                reply = await post(served, path, a_reset(), cookie)
+                assert error_of(reply) == (401, "SIGNATURE_MISSING")
+    assert not is_killed(sidecar)
 
 
 # Every scheme, every sender.
@@ -394,127 +398,3 @@ async def test_no_secret_and_no_token_is_ever_shown(
     for word in words:
         assert word not in told
         assert all(word.encode() not in reply.head + reply.body for reply in replies)
-
-
-# What is kept.
-
-
-async def test_what_else_a_sender_said_is_kept_in_the_journal(
-    sidecar: Sidecar, hooked: Bridge
-) -> None:
-    """Unknown members stand with the stop, canonical and bounded, and in no status."""
-    await trigger(hooked, a_body(reason="x", zebra=1, ape={"b": 2, "a": [1]}))
-    (event,) = [
-        event for record in records_of(sidecar.store) for event in record.events
-        if isinstance(event, KillActivated)
-    ]  # fmt: skip
-    assert event.details == '{"ape":{"a":[1],"b":2},"zebra":1}'
-    assert b"zebra" not in (await look(hooked)).body
-
-
-async def test_refused_attempts_are_journalled_with_who_and_why(
-    sidecar: Sidecar, hooked: Bridge
-) -> None:
-    """As gRPC's are (S13): call, code, peer, and what the refused said of themselves."""
-    await trigger(hooked)
-    await ask(hooked, "POST", RESET, a_reset(), {"X-HMAC-Signature": "0" * 64})
-    await reset(hooked, a_reset(reset_by="bob", reason="early", expected_epoch=7))
-    found = [
-        (event.call, event.code, event.by, event.reason, record.actor.peer)
-        for record in records_of(sidecar.store)
-        for event in record.events
-        if isinstance(event, AttemptRefused)
-    ]
-    assert [each[:4] for each in found] == [
-        ("ResetKill", "SIGNATURE_WRONG", "", ""),
-        ("ResetKill", "STALE_EPOCH", "bob", "early"),
-    ]
-    assert all(each[4].startswith("http:127.0.0.1:") for each in found)
-
-
-async def test_requests_are_counted_by_scheme_and_outcome(sidecar: Sidecar) -> None:
-    """What the metrics tell: action, scheme, how it ended."""
-    counts = Counts("action", "scheme", "outcome")
-    async with bridge_on(sidecar, **parts(webhook_counts=counts)) as served:
-        await trigger(served)
-        await trigger(served, sign=lambda _: signing.bearer("not the token"))
-        await trigger(served, RECORDED["alertmanager_resolved.json"])
-        body = a_reset()
-        await reset(served, body)
-        await reset(served, body)
-        await look(served, {})
-    assert counts.values == {
-        ("trigger", "legacy", "ok"): 1,
-        ("trigger", "bearer", "signature_wrong"): 1,
-        ("trigger", "legacy", "nothing"): 1,
-        ("reset", "legacy", "ok"): 1,
-        ("reset", "legacy", "reset_used_before"): 1,
-        ("status", "none", "signature_missing"): 1,
-    }
-    assert sidecar.service.digests.count == 3
-
-
-# The disk and the rest of the sidecar.
-
-
-async def test_the_service_s_refusals_come_as_json(hooked: Bridge, tmp_path: Path) -> None:
-    """While the KILL file is there nothing starts: 409 with the reason of the service."""
-    await trigger(hooked)
-    (tmp_path / "KILL").touch()
-    reply = await reset(hooked, a_reset())
-    assert error_of(reply) == (409, "KILL_FILE_PRESENT")
-    (tmp_path / "KILL").unlink()
-    assert error_of(await reset(hooked, a_reset())) == (409, "RESET_USED_BEFORE")
-    assert (await reset(hooked, a_reset(nonce="2"))).status == 200
-
-
-async def test_a_stale_epoch_is_409(sidecar: Sidecar, hooked: Bridge) -> None:
-    """A reset decided on an older kill must not undo a newer one (S10.3)."""
-    epoch = (await trigger(hooked)).json()["epoch"]
-    stale = await reset(hooked, a_reset(expected_epoch=epoch - 1))
-    assert error_of(stale) == (409, "STALE_EPOCH")
-    assert is_killed(sidecar)
-    assert (await reset(hooked, a_reset(expected_epoch=epoch))).status == 200
-
-
-async def test_a_store_that_refuses_stops_no_trigger_and_every_reset(
-    sidecar: Sidecar, hooked: Bridge
-) -> None:
-    """The stop holds and says that it is not durable; then nothing starts (S10.2, S12.3)."""
-    sidecar.store.fail_next_sync("disk on fire")
-    reply = await trigger(hooked)
-    assert (reply.status, reply.json()["durable"]) == (200, False)
-    assert is_killed(sidecar)
-    assert (await trigger(hooked, a_body(reason="again"))).status == 200
-    assert error_of(await reset(hooked, a_reset())) == (503, "SIGNATURE_UNREMEMBERED")
-    signed = hs1_for(sidecar, RESET)
-    assert error_of(await reset(hooked, a_reset(), signed)) == (503, "SIGNATURE_UNREMEMBERED")
-    assert is_killed(sidecar)
-
-
-async def test_a_preset_that_crashes_still_stops(
-    sidecar: Sidecar, hooked: Bridge, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A fault of ours in reading a body must not keep a proved stop from stopping."""
-
-    def crash(*_: object) -> None:
-        raise KeyError("a fault")
-
-    monkeypatch.setattr(Reader, "read", crash)
-    assert (await trigger(hooked)).status == 200
-    assert is_killed(sidecar)
-
-
-async def test_generic_fields_are_configured(sidecar: Sidecar) -> None:
-    """`[webhook] reason_field` and `triggered_by_field`."""
-    options = WebhookOptions(reason_field="event.text", triggered_by_field="event.source.name")
-    async with bridge_on(sidecar, **parts(webhook_options=options)) as served:
-        said = (await trigger(served, RECORDED["generic_nested.json"])).json()
-    assert (said["reason"], said["triggered_by"]) == ("latency above 2 s", "pager")
-
-
-async def test_answers_hold_no_half_characters(hooked: Bridge) -> None:
-    """A lone surrogate in a reason is answered as valid JSON."""
-    said = (await trigger(hooked, b'{"reason":"a\\ud800b"}')).json()
-    assert said["reason"] == "a?b"
-    json.dumps(said).encode()

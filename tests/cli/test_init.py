@@ -110,16 +110,27 @@ def test_the_configuration_is_the_defaults_wired_to_the_files(directory: Path) -
     assert tls.client_authority_file == str(directory / "ca.pem")
     assert tls.revoked_fingerprints_file == str(directory / "revoked.txt")
     assert configuration.store.audit_key_file == str(directory / "audit.key")
+    assert configuration.http.allowed_hosts == ("sidecar.example",)
     plain = configuration.model_copy(
         update={
             "server": configuration.server.model_copy(update={"tls": None}),
             "store": configuration.store.model_copy(update={"audit_key_file": None}),
+            "http": configuration.http.model_copy(update={"allowed_hosts": ()}),
         }
     )
     assert plain == Configuration()
     text = (directory / "haltline.toml").read_text()
     assert text.count("#") > 100, "the configuration is commented"
     assert set(tomllib.loads(text)["server"]["tls"]) == set(type(tls).model_fields)
+
+
+def test_a_name_of_the_sidecar_may_be_an_address(tmp_path: Path) -> None:
+    """--host with capitals or IPv6 gives a configuration that loads, and a bridge called by it."""
+    made = tmp_path / "made"
+    hosts = ("--host", "Bot.Example.COM", "--host", "2001:db8::1")
+    assert haltline("init", str(made), *hosts).code == 0
+    allowed = load(made / "haltline.toml").http.allowed_hosts
+    assert allowed == ("bot.example.com", "[2001:db8::1]")
 
 
 def test_the_secret_is_strong_and_in_no_output(directory: Path, tmp_path: Path) -> None:

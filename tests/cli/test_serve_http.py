@@ -138,6 +138,21 @@ def test_behind_a_proxy_only_the_proxy_connects(tmp_path: Path) -> None:
             assert "parts" not in body
 
 
+def test_the_file_says_where_it_listens_and_the_command_line_comes_first(tmp_path: Path) -> None:
+    """[http] listen is taken without --http, and --no-http wins over it."""
+    file = tmp_path / "haltline.toml"
+    file.write_text('[http]\nlisten = "127.0.0.1:0"\n')
+    config = ("--config", str(file), "--equity", "100000")
+    sidecar = RunningSidecar(directory=tmp_path / "d", http=())
+    try:
+        sidecar.start(*config)
+        assert curl(f"http://{http_address(sidecar)}/healthz")[0] == 200
+        sidecar.stop()
+        assert "http off" in sidecar.start(*config, "--no-http")
+    finally:
+        sidecar.close()
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
