@@ -19,14 +19,12 @@ from sidecar.core.commands import CheckOrder
 from sidecar.core.turn import Outcome
 from sidecar.service.orders import Orders
 from sidecar.service.refusals import cannot_start
-from sidecar.service.service import Service
 from sidecar.service.starts import Starts
 from sidecar.service.stops import Stops
 from sidecar.service.writer import Writer
 from sidecar.store.errors import StoreError, StorePoisonedError
 from sidecar.store.group_sync import GroupSync
 from sidecar.store.sqlite_writer import SqliteWriter
-from sidecar.store.store import Store
 from sidecar.store.watermark import Watermark
 
 Change = Callable[[ExitStack], None]
@@ -146,10 +144,6 @@ def _sync_covers_what_came_later(stack: ExitStack) -> None:
             self._running_waiters, self._next_waiters = [], []
 
     _put(stack, GroupSync, "_on_synced", on_synced)
-
-
-def _store_of(service: Service) -> Store:
-    return service._store  # noqa: SLF001 - a mutant reaches where the product does
 
 
 MUTANTS: Final[dict[str, Change]] = {
