@@ -19,6 +19,7 @@ import pytest
 from haltline.v1 import kill_switch_pb2, order_pb2, safety_service_pb2_grpc
 from opentelemetry.proto.trace.v1 import trace_pb2
 
+from sidecar.telemetry import exporters
 from tests.cli.running import SECRET, RunningSidecar
 from tests.server.harness import a_kill, an_order
 from tests.telemetry.collector import (
@@ -309,3 +310,11 @@ def test_a_variable_that_cannot_be_used_is_a_line_of_the_log(tmp_path: Path) -> 
     logs = "".join(sidecar.logs)
     assert "OTEL_EXPORTER_OTLP_PROTOCOL: must be grpc or http/protobuf" in logs
     assert logs.count("OTEL_EXPORTER_OTLP_PROTOCOL") == 2  # once for each signal
+
+
+def test_what_an_exporter_said_is_cut_and_without_a_password() -> None:
+    """A URL may hold one, and an exporter quotes its URL."""
+    told = exporters.shown("cannot reach http://me:hunter2@collector:4318/v1 " + "x" * 1_000)
+    assert told.startswith("cannot reach http://collector:4318/v1")
+    assert len(told) == exporters.REASON_LENGTH_MAX
+    assert exporters.shown("me:hunter2@collector:4317 is UNAVAILABLE").startswith("collector:4317")

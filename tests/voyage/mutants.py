@@ -19,13 +19,12 @@ from sidecar.core.commands import CheckOrder
 from sidecar.core.turn import Outcome
 from sidecar.service.orders import Orders
 from sidecar.service.refusals import cannot_start
-from sidecar.service.service import Service
 from sidecar.service.starts import Starts
+from sidecar.service.stops import Stops
 from sidecar.service.writer import Writer
 from sidecar.store.errors import StoreError, StorePoisonedError
 from sidecar.store.group_sync import GroupSync
 from sidecar.store.sqlite_writer import SqliteWriter
-from sidecar.store.store import Store
 from sidecar.store.watermark import Watermark
 
 Change = Callable[[ExitStack], None]
@@ -90,12 +89,12 @@ def _retry_after_eio(stack: ExitStack) -> None:
 def _kill_before_durable(stack: ExitStack) -> None:
     """A kill is acknowledged as durable when it is written."""
 
-    async def try_sync(self: Service, sequence: int) -> bool:
+    async def try_sync(self: Stops, sequence: int) -> bool:
         del sequence
-        _store_of(self).request_sync()
+        self._writer._store.request_sync()  # noqa: SLF001 - the seam of this mutant
         return True
 
-    _put(stack, Service, "_try_sync", try_sync)
+    _put(stack, Stops, "_try_sync", try_sync)
 
 
 def _epoch_not_looked_at_again(stack: ExitStack) -> None:
@@ -145,10 +144,6 @@ def _sync_covers_what_came_later(stack: ExitStack) -> None:
             self._running_waiters, self._next_waiters = [], []
 
     _put(stack, GroupSync, "_on_synced", on_synced)
-
-
-def _store_of(service: Service) -> Store:
-    return service._store  # noqa: SLF001 - a mutant reaches where the product does
 
 
 MUTANTS: Final[dict[str, Change]] = {
