@@ -14,6 +14,7 @@ from sidecar.bridge.signatures import Scheme, SignatureFault
 from sidecar.core.answers import RecoveryState, TradingMode
 from sidecar.core.circuit_breaker import CAUSES
 from sidecar.core.commands import KillMode
+from sidecar.outgoing.retries import Outcome
 from sidecar.telemetry.catalogue import METRICS
 
 CATALOGUE: Final = {metric.full_name: metric for metric in METRICS}
@@ -26,11 +27,11 @@ SERVICES: Final = (
     safety_service_pb2.DESCRIPTOR.services_by_name["SafetyService"],
     operator_service_pb2.DESCRIPTOR.services_by_name["OperatorService"],
 )
-# How a webhook ends, as sidecar/outgoing/retries.py and sidecar/bridge/webhook_gate.py count it.
+# How a webhook ends.
 OUTCOMES: Final = {
-    "haltline_webhook_outgoing_total": frozenset({"delivered", "failed", "given_up", "gone"}),
+    "haltline_webhook_outgoing_total": frozenset(outcome.value for outcome in Outcome),
     "haltline_webhook_requests_total": frozenset(
-        {"ok"} | {fault.lower() for fault in SignatureFault}
+        {"ok", "nothing"} | {fault.lower() for fault in SignatureFault}
     ),
 }
 # What a label can say; a label that is not here says what others choose.
