@@ -18,7 +18,9 @@ def test_every_key_of_the_file_has_a_direction() -> None:
         for key in section.model_fields:
             if f"{heading}.{key}" in {"server.tls", "server.unix_roles"}:
                 continue  # a section, whose keys come by themselves
-            if heading.startswith("symbols."):
+            if heading.startswith("outgoing."):
+                is_known = "outgoing" in OTHER_KEYS  # all targets move together
+            elif heading.startswith("symbols."):
                 is_known = core_name(key) in SYMBOL_RULES
             elif heading.startswith("strategies."):
                 is_known = core_name(key) in STRATEGY_RULES
@@ -77,6 +79,24 @@ def test_certificates_that_appear_need_a_restart_by_name() -> None:
         ("server.tls.key_file", "absent"),
     ]
     assert all(change.direction is Direction.RESTART for change in changes)
+
+
+def test_a_target_of_webhooks_that_changes_needs_a_restart_by_its_keys() -> None:
+    """Each key that differs is named, for a target that comes, goes or stays."""
+    desk = '[outgoing.desk]\nurl = "https://a.example/"\nsecret_environment = "A"\n'
+    (moved,) = find_file_changes(parse(desk), parse(desk.replace("a.example", "b.example")))
+    assert (moved.key, moved.before, moved.after, moved.direction) == (
+        'outgoing."desk".url',
+        "https://a.example/",
+        "https://b.example/",
+        Direction.RESTART,
+    )
+    gone = find_file_changes(parse(desk), Configuration())
+    assert [(change.key, change.after) for change in gone][:2] == [
+        ('outgoing."desk".url', "absent"),
+        ('outgoing."desk".format', "absent"),
+    ]
+    assert find_file_changes(parse(desk), parse(desk)) == ()
 
 
 def test_the_core_s_keys_are_compared_by_the_core() -> None:

@@ -14,6 +14,7 @@ from sidecar.bridge import (
 )
 from sidecar.bridge.options import DEFAULT_PACE
 from sidecar.cli import log_rate
+from sidecar.config import outgoing_sections
 from sidecar.core import (
     answers,
     attempts,
@@ -27,9 +28,11 @@ from sidecar.core import (
     trades,
 )
 from sidecar.core.order_effects import DUPLICATES_DENIED_MAX
+from sidecar.outgoing import messages, posting, resolving, retries, signing
 from sidecar.server import audit as audit_calls
 from sidecar.server import options, unix_relay
 from sidecar.server.options import ServerOptions
+from sidecar.service import outbox
 from sidecar.store import digests, store
 from sidecar.telemetry import counts, exporting, exposition, readings, tracing
 from sidecar.wire import account_reports, orders, reports
@@ -105,6 +108,19 @@ BOUNDS: Final = {
     "sorts of refused attempts in a second": attempts.SORTS_COUNT_MAX,
     "alike log lines in a second": log_rate.ALIKE_PER_SECOND_MAX,
     "statements of the log told apart": log_rate.STATEMENTS_MAX,
+    "targets": outgoing_sections.TARGETS_COUNT_MAX,
+    "transitions kept in memory for them": outbox.SEEN_COUNT_MAX,
+    "records looked through in a turn of the loop": outbox.READ_COUNT,
+    "records a cursor may pass without being kept": outbox.RECORDS_BETWEEN_SAVES,
+    "bytes of an answer's head": posting.HEAD_BYTES_MAX,
+    "names being resolved": resolving.LOOKUPS_COUNT_MAX,
+    "addresses of a name that are tried": resolving.ADDRESSES_TRIED_MAX,
+    "scopes listed in a message": messages.SCOPES_TOLD_MAX,
+    "characters of a Slack message": messages.SLACK_LENGTH_MAX,
+    "seconds of one try at most": outgoing_sections.TIMEOUT_SECONDS_MAX,
+    "seconds between two tries": int(retries.DELAY_SECONDS_MAX),
+    "seconds that `Retry-After` may ask for": int(retries.RETRY_AFTER_SECONDS_MAX),
+    "signing secrets of a target": signing.SECRETS_COUNT_MAX,
     "symbols and strategies in the metrics, each": readings.NAMES_TOLD_COUNT,
     "label sets of one counter": counts.LABEL_SETS_COUNT_MAX,
     "metrics written in one turn of the loop": exposition.METRICS_AT_A_TIME,

@@ -63,6 +63,7 @@ FLOORS = {
     "config": "sidecar.config",
     "core": "sidecar.core",
     "examples": "examples",
+    "outgoing": "sidecar.outgoing",
     "server": "sidecar.server",
     "service": "sidecar.service",
     "store": "sidecar.store",

@@ -38,6 +38,7 @@ from sidecar.clock import Clock, ClockKind, DrivenClock, WallClock, format_rfc33
 from sidecar.config import Configuration, Durability, config_hash, load, to_thresholds
 from sidecar.config.sections import UnixRolesSection
 from sidecar.config.webhook_sections import WebhookSection
+from sidecar.outgoing import Outgoing, Target
 from sidecar.server import AddressError, Server, ServerOptions, TlsFiles
 from sidecar.server.unix_roles import UnixRoles
 from sidecar.service import ConfigurationSource, Role, Service, Settings
@@ -49,7 +50,7 @@ from sidecar.store.store import Store
 from sidecar.telemetry.environment import OtlpSettings
 from sidecar.telemetry.exporting import Exporting
 from sidecar.telemetry.exposition import Exposition
-from sidecar.telemetry.readings import Collector
+from sidecar.telemetry.readings import Collector, points_of
 from sidecar.telemetry.token import ScrapeToken
 from sidecar.webhook_secrets import WebhookSecrets
 
@@ -72,6 +73,7 @@ class Plan:
     is_assumed_flat: bool
     secrets: Secrets
     webhook_secrets: WebhookSecrets
+    targets: tuple[Target, ...] = ()
     started_at_ns: int
     otlp: OtlpSettings
     speaker: Speaker
@@ -89,11 +91,12 @@ async def run(plan: Plan) -> int:
 async def _run(plan: Plan) -> int:
     with garbage.nothing_collected():
         store, service = _open(plan)
+    outgoing = _outgoing(plan, service)
     is_clean = False
     stopping, hangups = asyncio.Event(), Hangups()
     with hangups.listening(), _signals_set(stopping):
         try:
-            await _serve(plan, service, store, stopping, hangups)
+            await _serve(plan, service, store, outgoing, stopping, hangups)
         except AddressError as error:
             raise CommandFailed(Exit.DENIED, str(error), reason="ADDRESS") from error
         finally:
@@ -150,7 +153,12 @@ def _judge_addresses(plan: Plan) -> None:
 
 
 async def _serve(
-    plan: Plan, service: Service, store: Store, stopping: asyncio.Event, hangups: Hangups
+    plan: Plan,
+    service: Service,
+    store: Store,
+    outgoing: Outgoing,
+    stopping: asyncio.Event,
+    hangups: Hangups,
 ) -> None:
     """Start, say so, wait until `stopping` is set, drain."""
     report = await service.start()
@@ -166,6 +174,7 @@ async def _serve(
     http: Bridge | None = None
     try:
         exporting.start()
+        outgoing.start()
         await server.start()
         if plan.http_address is not None:
             parts = _bridge_parts(plan, plan.http_address, service, store, collector)
@@ -183,7 +192,22 @@ async def _serve(
         await server.drain()
         if http is not None:
             await http.drain()
+        await outgoing.drain()
         await exporting.stop()
+
+
+def _outgoing(plan: Plan, service: Service) -> Outgoing:
+    outgoing = Outgoing(
+        outbox=service.outbox, targets=plan.targets, is_clock_real=plan.clock_kind == "wall"
+    )
+    service.add_health_part(outgoing.health_part)
+    service.signals.elsewhere |= {
+        "webhook_outgoing_total": lambda: points_of(outgoing.counts),
+        "webhook_outgoing_pending": lambda: [
+            ((name,), count) for name, count in outgoing.pending.items()
+        ],
+    }
+    return outgoing
 
 
 def _bridge_parts(

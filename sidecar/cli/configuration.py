@@ -14,7 +14,9 @@ from haltline.v1 import config_pb2
 from sidecar.cli.connection import Connection, connect, has_secret
 from sidecar.cli.failures import CommandFailed, Exit
 from sidecar.cli.options import Common, common_options, printable, to_plain
+from sidecar.cli.send_test import send_test
 from sidecar.cli.starting import stands_now
+from sidecar.cli.target_words import target_words
 from sidecar.cli.words import word
 from sidecar.config import (
     ConfigurationError,
@@ -43,8 +45,13 @@ def check_file(common: Common, *, file: Path) -> None:
         common.print(str(problem), {"file": str(file), "faults": faults})
         raise SystemExit(Exit.USAGE) from problem
     digest = config_hash(to_thresholds(configuration))
-    plain = {"file": str(file), "faults": [], "config_hash": digest}
-    common.print(f"{file}: ok, hash {digest}", plain)
+    targets = [target_words(*item) for item in sorted(configuration.outgoing.items())]
+    plain = {"file": str(file), "faults": [], "config_hash": digest, "outgoing": targets}
+    lines = [f"{file}: ok, hash {digest}", *(f"  {words}" for words in targets)]
+    common.print("\n".join(lines), plain)
+
+
+config.add_command(send_test)
 
 
 @config.command("defaults")

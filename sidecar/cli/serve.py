@@ -33,6 +33,7 @@ from sidecar.cli.places import (
 )
 from sidecar.config import Configuration, ConfigurationError, load
 from sidecar.core.numbers import is_name, parse_decimal
+from sidecar.outgoing import Target, TargetsError, read_targets
 from sidecar.telemetry.environment import SERVICE_NAME_DEFAULT, read_environment
 from sidecar.telemetry.token import ScrapeToken
 from sidecar.webhook_secrets import WebhookSecrets
@@ -120,6 +121,7 @@ def serve(  # noqa: PLR0913 - one argument for each option
         is_assumed_flat=assume_flat,
         secrets=_read_secrets(),
         webhook_secrets=_read_webhook_secrets(),
+        targets=_read_targets(configuration),
         started_at_ns=time.time_ns(),
         otlp=otlp,
         speaker=speaker,
@@ -171,6 +173,13 @@ def _read_secrets() -> Secrets:
         return Secrets.from_environment(os.environ)
     except SecretsError as problem:
         raise CommandFailed(Exit.USAGE, str(problem), reason="SECRETS") from problem
+
+
+def _read_targets(configuration: Configuration) -> tuple[Target, ...]:
+    try:
+        return read_targets(configuration.outgoing, os.environ)
+    except TargetsError as problem:
+        raise CommandFailed(Exit.USAGE, str(problem), reason="OUTGOING") from problem
 
 
 def _default_http(name: str) -> str | None:

@@ -6,12 +6,13 @@ Rules:
 - What cannot change while the sidecar runs is RESTART: nothing of such a file comes into force.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from pydantic import BaseModel
 
 from sidecar.config.effective import to_thresholds
+from sidecar.config.section import NAMED, Section
 from sidecar.config.sections import Configuration, Durability
 from sidecar.core.tightening import (
     Direction,
@@ -70,6 +71,7 @@ OTHER_KEYS: Final[dict[str, Row]] = {
     "webhook.triggered_by_field": Row(_restart, _WEBHOOKS_STAY),
     "webhook.grafana_signature_header": Row(_restart, _WEBHOOKS_STAY),
     "webhook.grafana_timestamp_header": Row(_restart, _WEBHOOKS_STAY),
+    "outgoing": Row(_restart, "targets are joined to the journal at the start, secrets read then"),
 }
 """Every key that is not the core's, in the order of the file."""
 
@@ -82,9 +84,26 @@ def find_file_changes(before: Configuration, after: Configuration) -> tuple[Rule
 
 def _others(before: Configuration, after: Configuration) -> Iterator[RuleChange]:
     for key, row in OTHER_KEYS.items():
-        old, new = _value_of(before, key), _value_of(after, key)
-        if old == new:
-            continue
+        if key in NAMED:
+            yield from _named(key, row, getattr(before, key), getattr(after, key))
+        else:
+            yield from _change(key, row, _value_of(before, key), _value_of(after, key))
+
+
+def _named(
+    heading: str, row: Row, before: Mapping[str, Section], after: Mapping[str, Section]
+) -> Iterator[RuleChange]:
+    """Yield each key in which the sections of one name differ, one that is absent included."""
+    for name in sorted({*before, *after}):
+        old, new = before.get(name), after.get(name)
+        kinds = {type(section) for section in (old, new) if section is not None}
+        for key in (key for kind in kinds for key in kind.model_fields):
+            was, becomes = getattr(old, key, None), getattr(new, key, None)
+            yield from _change(f'{heading}."{name}".{key}', row, was, becomes)
+
+
+def _change(key: str, row: Row, old: object, new: object) -> Iterator[RuleChange]:
+    if old != new:
         yield RuleChange(
             key=key,
             direction=row.compare(old, new),

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from sidecar.config.effective import to_thresholds
+from sidecar.config.section import NAMED
 from sidecar.config.sections import Configuration
 from sidecar.config.suggestions import did_you_mean
 from sidecar.config.values import TomlFloat, shown
@@ -88,6 +89,7 @@ def _validate(raw: dict[str, Any], faults: list[FieldFault]) -> tuple[Configurat
         try:
             return Configuration.model_validate(raw), faulty
         except ValidationError as problem:
+            earlier = tuple(faulty)
             for error in problem.errors(include_url=False):
                 parts = [part for part in error["loc"] if part != "[key]"]
                 path = _path(parts)
@@ -96,7 +98,9 @@ def _validate(raw: dict[str, Any], faults: list[FieldFault]) -> tuple[Configurat
                 else:
                     _take_out(raw, parts)
                 faulty.append(path)
-                faults.append(FieldFault(path, _describe(error, parts)))
+                if not any(f"{key}.".startswith(f"{path}.") for key in earlier):
+                    # Else it is only missed, or contradicted, because a faulty key was taken out.
+                    faults.append(FieldFault(path, _describe(error, parts)))
 
 
 def _take_out(raw: dict[str, Any], parts: list[str | int]) -> None:
@@ -144,7 +148,7 @@ def known_keys() -> dict[str, tuple[str, ...]]:
     """Return each section's keys, sections named as in the file."""
     found: dict[str, tuple[str, ...]] = {}
     for name in Configuration.model_fields:
-        model = _model_at([name, "NAME"] if name in ("symbols", "strategies") else [name])
+        model = _model_at([name, "NAME"] if name in NAMED else [name])
         if model is not None:
             found[name] = tuple(model.model_fields)
     return found
@@ -176,9 +180,8 @@ def _types_in(annotation: object) -> Iterator[type]:
 
 def _path(parts: list[str | int]) -> str:
     """Return the path as a person writes it: `symbols."AAPL".multiplier`."""
-    named = ("symbols", "strategies")
     out: list[str] = []
     for at, part in enumerate(parts):
-        quoted = at == 1 and parts[0] in named
+        quoted = at == 1 and parts[0] in NAMED
         out.append(f'"{part}"' if quoted else str(part))
     return ".".join(out)

@@ -13,6 +13,7 @@ from typing import Final
 
 from pydantic.fields import FieldInfo
 
+from sidecar.config.outgoing_sections import OutgoingSection
 from sidecar.config.section import Section
 from sidecar.config.sections import (
     Configuration,
@@ -53,6 +54,7 @@ This page is printed by `haltline config defaults --markdown`; a test holds it t
 NAMED_SECTIONS: Final[dict[str, tuple[str, type[Section]]]] = {
     "symbols": ("AAPL", SymbolSection),
     "strategies": ("momentum", StrategySection),
+    "outgoing": ("desk", OutgoingSection),
 }
 
 

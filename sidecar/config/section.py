@@ -1,8 +1,11 @@
-"""What every section of the configuration file is: frozen, and nothing in it without a name."""
+"""What every section of the configuration file is."""
 
-from __future__ import annotations
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict
+
+NAMED: Final = ("symbols", "strategies", "outgoing")
+"""Sections of which there is one for each name, as in `[symbols."AAPL"]`."""
 
 
 class Section(BaseModel):

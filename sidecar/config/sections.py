@@ -11,9 +11,10 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Final, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from sidecar.config.http_sections import HttpSection
+from sidecar.config.outgoing_sections import TARGETS_COUNT_MAX, OutgoingSection, TargetName
 from sidecar.config.section import Section
 from sidecar.config.values import (
     Addresses,
@@ -396,6 +397,12 @@ class ServerSection(Section):
     unix_roles: UnixRolesSection | None = None
 
 
+def _few(targets: dict[str, OutgoingSection]) -> dict[str, OutgoingSection]:
+    if len(targets) > TARGETS_COUNT_MAX:
+        raise fault(f"at most {TARGETS_COUNT_MAX} targets", len(targets))
+    return targets
+
+
 class Configuration(Section):
     """The whole file. Built by `config.loading`, which reports every fault at once."""
 
@@ -410,3 +417,6 @@ class Configuration(Section):
     server: ServerSection = ServerSection()
     http: HttpSection = HttpSection()
     webhook: WebhookSection = WebhookSection()
+    outgoing: Annotated[dict[TargetName, OutgoingSection], AfterValidator(_few)] = Field(
+        default_factory=dict
+    )

@@ -23,6 +23,7 @@ from sidecar.store.errors import StoreDamagedError
 from sidecar.store.recovery import WAY_OUT_NEWER, Damage, RecoveryKind, classify
 from sidecar.store.store import Store
 
+POISONED_BEFORE: Final = "the store was poisoned before"
 _INSTEAD: Final = "the one before it, or the journal, serves instead"
 WAY_OUT_RECONCILE: Final = (
     "send a ReportAccount with complete positions and open orders, or compare with the venue and "
@@ -121,8 +122,8 @@ def open_state(store: Store) -> Opened:
 def _why(store: Store, kind: RecoveryKind) -> str:
     if kind is RecoveryKind.RECONCILE and store.facts.was_poisoned:
         return (
-            "the store was poisoned before; orders approved and kills taken from memory, answered "
-            "as not durable, may be forgotten"
+            f"{POISONED_BEFORE}; orders approved and kills taken from memory, answered as not "
+            "durable, may be forgotten"
         )
     if kind is RecoveryKind.RECONCILE and store.facts.was_repaired:
         return (

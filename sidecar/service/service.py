@@ -57,6 +57,7 @@ from sidecar.service.kill_file import KillFile
 from sidecar.service.nonces import remember_nonce
 from sidecar.service.opening import Opened, open_state
 from sidecar.service.orders import Orders
+from sidecar.service.outbox import Outbox
 from sidecar.service.refused import RefusedAttempts
 from sidecar.service.reload import ConfigurationSource, Reloads
 from sidecar.service.reports import Reports
@@ -144,6 +145,7 @@ class Service:
         self._orders = Orders(
             self._writer, self._starts, store, self.refused, approvals_need_power=needs_power
         )
+        self.outbox = Outbox(self._writer, store, settings.name)
         self._watch = self._build_watch()
         self.reloads = self._build_reloads(source)
         self._snapshots = Snapshots(

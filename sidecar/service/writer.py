@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from time import perf_counter_ns
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from sidecar.clock import Clock
 from sidecar.core import engine
@@ -23,7 +23,18 @@ from sidecar.core.answers import AccountAnswer, ApiErrorAnswer, StartAnswer, Tra
 from sidecar.core.calendar import Calendar
 from sidecar.core.commands import CheckOrder, Tick
 from sidecar.core.denial import CallRefused, ErrorCode
-from sidecar.core.events import BreakerOpened, ConfigurationApplied, Event, KillActivated
+from sidecar.core.events import (
+    BreakerOpened,
+    BreakerReset,
+    ConfigurationApplied,
+    Event,
+    KillActivated,
+    KillEased,
+    KillReset,
+    RecoveryEnded,
+    RecoveryEntered,
+    WarningChanged,
+)
 from sidecar.core.judgement import Conditions
 from sidecar.core.state import State
 from sidecar.core.turn import Outcome
@@ -40,6 +51,33 @@ WAY_OUT_BROKEN: Final = "restart it, which replays the journal; then report the 
 
 Decide: TypeAlias = Callable[[State, Any, Conditions], Outcome]
 """Decides about a command on the state and applies what follows, as `engine.execute` does."""
+
+TOLD: Final = frozenset(
+    (
+        BreakerOpened,
+        BreakerReset,
+        KillActivated,
+        KillEased,
+        KillReset,
+        RecoveryEnded,
+        RecoveryEntered,
+        WarningChanged,
+    )
+)
+"""Events that people are told of; one look for each event, on the path of every order."""
+
+
+class Told(Protocol):
+    """Who is told what people are to be told of (`outbox.py`). It neither waits nor raises."""
+
+    def note(self, sequence: int, time: int, actor: Actor, events: Sequence[Event]) -> None:
+        """Take the events of a record, which are effective, and perhaps not durable yet."""
+
+    def note_poisoned(self, why: str) -> None:
+        """Take that nothing is written from here on."""
+
+    def note_damaged(self, why: str, way_out: str) -> None:
+        """Take that every order is denied from here on."""
 
 
 class Writer:
@@ -70,6 +108,8 @@ class Writer:
         self._unwritten: list[tuple[int, bytes]] = []
         self._lost = ""
         self._now = state.now
+        self._start_actor = SIDECAR
+        self.outbox: Told | None = None
         self.refresh_conditions()
 
     @property
@@ -83,6 +123,8 @@ class Writer:
         if problem != self.conditions.store_problem:
             self.conditions.store_problem = problem
             self._changes.bump()
+            if self.outbox is not None and problem is not None:
+                self.outbox.note_poisoned(problem)
 
     def mark_damaged(self, why: str, way_out: str = WAY_OUT_BROKEN) -> None:
         """Deny every order from here on: the books cannot be believed (S12.4)."""
@@ -90,6 +132,8 @@ class Writer:
             self.conditions.damage = why
             self.conditions.damage_way_out = way_out
             self._changes.bump()
+            if self.outbox is not None:
+                self.outbox.note_damaged(why, way_out)
 
     def decide(self, command: object, actor: Actor) -> Outcome:
         """Decide, apply and write; raises CallRefused where nothing changed."""
@@ -163,6 +207,7 @@ class Writer:
         self, sequence: int, time: int, kind: str, actor: Actor, events: Sequence[Event]
     ) -> None:
         """Write a record whose events are not applied yet; `apply` follows when it is durable."""
+        self._start_actor = actor
         self._encode(sequence, time, kind, actor, events)
         self.flush()
 
@@ -170,6 +215,8 @@ class Writer:
         """Make the events of `append` effective."""
         engine.replay(self.state, sequence, time, events)
         self._changes.bump(self.state.stop_epoch)
+        if self.outbox is not None:
+            self.outbox.note(sequence, time, self._start_actor, events)
 
     def flush(self) -> None:
         """Write what is decided and not yet written; a failure is remembered (rule 3)."""
@@ -244,19 +291,28 @@ class Writer:
             state.last_sequence = sequence - 1
             _correct_sequence(outcome, sequence - 1)
             return outcome
+        for event in events:
+            if event.__class__ in TOLD:
+                self._tell(sequence, time, actor, events)
+                break
         try:
             self._encode(sequence, time, kind, actor, events)
         except (TypeError, ValueError) as error:
             self._lost = f"record {sequence} ({kind}) could not be encoded: {error}"
             self.refresh_conditions()
+        self._changes.bump(state.stop_epoch)
+        return outcome
+
+    def _tell(self, sequence: int, time: int, actor: Actor, events: Sequence[Event]) -> None:
+        """Hand on what people are told of, and note what must be durable before what follows."""
         for event in events:
             if event.__class__ is BreakerOpened:
                 self.must_be_durable_sequence = sequence
                 self.signals.trips.add(event.cause)
             elif event.__class__ is KillActivated:
                 self.epoch_sequence = sequence
-        self._changes.bump(state.stop_epoch)
-        return outcome
+        if self.outbox is not None:
+            self.outbox.note(sequence, time, actor, events)
 
     def _encode(
         self, sequence: int, time: int, kind: str, actor: Actor, events: Sequence[Event]

@@ -75,10 +75,17 @@ async def test_a_head_that_never_ends_is_told_so(sidecar: Sidecar) -> None:
 
 def test_a_request_that_is_read_otherwise_is_answered_by_nobody() -> None:
     """Where h11 counts the bytes of the body otherwise than we did, the request is refused."""
-    raw = POST + b"Content-Length: 5\r\n\r\n"
+    counted, chunked = POST + b"Content-Length: 5\r\n\r\n", POST + b"%b: chunked\r\n\r\n"
+    cases: list[tuple[bytes, BodyReader]] = []
     for given in (b"hell", b"hello!", b""):
         body = BodyReader(len(given))
         body.feed(given)
+        cases.append((counted, body))
+    body = BodyReader(None)
+    body.feed(b"5\r\nhello\r\n0\r\n\r\n")
+    body.body[:] = b"other"
+    cases.append((chunked % b"Transfer-Encoding", body))
+    for raw, body in cases:
         request = Request(
             head=read_head(raw),
             body=body,

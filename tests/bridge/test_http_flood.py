@@ -113,6 +113,28 @@ async def test_the_oldest_stream_gives_way_where_all_are_answered(
         assert bridge.listener.connections_count == 2
 
 
+async def test_silence_gives_way_before_a_stream(
+    sidecar: Sidecar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A viewer is cut only where nobody waits with less."""
+    monkeypatch.setattr(listener, "CONNECTIONS_COUNT_MAX", 2)
+    stream = Streaming()
+    async with (
+        bridge_on(sidecar, app=stream) as bridge,
+        peer_of(bridge) as viewer,
+        peer_of(bridge) as silent,
+        AsyncExitStack() as stack,
+    ):
+        await viewer.send(GOOD)
+        await viewer.reader.readuntil(b"x\n\n\r\n")
+        await until(lambda: bridge.listener.connections_count == 2)
+        new = await stack.enter_async_context(peer_of(bridge))
+        await new.send(GOOD)
+        await new.reader.readuntil(b"x\n\n\r\n")
+        assert await silent.rest() == b""
+        assert stream.ended_by.empty()
+
+
 async def test_a_request_that_is_answered_is_never_cut_for_another(
     sidecar: Sidecar, monkeypatch: pytest.MonkeyPatch
 ) -> None:

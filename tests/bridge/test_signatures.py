@@ -259,8 +259,12 @@ def test_what_the_reference_signs_we_believe_and_the_other_way_round(text: str, 
 def test_one_right_signature_among_others_is_enough() -> None:
     """A sender that rotates sends several; versions we do not know are passed over."""
     right = signing.standard(BODY, at=NOW)
-    several = "v1a,abc v2,? v1,AAAA " + right["webhook-signature"]
-    assert judge(right | {"webhook-signature": several}).is_fresh
+    wrong = signing.standard(BODY, "another secret", NOW)["webhook-signature"]
+    both = (right["webhook-signature"], wrong)
+    for first, second in (both, both[::-1]):
+        several = f"v1a,abc v2,? v1,AAAA {first} {second}"
+        assert judge(right | {"webhook-signature": several}).is_fresh
+    assert fault_of(right | {"webhook-signature": wrong}) is SignatureFault.WRONG
 
 
 def test_signatures_of_a_standard_webhook_have_a_bound() -> None:

@@ -72,6 +72,13 @@ class Circle:
         told = self.prometheus.get_json("/api/v1/alerts")["data"]["alerts"]
         return {each["labels"]["alertname"] for each in told if each["state"] == "firing"}
 
+    def triggers(self, outcome: str) -> list[Any]:
+        """Return what Prometheus has of the triggers by token that ended so."""
+        labels = f'action="trigger",scheme="bearer",outcome="{outcome}"'
+        answer = self.prometheus.query(f"haltline_webhook_requests_total{{{labels}}} >= 1")
+        found: list[Any] = answer["data"]["result"]
+        return found
+
     def sent(self) -> int:
         """Return how many webhooks the Alertmanager has sent; none may have failed."""
         _, body = self.alertmanager.get("/metrics")
@@ -161,11 +168,13 @@ def test_the_kill_of_one_symbol_comes_back_as_the_stop_of_everything(circle: Cir
     assert circle.buy("AAPL") == "DENIAL_CODE_KILL_SWITCH_HALT"
     assert {ALERT, "HaltlineKillSwitchActive"} <= wait_for("both fire", lambda: _both(circle))
     first = wait_for("the webhook is counted", circle.sent)
+    wait_for("the bridge tells of it", lambda: circle.triggers("ok"))
 
     epoch = circle.kill_switch()["epoch"]
     assert circle.haltline("reset", "kill", "--symbol", "MSFT", *WHO)["changed"]
     wait_for("the alert is over", lambda: ALERT not in circle.alerts())
     wait_for("its end was sent", lambda: circle.sent() > first)
+    wait_for("the bridge tells that it meant nothing", lambda: circle.triggers("nothing"))
     assert _of_all(circle.kill_switch()) == activations  # over: and nothing has started
     assert circle.kill_switch()["epoch"] == epoch
     assert circle.buy("AAPL") == "DENIAL_CODE_KILL_SWITCH_HALT"
