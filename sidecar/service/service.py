@@ -48,6 +48,8 @@ from sidecar.core.commands import (
 )
 from sidecar.core.denial import CallRefused
 from sidecar.core.thresholds import Thresholds
+from sidecar.service import start_up
+from sidecar.service.account_sample import AccountSample, account_sample
 from sidecar.service.audit import Audit
 from sidecar.service.callers import Caller, require_operator_proof
 from sidecar.service.changes import Changes
@@ -62,7 +64,6 @@ from sidecar.service.refused import RefusedAttempts
 from sidecar.service.reload import ConfigurationSource, Reloads
 from sidecar.service.reports import Reports
 from sidecar.service.snapshots import Snapshots
-from sidecar.service.start_up import assume_flat, judge_start, put_in_force, take_initial_equity
 from sidecar.service.starts import Starts
 from sidecar.service.status import clock_problem, health_parts, store_status
 from sidecar.service.stops import Stops
@@ -184,14 +185,14 @@ class Service:
         self._watch.look_at_disk()
         if opened.damage:
             writer.mark_damaged(opened.damage, opened.way_out)
-        put_in_force(writer, opened, self._thresholds, self._config_hash)
-        is_ignored = take_initial_equity(writer, self._settings.initial_equity, notes)
+        start_up.put_in_force(writer, opened, self._thresholds, self._config_hash)
+        is_ignored = start_up.take_initial_equity(writer, self._settings.initial_equity, notes)
         if self._settings.is_assumed_flat:
-            assume_flat(writer)
+            start_up.assume_flat(writer)
         self._watch.beat()
         if opened.replayed_count >= REPLAYED_COUNT_FOR_SNAPSHOT:
             await self._snapshots.write_here("Snapshot", notes)
-        judge_start(writer, is_durable=await self._try_sync(writer.state.last_sequence))
+        start_up.judge_start(writer, is_durable=await self._try_sync(writer.state.last_sequence))
         self.audit.sign()
         self._beating = asyncio.get_running_loop().create_task(self._keep_beating())
         return StartReport(
@@ -366,6 +367,10 @@ class Service:
             is_draining=self._is_draining,
         )
 
+    def account_sample(self) -> AccountSample:
+        """Return the few numbers a chart is drawn from; cheap, whatever there is."""
+        return account_sample(self._writer.state, self._clock.now())
+
     def health(self) -> tuple[HealthPart, ...]:
         """Return every part with its cause; a killed sidecar is well, a poisoned one is not."""
         writer = self._writer
@@ -461,17 +466,8 @@ class Service:
 
     async def _settle_recovery(self) -> None:
         """Tell the store that a reconciliation is no longer owed, whoever goes away meanwhile."""
-        if self._writer.state.recovery.way_out:
-            return
-        await asyncio.shield(self._spawn(self._settle_in_store()))
-
-    async def _settle_in_store(self) -> None:
-        try:
-            await self._store.settle_recovery()
-        except StoreError as error:
-            # The next start asks to reconcile once more: tedious, and on the safe side.
-            LOG.warning("recovery is over, but the store could not note it: %s", error)
-            self._writer.refresh_conditions()
+        if not self._writer.state.recovery.way_out:
+            await asyncio.shield(self._spawn(start_up.settle_recovery(self._writer, self._store)))
 
     async def _keep_beating(self) -> None:
         while True:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from decimal import Decimal
 from typing import Final
 
@@ -11,6 +12,10 @@ from sidecar.core.thresholds import Thresholds
 from sidecar.service.callers import START_ACTOR
 from sidecar.service.opening import Opened
 from sidecar.service.writer import Writer
+from sidecar.store.errors import StoreError
+from sidecar.store.store import Store
+
+LOG: Final = logging.getLogger(__name__)
 
 START_EQUITY_REPORT_ID: Final = "start-equity"
 
@@ -67,3 +72,13 @@ def judge_start(writer: Writer, *, is_durable: bool) -> None:
             "exit from memory",
             "restart on a healthy disk",
         )
+
+
+async def settle_recovery(writer: Writer, store: Store) -> None:
+    """Have the store forget, power-durably, that a reconcile is owed."""
+    try:
+        await store.settle_recovery()
+    except StoreError as error:
+        # The next start asks to reconcile once more: tedious, and on the safe side.
+        LOG.warning("recovery is over, but the store could not note it: %s", error)
+        writer.refresh_conditions()
