@@ -166,14 +166,14 @@ def _breaker_lines(status: status_pb2.Status) -> Iterator[str]:
             else "no order passes"
         )
         yield f"  While OPEN {allowed}"
-        yield f"  Way out: haltline reset breaker{_rebase_flag(status)} --by YOU --reason WHY"
+        yield f"  Way out: haltline reset breaker{rebase_flag(status)} --by YOU --reason WHY"
     for trigger in breaker.triggers:
         if trigger.warning:
             name = word(trigger, "cause")
             yield f"WARNING: {name} is at {trigger.observed} of {trigger.threshold}"
 
 
-def _rebase_flag(status: status_pb2.Status) -> str:
+def rebase_flag(status: status_pb2.Status) -> str:
     """Return the flag that the drawdowns standing now make necessary."""
     standing = [
         word(drawdown, "kind").lower() for drawdown in status.account.drawdowns if drawdown.stands

@@ -13,6 +13,7 @@ import click
 from rich.console import Console
 from rich.live import Live
 
+from sidecar.cli.decisions_feed import DecisionsFeed
 from sidecar.cli.failures import unreachable
 from sidecar.cli.feed import Feed, FeedView
 from sidecar.cli.options import Common, common_options, to_plain
@@ -58,11 +59,24 @@ def _draw_once(feed: Feed, common: Common) -> None:
 def _draw_live(feed: Feed, common: Common) -> None:
     console = Console()
     view = feed.view()
-    with Live(console=console, screen=True, auto_refresh=False) as live:
-        while True:
-            screen = draw(view, time.monotonic(), common.target, console.width)
-            live.update(screen, refresh=True)
-            view = feed.wait(view, _REDRAW_SECONDS)
+    last = DecisionsFeed(
+        common.target, common.timeout_seconds, common.tls, lambda: _last_sequence(feed)
+    )
+    last.start()
+    try:
+        with Live(console=console, screen=True, auto_refresh=False) as live:
+            while True:
+                now = time.monotonic()
+                screen = draw(view, now, common.target, console.width, last.decisions())
+                live.update(screen, refresh=True)
+                view = feed.wait(view, _REDRAW_SECONDS)
+    finally:
+        last.stop()
+
+
+def _last_sequence(feed: Feed) -> int:
+    status = feed.view().status
+    return 0 if status is None else status.last_sequence
 
 
 def _print_changes(feed: Feed, common: Common) -> None:

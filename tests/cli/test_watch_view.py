@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from sidecar.audit.decisions import Broken, Decision
 from sidecar.cli.feed import FeedView
 from sidecar.cli.letters import large
 from sidecar.cli.watch_view import draw
@@ -14,7 +15,13 @@ from tests.cli.statuses import activation, make_status, trigger
 NOW = 1_000.0
 
 
-def picture(view: FeedView, *, width: int = 100, with_colours: bool = False) -> str:
+def picture(
+    view: FeedView,
+    *,
+    width: int = 100,
+    with_colours: bool = False,
+    decisions: tuple[Decision, ...] = (),
+) -> str:
     """Return what is drawn, as text."""
     out = StringIO()
     console = Console(
@@ -23,7 +30,7 @@ def picture(view: FeedView, *, width: int = 100, with_colours: bool = False) -> 
         force_terminal=with_colours,
         color_system="standard" if with_colours else None,
     )
-    console.print(draw(view, NOW, "unix:/run/haltline.sock", width))
+    console.print(draw(view, NOW, "unix:/run/haltline.sock", width, decisions))
     return out.getvalue()
 
 
@@ -126,3 +133,88 @@ def test_a_driven_clock_is_always_in_sight() -> None:
 def test_a_word_without_large_letters_is_written_small() -> None:
     """A letter nobody drew must not hide the word."""
     assert large("QUIZ") == "QUIZ"
+
+
+def test_a_trip_stands_beneath_the_word_with_its_way_out() -> None:
+    """What reached what, and the command that ends it, with the flag it needs (as on the page)."""
+    breaker = {
+        "state": "CIRCUIT_BREAKER_STATE_OPEN",
+        "when_open": "WHEN_OPEN_REDUCE_ONLY",
+        "triggers": [trigger("DAILY_DRAWDOWN", "0.06", "0.05")],
+        "causes": [
+            {
+                "cause": "CIRCUIT_BREAKER_CAUSE_DAILY_DRAWDOWN",
+                "observed": "0.06",
+                "threshold": "0.05",
+                "tripped_at": "2026-11-22T21:00:00Z",
+            }
+        ],
+    }
+    account = {
+        "equity": "94",
+        "drawdowns": [
+            {"kind": "DRAWDOWN_KIND_DAILY", "ratio": "0.06", "threshold": "0.05", "stands": True}
+        ],
+    }
+    text = picture(heard(circuit_breaker=breaker, account=account))
+    assert "Circuit breaker OPEN: Daily drawdown 6 % reached 5 %" in text
+    assert "haltline reset breaker --rebase daily --by YOU --reason WHY" in text
+    assert "6 % of 5 %  TRIPPED" in text
+
+
+def test_what_is_near_is_warned_before_it_trips() -> None:
+    """The warning stands beneath NORMAL and at its bar."""
+    near = trigger("CONSECUTIVE_LOSSES", "8", "10") | {"warning": True}
+    breaker = {"state": "CIRCUIT_BREAKER_STATE_CLOSED", "triggers": [near]}
+    text = picture(heard(circuit_breaker=breaker))
+    assert "Warned: Consecutive losses 8 of 10" in text
+    assert "8 of 10  WARNED" in text
+    assert "CLOSED, 1 warned" in text
+
+
+def test_a_kill_of_an_unknown_name_is_loud() -> None:
+    """The scope stands with UNKNOWN NAME, at the top and in its layer."""
+    kill = activation({"symbol": "AAPLL"}) | {"scope_known": False}
+    kill_switch = {"state": "KILL_SWITCH_STATE_ACTIVE", "activations": [kill]}
+    text = picture(heard(kill_switch=kill_switch))
+    assert text.count("UNKNOWN NAME") == 2
+    assert "haltline reset kill --symbol AAPLL" in text
+
+
+def test_old_numbers_are_said_to_be_old() -> None:
+    """Beneath LOST stands how old the numbers are; beneath NORMAL nothing of the kind."""
+    assert "OLD NUMBERS: as they were 9 s ago" in picture(heard(silent_seconds=9))
+    assert "OLD NUMBERS" not in picture(heard())
+
+
+def test_the_last_decisions_stand_with_code_and_numbers() -> None:
+    """Verdict, order, code, what it would become and the limit; markup in a name is text."""
+    denied = Decision(
+        sequence=7,
+        time=1_795_746_309_000_000_000,
+        verdict="DENIED",
+        order_id="o-1",
+        strategy="[red]trend",
+        symbol="BTC",
+        side="BUY",
+        order_type="LIMIT",
+        quantity="9",
+        price="100",
+        broken=(
+            Broken(
+                code="SYMBOL_EXPOSURE",
+                scope="symbol:BTC",
+                observed="1",
+                projected="901",
+                limit="300",
+                message="too much",
+            ),
+        ),
+    )
+    approved = Decision(sequence=8, time=denied.time, verdict="APPROVED", symbol="ETH")
+    text = picture(heard(), decisions=(approved, denied), width=140)
+    assert "DENIED" in text
+    assert "[red]trend BUY 9 BTC at 100" in text
+    assert "SYMBOL_EXPOSURE 901, limit 300" in text
+    assert "too much" in text
+    assert text.index("APPROVED") < text.index("DENIED")
