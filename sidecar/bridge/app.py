@@ -16,18 +16,22 @@ from starlette.responses import Response
 
 from sidecar.bridge.health_routes import health_routes
 from sidecar.bridge.metrics_routes import metrics_routes
+from sidecar.bridge.page_routes import page_routes
 from sidecar.bridge.parts import BridgeParts
 from sidecar.bridge.refusals import Refused, refusal_of, response_of
 from sidecar.bridge.session_routes import session_routes
+from sidecar.bridge.status_events import StatusEvents
 from sidecar.bridge.traced import traced
 from sidecar.bridge.webhook_routes import webhook_routes
 
 
 def build_app(parts: BridgeParts) -> Starlette:
-    """Return the application."""
+    """Return the application; `app.state.status_events` is to be begun and ended with it."""
+    events = StatusEvents(parts)
     routes = [
         *health_routes(parts),
         *metrics_routes(parts),
+        *page_routes(parts, events),
         *session_routes(parts),
         *webhook_routes(parts),
     ]
@@ -44,4 +48,6 @@ def build_app(parts: BridgeParts) -> Starlette:
 
     handlers = {Refused: refuse, HTTPException: refuse, 500: refuse}
     spans = traced(parts.service.signals, routes)
-    return Starlette(routes=routes, exception_handlers=handlers, middleware=[spans])
+    app = Starlette(routes=routes, exception_handlers=handlers, middleware=[spans])
+    app.state.status_events = events
+    return app

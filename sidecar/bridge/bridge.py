@@ -18,6 +18,7 @@ from sidecar.bridge.exchange import App
 from sidecar.bridge.listener import Listener
 from sidecar.bridge.options import DEFAULT_PACE, BridgeOptions, Pace
 from sidecar.bridge.parts import BridgeParts
+from sidecar.bridge.status_events import StatusEvents
 from sidecar.tls import TlsKeeper
 
 _LOOPBACK_EXAMPLE = "127.0.0.1:8080"
@@ -43,6 +44,7 @@ class Bridge:
         parsed = judge_address(address, parts.options, has_tls=keeper is not None)
         speaks_tls = not parsed.is_loopback and not parts.options.is_behind_proxy
         routes = build_app(parts)
+        self.events: StatusEvents = routes.state.status_events
         used = keeper if speaks_tls else None
         self._asked = parsed
         self.listener = Listener(
@@ -59,11 +61,13 @@ class Bridge:
     async def start(self) -> None:
         """Listen; afterwards `address` names the port. AddressHeldError where it is taken."""
         port = await self.listener.start(self._asked)
+        self.events.begin()
         asked = self._asked
         self.address = str(TcpAddress(host=asked.host, port=port, is_loopback=asked.is_loopback))
 
     async def drain(self) -> None:
         """Stop, in bounded time; a second call does nothing."""
+        await self.events.end()
         await self.listener.drain()
 
 

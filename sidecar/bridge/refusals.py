@@ -92,6 +92,16 @@ TABLE: Final[dict[str, Row]] = {
     "OPERATOR_PROOF_WRONG": Row(401, "the proof is wrong"),
     "OPERATOR_PROOF_STALE": Row(401, "the proof is too old or too new"),
     "OPERATOR_PROOF_REPEATED": Row(401, "the proof was used before; sign with a fresh nonce"),
+    "STOP_NEEDS_PROOF": Row(
+        401,
+        "from beyond this machine a stop is signed: type the secret on the page, or call "
+        "/api/v1/safety/kill-switch/trigger",
+    ),
+    "NOT_THE_PAGE": Row(
+        403,
+        "this stops trading for the page of this very address alone; a program calls TriggerKill "
+        "or /api/v1/safety/kill-switch/trigger",
+    ),
     "ORIGIN_REFUSED": Row(
         403, "Origin must be this very address (scheme, host and port); no other site may call"
     ),
@@ -108,6 +118,7 @@ TABLE: Final[dict[str, Row]] = {
         421, "Host must be localhost, a loopback address, or named in [http] allowed_hosts"
     ),
     "UNEXPECTED": Row(500, "nobody expected this; the log of the sidecar says more"),
+    "TOO_MANY_READERS": Row(503, "128 readers follow the status already; close a page elsewhere"),
     "OPERATOR_PROOF_NOT_CONFIGURED": Row(
         503, "this sidecar was started without a secret, so no proof is taken; start it with one"
     ),
