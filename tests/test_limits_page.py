@@ -4,13 +4,17 @@ from pathlib import Path
 from typing import Final
 
 from sidecar.bridge import (
+    equity_series,
     http_body,
     http_connection,
     http_framing,
+    journal_tail,
     json_bodies,
     listener,
+    page_routes,
     sessions,
     signatures,
+    status_events,
 )
 from sidecar.bridge.options import DEFAULT_PACE
 from sidecar.cli import log_rate
@@ -35,7 +39,7 @@ from sidecar.server.options import ServerOptions
 from sidecar.service import outbox
 from sidecar.store import digests, store
 from sidecar.telemetry import counts, exporting, exposition, readings, tracing
-from sidecar.wire import account_reports, orders, reports
+from sidecar.wire import account_reports, orders, plain_status, reports
 from sidecar.wire import audit as audit_pages
 
 PAGE: Final = Path(__file__).parents[1] / "docs" / "limits.md"
@@ -83,6 +87,15 @@ BOUNDS: Final = {
     "bytes thrown away behind an HTTP request": http_connection.IGNORED_BYTES_MAX,
     "HTTP connections": listener.CONNECTIONS_COUNT_MAX,
     "sessions of people who look over HTTP": sessions.SESSIONS_COUNT_MAX,
+    "readers of the page's stream": status_events.READERS_COUNT_MAX,
+    "bytes of a stop from the page": page_routes.BODY_BYTES_MAX,
+    "symbols, strategies, kills and odd marks on the page, each": plain_status.PLAIN_COUNT_MAX,
+    "reservations listed on the page": status_events.RESERVATIONS_LISTED_MAX,
+    "decisions on the page": journal_tail.DECISIONS_COUNT_MAX,
+    "records one look at the journal's tail reads": journal_tail.LOOK_COUNT_MAX,
+    "records the first look reads": journal_tail.SEED_COUNT_MAX,
+    "points of the equity chart": equity_series.POINTS_COUNT_MAX,
+    "marks of the equity chart": equity_series.MARKS_COUNT_MAX,
     "strategies": bounds.STRATEGIES_MAX,
     "symbols": bounds.SYMBOLS_MAX,
     "books (a strategy in a symbol)": bounds.BOOKS_MAX,
