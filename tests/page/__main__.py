@@ -19,7 +19,7 @@ from tests.page.browser import Visit, chromium, served, visit
 from tests.page.scenes import Bot, bot_at, trade
 
 STEP_SECONDS: Final = 0.5
-COLOURS: Final = 96
+COLOURS: Final = 200
 """Enough for flat colours and type; a picture is then a third of its size."""
 SETTLE_MS: Final = 1_500
 RISING: Final = (100_000, 100_120, 100_240, 100_180, 100_420, 100_390, 100_610, 100_540)
