@@ -57,7 +57,7 @@ function showNow(name) {
 
 function showHeard(isLost, heardAgo) {
   const silent = known.stream.silentMs();
-  const text = Number.isFinite(silent) ? `heard ${silent < 10000 ? `${(silent / 1000).toFixed(1)} s` : heardAgo} ago` : "nothing heard yet";
+  const text = Number.isFinite(silent) ? `heard ${silent < 10000 ? `${(Math.floor(silent / 100) / 10).toFixed(1)} s` : heardAgo} ago` : "nothing heard yet";
   say("heard", text);
   byId("pulse").dataset.lost = isLost ? "yes" : "no";
 }
