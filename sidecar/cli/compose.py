@@ -33,7 +33,7 @@ from sidecar.cli.hangups import Hangups
 from sidecar.cli.http_options import bridge_options, judge_http
 from sidecar.cli.json_logs import Speaker
 from sidecar.cli.ready import ready_line, start_notes
-from sidecar.cli.telling import collector_of, tell_bridge
+from sidecar.cli.telling import collector_of, tell_bridge, tell_readers
 from sidecar.clock import Clock, ClockKind, DrivenClock, WallClock, format_rfc3339
 from sidecar.config import Configuration, Durability, config_hash, load, to_thresholds
 from sidecar.config.sections import UnixRolesSection
@@ -179,6 +179,7 @@ async def _serve(
         if plan.http_address is not None:
             parts = _bridge_parts(plan, plan.http_address, service, store, collector)
             http = Bridge(parts=parts, address=plan.http_address, keeper=server.tls)
+            tell_readers(service.signals, server, http)
             await http.start()
         for note in start_notes(plan.secrets + plan.webhook_secrets.stop, report):
             LOG.warning("%s", note)

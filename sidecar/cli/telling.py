@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from sidecar.bridge import BridgeParts
+from sidecar.bridge import Bridge, BridgeParts
 from sidecar.cli.logs import dropped_count
 from sidecar.server import Server
 from sidecar.service import Service
@@ -35,4 +35,13 @@ def tell_bridge(signals: Signals, parts: BridgeParts) -> None:
     signals.counts |= {
         "http_requests_total": parts.requests,
         "webhook_requests_total": parts.webhook_counts,
+    }
+
+
+def tell_readers(signals: Signals, server: Server, bridge: Bridge) -> None:
+    """Have the page's readers counted with those of StreamStatus."""
+    feed, events = server.feed, bridge.events
+    signals.elsewhere |= {
+        "status_stream_readers": lambda: one(feed.readers_count + events.readers_count),
+        "status_frames_conflated_total": lambda: one(feed.conflated_count + events.conflated_count),
     }

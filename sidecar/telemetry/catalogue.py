@@ -146,7 +146,7 @@ _ACCOUNT: Final = (
     ),
 )
 _WATCHERS_AND_STORE: Final = (
-    _gauge("status_stream_readers", says="Readers of StreamStatus."),
+    _gauge("status_stream_readers", says="Readers of StreamStatus and of the page."),
     _counter(
         "status_frames_conflated_total",
         says="Frames that stand for more than one change, because a reader was slow.",

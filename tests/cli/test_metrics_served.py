@@ -9,6 +9,7 @@ import pytest
 
 from sidecar import __version__
 from tests.cli.running import RunningSidecar, haltline, haltline_process
+from tests.ops.programs import wait_for
 from tests.telemetry.watched import Scraped, labelled, of, read
 
 CALL_SECONDS_MAX = 10
@@ -48,6 +49,27 @@ def test_what_was_done_in_a_terminal_is_in_the_metrics(tmp_path: Path) -> None:
         "configuration",
         "audit",
     }
+
+
+def test_who_follows_the_page_is_a_reader_too(tmp_path: Path) -> None:
+    """One page open is one reader of the status, and none once it is closed."""
+    sidecar = RunningSidecar(directory=tmp_path / "d", http=("--http", "127.0.0.1:0"))
+    try:
+        sidecar.start()
+        address = sidecar.ready.partition("; http ")[2].partition(";")[0]
+        stream = f"http://{address}/api/v1/safety/status/stream"
+        assert readers_of(sidecar) == 0
+        with urllib.request.urlopen(stream, timeout=CALL_SECONDS_MAX) as events:
+            assert events.readline()
+            wait_for("one reader", lambda: readers_of(sidecar) == 1)
+        wait_for("no reader", lambda: readers_of(sidecar) == 0)
+    finally:
+        sidecar.close()
+
+
+def readers_of(sidecar: RunningSidecar) -> float | None:
+    """Return how many read the status now."""
+    return of(scraped(sidecar), "status_stream_readers")
 
 
 @pytest.mark.parametrize("token", ["short-one", "long enough a token,short"])
