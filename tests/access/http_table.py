@@ -17,6 +17,8 @@ class Who(Enum):
     ANYONE = auto()
     VIEWER = auto()
     """This machine, a session, a client certificate, a signed GET."""
+    PAGE = auto()
+    """The page of this machine, by the header no other site can send: it stops, and only that."""
     SIGNER = auto()
     """Whoever signs this very request; no session, certificate or place does."""
 
@@ -29,10 +31,14 @@ class Row:
     body: bytes = b""
 
 
+STREAM: Final = "/api/v1/safety/status/stream"
 _KILL_SWITCH: Final = "/api/v1/safety/kill-switch"
 _START: Final = b'{"reset_by":"tester","reason":"checked"}'
 
 ROUTES: Final = {
+    ("GET", "/"): Row(Who.ANYONE),
+    ("POST", "/kill"): Row(Who.PAGE, b'{"reason":"test"}'),
+    ("GET", STREAM): Row(Who.VIEWER),
     ("GET", "/healthz"): Row(Who.ANYONE),
     ("GET", "/readyz"): Row(Who.ANYONE),
     ("GET", "/metrics"): Row(Who.VIEWER),

@@ -128,7 +128,8 @@ async def test_no_route_opens_by_a_way_that_is_not_its_own(
                 passes = row.who is Who.ANYONE or (row.who is Who.VIEWER and name in VIEWING)
                 assert (reply.status == 200) is passes, (method, path, name, reply.body)
                 if not passes:
-                    assert reply.status == 401, (method, path, name, reply.body)
+                    refused = 403 if row.who is Who.PAGE else 401
+                    assert reply.status == refused, (method, path, name, reply.body)
         after = sidecar.service.status().view
         assert (after.mode, after.stop_epoch, after.activations) == (
             before.mode,
@@ -152,7 +153,7 @@ async def test_no_signature_of_something_else_opens_a_route(
     }
     async with ways_in(sidecar, tmp_path) as ways:
         for (method, path), row in ROUTES.items():
-            if row.who is Who.ANYONE:
+            if row.who in {Who.ANYONE, Who.PAGE}:
                 continue
             for name in ("stranger", "forwarded"):
                 proof = hs1(sidecar, method, path, row.body, {change: others[change]})
@@ -170,7 +171,23 @@ async def test_a_right_signature_opens_every_route_by_every_way(
             for name, way in ways.items():
                 proof = hs1(sidecar, method, path, row.body)
                 reply = await ask(way, method, path, row.body, proof)
+                if row.who is Who.PAGE:
+                    assert reply.status == 403, (method, path, name, reply.body)
+                    continue
                 assert reply.status in {200, 409}, (method, path, name, reply.body)
                 if (method, row.who) == ("POST", Who.SIGNER) and not path.endswith("trigger"):
                     again = await ask(way, method, path, row.body, proof)
                     assert again.status in {401, 409}, (method, path, name, again.body)
+
+
+async def test_the_page_stops_from_this_machine_alone(sidecar: Sidecar, tmp_path: Path) -> None:
+    """With the page's own header a stop needs no secret here, and one everywhere else (S1.1)."""
+    async with ways_in(sidecar, tmp_path) as ways:
+        paged = [(path, row) for (_, path), row in ROUTES.items() if row.who is Who.PAGE]
+        assert paged
+        for path, row in paged:
+            for name in sorted(ways, key=lambda name: name == "local"):
+                assert not sidecar.service.status().view.activations
+                reply = await ask(ways[name], "POST", path, row.body, {"X-Haltline-Page": "1"})
+                assert reply.status == (200 if name == "local" else 401), (path, name, reply.body)
+        assert sidecar.service.status().view.activations

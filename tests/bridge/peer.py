@@ -68,14 +68,15 @@ class Peer:
         await self.writer.drain()
 
     async def reply(self) -> Reply:
-        """Read one answer, whole."""
+        """Read one answer, whole; of a stream, which has no end, its head."""
         async with asyncio.timeout(WAIT_SECONDS):
             head = (await self.reader.readuntil(b"\r\n\r\n"))[:-4]
             status = int(head.split()[1])
             if status == 100:
                 return Reply(status, head, b"")
             fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:])
-            body = await self.reader.readexactly(int(fields[b"content-length"]))
+            length = int(fields.get(b"content-length", b"0"))
+            body = await self.reader.readexactly(length)
             return Reply(status, head, body)
 
     async def rest(self) -> bytes:

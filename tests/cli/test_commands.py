@@ -304,7 +304,7 @@ def test_watch_once_draws_the_three_layers(module_sidecar: RunningSidecar) -> No
     """One picture with all three layers, then it ends."""
     ran = haltline("watch", *module_sidecar.at, "--once")
     assert ran.code == 0
-    for words in ("Kill switch", "Circuit breaker", "Position limits", "of 5.0 %"):
+    for words in ("Kill switch", "Circuit breaker", "Position limits", "% of 5 %"):
         assert words in ran.out
 
 

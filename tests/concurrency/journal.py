@@ -67,7 +67,8 @@ def find_unasked(history: History) -> Iterator[str]:
     for record in history.records:
         if record.kind not in OWN_RECORDS or record.actor.role == "sidecar":
             continue
-        for subject in subjects_of(record):
+        # A reset of everything tells of each latch in its one record: one question, one subject.
+        for subject in dict.fromkeys(subjects_of(record)):
             key = (record.kind, subject)
             if subject != "start-equity" and not history.asked_counts[key]:
                 yield f"journal: nobody asked for record {record.sequence}, {record.kind} {subject}"
