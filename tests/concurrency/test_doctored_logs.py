@@ -15,6 +15,7 @@ from tests.concurrency.calls import Call
 from tests.concurrency.checker import check_round, find_in_log
 from tests.concurrency.folds import folds_of, own_events
 from tests.concurrency.history import Answered, History
+from tests.concurrency.journal import find_unasked
 from tests.concurrency.rounds import Round, run_round
 from tests.concurrency.stops import find_passed
 
@@ -257,3 +258,15 @@ def test_a_status_of_another_moment_is_caught(doctored: Round) -> None:
     answer.status.position_limits.portfolio.exposure = "123456.5"
     status.answer = answer.SerializeToString()
     assert any("portfolio" in text for text in check_round(doctored).differences)
+
+
+def test_a_reset_of_both_latches_is_one_question(doctored: Round) -> None:
+    """Its one record tells of each latch: unheard, it was asked once; two such records, twice."""
+    said = {"reset_by": "ann", "reason": "all again"}
+    both = (events.KillReset(scopes=(), **said), events.BreakerReset(rebase=(), **said))
+    record = replace(doctored.records[-1], kind="ResetAll", actor=Actor("operator", "", "ann"))
+    for records_count, is_found in ((1, False), (2, True)):
+        history = History([], [replace(record, events=both)] * records_count)
+        history.asked_counts["ResetAll", "all again"] = 1
+        history.unknown_counts["ResetAll", "all again"] = 1
+        assert any("unheard" in text for text in find_unasked(history)) is is_found
