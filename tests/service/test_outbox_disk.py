@@ -13,8 +13,10 @@ from sidecar.core.denial import CallRefused
 from sidecar.core.events import RecoveryEntered
 from sidecar.service import outbox
 from sidecar.service.records import encode_record
+from sidecar.store.errors import StoreDamagedError
 from sidecar.store.memory_store import MemoryStore
 from sidecar.store.merkle_tree import JournalBase
+from sidecar.store.store import ChainedRecord
 from tests.service.harness import (
     BOT,
     OPERATOR,
@@ -167,6 +169,29 @@ async def test_a_damaged_journal_tells_of_itself_once(
     assert again.kinds == [TransitionType.RECOVERY_ENTERED]
     assert again.told[0][1] is False
     del caplog
+
+
+async def test_what_stands_before_damage_is_told_and_the_rest_is_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both lie in what is read at a time; the readable part of it is lost to nobody."""
+    store = MemoryStore()
+    async with life(store, tmp_path) as lived:
+        await lived.service.trigger_kill(a_kill(), BOT)
+        await lived.service.reset_kill(a_reset(), OPERATOR)
+        last = lived.last_sequence
+    read = MemoryStore.read_chained
+
+    def damaged(self: MemoryStore, from_sequence: int, count: int) -> list[ChainedRecord]:
+        if from_sequence + count > last:
+            raise StoreDamagedError(sequence=last, what="is damaged", way_out="none")
+        return read(self, from_sequence, count)
+
+    monkeypatch.setattr(MemoryStore, "read_chained", damaged)
+    async with life(store.reopen(), tmp_path) as again:
+        await again.tell_all()
+    assert again.kinds == [KILLED]
+    assert f"cannot be read from record {last} on" in caplog.text
 
 
 async def test_a_broken_invariant_is_told_as_books_that_cannot_be_believed(tmp_path: Path) -> None:
