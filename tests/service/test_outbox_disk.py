@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.config.outgoing_sections import TransitionType
+from sidecar.core.answers import RecoveryState
 from sidecar.core.commands import AcceptRecovery
 from sidecar.core.denial import CallRefused
 from sidecar.core.events import RecoveryEntered
@@ -22,6 +23,7 @@ from tests.service.harness import (
     OPERATOR,
     a_kill,
     a_reset,
+    holding,
     records_of,
     turns,
     until,
@@ -92,6 +94,22 @@ async def test_an_ordinary_start_tells_nothing(tmp_path: Path) -> None:
         await third.service.accept_recovery(accept, OPERATOR)
         await third.tell_all()
     assert third.kinds == [TransitionType.RECOVERY_ENTERED, TransitionType.RECOVERY_ENDED]
+
+
+async def test_a_recovery_that_a_complete_report_ends_is_told_as_ended(tmp_path: Path) -> None:
+    """The usual way out is the bot's, and the next report ends nothing more."""
+    store = MemoryStore()
+    async with life(store, tmp_path) as lived:
+        left = store.crash(is_power_lost=True)
+        del lived
+    async with life(left, tmp_path) as again:
+        for report_id in ("r-1", "r-2"):
+            await again.service.report_account(holding(again.service, report_id), BOT)
+        await again.tell_all()
+        state = again.service.status().view.recovery
+    assert again.kinds == [TransitionType.RECOVERY_ENTERED, TransitionType.RECOVERY_ENDED]
+    assert (state.state, state.way_out) == (RecoveryState.RECOVERED, "")
+    assert state.detail.endswith("reconciled by account report r-1")
 
 
 async def test_a_reset_that_the_disk_refuses_is_never_told(tmp_path: Path) -> None:
