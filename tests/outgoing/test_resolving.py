@@ -142,16 +142,17 @@ async def test_a_thread_that_cannot_be_started_is_no_lookup_under_way(
 
 async def test_a_single_address_may_take_all_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """A receiver far away with a slow handshake has what `timeout_seconds` says."""
-    connect = asyncio.open_connection
+    timeout, given = asyncio.timeout, []
 
-    async def slow(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - as what it stands for
-        await asyncio.sleep(0.8)
-        return await connect(*arguments, **options)
+    def noted(seconds: float) -> asyncio.Timeout:
+        given.append(seconds)
+        return timeout(seconds)
 
-    monkeypatch.setattr(asyncio, "open_connection", slow)
+    monkeypatch.setattr(asyncio, "timeout", noted)
     async with receiving() as receiver:
-        found = await post(receiver.url, 2.0)
+        found = await post(receiver.url, 20.0)
     assert found.outcome is Outcome.DELIVERED
+    assert min(given) == 20.0
 
 
 async def test_lookups_that_hang_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
