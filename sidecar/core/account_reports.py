@@ -29,6 +29,7 @@ from sidecar.core.events import (
     EquityReported,
     MarkReported,
     OpenOrderListed,
+    RecoveryEnded,
     ReportConflicted,
     ReservationReleased,
 )
@@ -91,6 +92,7 @@ def handle_account(turn: Turn, report: ReportAccount) -> Outcome:
         drift += _replace_orders(turn, report, skipped)
     turn.emit_all([*flows])
     drift += _take_equity(turn, report)
+    was_owed = bool(turn.state.recovery.way_out)
     turn.emit(
         AccountReported(
             report_id=report.report_id,
@@ -103,6 +105,10 @@ def handle_account(turn: Turn, report: ReportAccount) -> Outcome:
             skipped_count=len(skipped),
         )
     )
+    if was_owed and not turn.state.recovery.way_out:
+        # The report ended it already; this says so to whoever reads the journal or is told of it.
+        by = f"account report {report.report_id}"
+        turn.emit(RecoveryEnded(by=by, reason="reconciled with what the venue holds"))
     turn.follow()
     names = tuple(BookName(strategy=strategy, symbol=symbol) for strategy, symbol in skipped)
     return Outcome(

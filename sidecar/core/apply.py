@@ -145,6 +145,8 @@ def _recovery_entered(state: State, event: RecoveryEntered) -> None:
 
 def _recovery_ended(state: State, event: RecoveryEnded) -> None:
     recovery = state.recovery
+    if not recovery.way_out:
+        return  # a complete report ended it, and says so
     recovery.state = RecoveryState.RECOVERED
     recovery.detail = f"{recovery.detail}; ended by {event.by}: {event.reason}"
     recovery.way_out = ""

@@ -192,6 +192,8 @@ def _kill_ended(event: KillReset | KillEased, reason: str, reset_by: str) -> Tol
     if left_out:
         listed += f" and {left_out} more"
     verb = "eased to REDUCE_ONLY" if is_eased else "reset"
+    # Without a scope it would start what nobody spoke of, too.
+    flag = _scope_flag(event.scopes[0]) if len(event.scopes) == 1 else ""
     return Told(
         noun="kill_switch",
         facts={
@@ -201,7 +203,7 @@ def _kill_ended(event: KillReset | KillEased, reason: str, reset_by: str) -> Tol
             "reset_by": reset_by,
         },
         sentence=f"kill switch {verb} for {listed}; by {reset_by}: {reason}",
-        way_out=f"haltline reset kill {_BY_WHOM}" if is_eased else "",
+        way_out=f"haltline reset kill{flag} {_BY_WHOM}" if is_eased else "",
     )
 
 

@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 import certifi
 import h11
 
-from sidecar.outgoing.resolving import ADDRESSES_TRIED_MAX, Resolver, TooManyLookupsError
+from sidecar.outgoing.resolving import Resolver, TooManyLookupsError
 from sidecar.outgoing.retries import Answer, Outcome, answer_of_status
 from sidecar.outgoing.targets import Target
 
@@ -115,7 +115,7 @@ async def _connect(
     problem: Exception = OSError("the name stands for no address")
     for address in addresses:
         try:
-            async with asyncio.timeout(timeout_seconds / ADDRESSES_TRIED_MAX):
+            async with asyncio.timeout(timeout_seconds / len(addresses)):
                 return await asyncio.open_connection(
                     address,
                     port,

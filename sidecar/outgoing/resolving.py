@@ -19,11 +19,11 @@ from typing import Any, Final
 LOOKUPS_COUNT_MAX: Final = 64
 """Under way at a time, given up ones that still hang included."""
 ADDRESSES_TRIED_MAX: Final = 4
-"""Of those a name stands for; connecting to each may take this part of the time in all."""
+"""Of those a name stands for; connecting to each may take its share of the time in all."""
 
 
 class TooManyLookupsError(OSError):
-    """As many names are being resolved as may be."""
+    """As many names are being resolved as may be, or as there are threads for."""
 
 
 class Resolver:
@@ -62,7 +62,11 @@ class Resolver:
             with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
                 loop.call_soon_threadsafe(settle, result, problem)
 
-        threading.Thread(target=look_up, name="resolve a webhook", daemon=True).start()
+        try:
+            threading.Thread(target=look_up, name="resolve a webhook", daemon=True).start()
+        except RuntimeError:  # the machine is short of threads: no lookup began
+            self._running_count -= 1
+            raise TooManyLookupsError from None
         return alternating(item[4][0] for item in await found)
 
 

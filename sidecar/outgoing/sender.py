@@ -16,6 +16,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from sidecar import __version__
@@ -34,6 +35,7 @@ LOG: Final = logging.getLogger(__name__)
 DRAIN_SECONDS_MAX: Final = 2.0
 PAUSE_AFTER_FAULT_SECONDS: Final = 5.0
 PART_NAME: Final = "outgoing"
+_FAULT_OF_OURS: Final = "a fault of ours, see the log"
 _SECOND_NS: Final = 1_000_000_000
 
 
@@ -140,19 +142,19 @@ class Outgoing:
                     line.feed.done(transition)
             except Exception:
                 LOG.exception("webhook %s: a fault of ours", line.target.name)
-                line.trouble = "a fault of ours, see the log"
+                line.trouble = _FAULT_OF_OURS
                 await self._around.sleep(PAUSE_AFTER_FAULT_SECONDS)
 
     async def _deliver(self, line: _Line, transition: Transition, *, is_durable: bool) -> bool:
         """Try until it is delivered or given up; False where the target is gone."""
         target, around, outbox = line.target, self._around, self._outbox
         origin = Origin(store_id=outbox.store.store_id, name=outbox.name, now=outbox.now)
-        body = target.body(transition, origin, is_durable=is_durable)
+        make_body = partial(target.body, transition, origin, is_durable=is_durable)
         message_id = transition.message_id(origin.store_id)
         began, tries_count = around.seconds(), 0
         while True:
             tries_count += 1
-            answer = await self._try(line, message_id, body)
+            answer = await self._try(line, message_id, make_body)
             if answer.outcome is Outcome.DELIVERED:
                 self._note_well(line)
                 return True
@@ -170,12 +172,17 @@ class Outgoing:
                 return True
             await around.sleep(delay_seconds(tries_count, answer, around.chance()))
 
-    async def _try(self, line: _Line, message_id: str, body: bytes) -> Answer:
+    async def _try(self, line: _Line, message_id: str, make_body: Callable[[], bytes]) -> Answer:
+        """Post once. A fault of ours is a try that failed: it comes to its end like any other."""
         timestamp = self._around.real_time_ns() // _SECOND_NS
-        headers = headers_of(line.target, message_id, timestamp, body)
         line.is_posting = True
         try:
+            body = make_body()
+            headers = headers_of(line.target, message_id, timestamp, body)
             answer = await self._post(line.target, body, headers)
+        except Exception:
+            LOG.exception("webhook %s: a fault of ours", line.target.name)
+            answer = Answer(outcome=Outcome.FAILED, detail=_FAULT_OF_OURS)
         finally:
             line.is_posting = False
         self.counts.add(line.target.name, answer.outcome.value)

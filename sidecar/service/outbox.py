@@ -39,7 +39,7 @@ from sidecar.service.transitions import (
 )
 from sidecar.service.writer import Writer
 from sidecar.store.errors import StoreDamagedError, StoreError
-from sidecar.store.store import Store
+from sidecar.store.store import ChainedRecord, Store
 
 LOG: Final = logging.getLogger(__name__)
 
@@ -338,17 +338,7 @@ class Feed:
         if last > outbox.store.durable_sequence and not outbox.is_refusing:
             await self._wait_durable(last)
             return
-        try:
-            rows = outbox.store.read_chained(sequence, min(READ_COUNT, last - sequence + 1))
-        except StoreDamagedError as error:
-            LOG.warning(
-                "webhook %s: the journal cannot be read from record %d on (%s); what was to be "
-                "sent from there is not sent",
-                self.name,
-                error.sequence,
-                error.what,
-            )
-            rows = []
+        rows = self._read_rows(sequence, min(READ_COUNT, last - sequence + 1))
         for row in rows:
             self._take(row.sequence, row.record)
         self._looked = (rows[-1].sequence, WHOLE) if rows else outbox.seen_after
@@ -357,6 +347,22 @@ class Feed:
         # Orders are decided on this loop: catching up with a long absence takes a part of it.
         took = asyncio.get_running_loop().time() - begun
         await asyncio.sleep(took * PAUSES_PER_READ)
+
+    def _read_rows(self, sequence: int, count: int) -> list[ChainedRecord]:
+        """Return records from `sequence` on; none where damage begins there, which is logged."""
+        try:
+            return self._outbox.store.read_chained(sequence, count)
+        except StoreDamagedError as error:
+            if sequence < error.sequence < sequence + count:
+                return self._read_rows(sequence, error.sequence - sequence)
+            LOG.warning(
+                "webhook %s: the journal cannot be read from record %d on (%s); what was to be "
+                "sent from there is not sent",
+                self.name,
+                error.sequence,
+                error.what,
+            )
+            return []
 
     def _take(self, sequence: int, record: bytes) -> None:
         try:

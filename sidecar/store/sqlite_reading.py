@@ -22,7 +22,8 @@ def read_checked(
 ) -> Iterator[ChainedRecord]:
     """Yield records from `from_sequence` to `end`, each proved against the chain.
 
-    No statement stays open between two of them. Raises StoreDamagedError.
+    No statement stays open between two of them. Raises StoreDamagedError, also where the record
+    before the first cannot be read: what follows it is proved by nothing.
     """
     before = max(from_sequence, 1) - 1
     if before < base.size:
@@ -32,9 +33,15 @@ def read_checked(
             way_out=WAY_OUT_DROPPED,
         )
     found = JournalFound(last_sequence=before, chain_hash=base.chain_hash, damage=None)
+    if end is not None and before >= end:
+        return
     if before > base.size:
-        rows, _ = read_rows(connection, before, 1)
-        if not rows or rows[0][0] != before:
+        rows, fault = read_rows(connection, before, 1)
+        if rows and rows[0][0] != before:
+            fault = "the record is missing, and what follows it cannot be proved"
+        if fault:
+            raise StoreDamagedError(sequence=before, what=fault, way_out=WAY_OUT_DAMAGED)
+        if not rows:
             return
         found = JournalFound(last_sequence=before, chain_hash=rows[0][1], damage=None)
     last = sys.maxsize if end is None else end

@@ -199,6 +199,10 @@ _OUTSIDE: Final = (
         says="Label values told as `other` because there were too many.",
         unit="{value}",
     ),
+    _gauge(
+        "telemetry_readings_failed",
+        says="Groups of metrics that could not be read and are left out here; the log says why.",
+    ),
     _counter(
         "telemetry_exports_total",
         "signal",

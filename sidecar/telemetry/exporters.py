@@ -33,6 +33,7 @@ from sidecar.telemetry.tracing import Trace
 
 REASON_LENGTH_MAX: Final = 200
 _USER: Final = re.compile(r"[^\s/@'\"]+@")
+_QUERY: Final = re.compile(r"\?[^\s'\")]+")
 _HEARD: Final = threading.local()
 
 Item = TypeVar("Item")
@@ -92,5 +93,5 @@ def last_words() -> str:
 
 
 def shown(text: str) -> str:
-    """Return a reason cut, and without the user or password that a URL in it may hold."""
-    return _USER.sub("", text)[:REASON_LENGTH_MAX]
+    """Return a reason cut, and without what may be secret in a URL: user, password, query."""
+    return _QUERY.sub("?...", _USER.sub("", text))[:REASON_LENGTH_MAX]

@@ -3,14 +3,18 @@
 Rules:
 1. A reading is taken in one turn of the loop and holds plain values: another thread may have it.
 2. Its size is bounded: names a bot invented are told for the `NAMES_TOLD_COUNT` largest only.
+3. What cannot be read is left out, counted and logged, and everything else is told. Without a
+   status nothing is told at all: a scrape that fails is seen.
 """
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from typing import Final, Protocol, TypeAlias
 
 from sidecar.core.answers import (
@@ -27,10 +31,13 @@ from sidecar.telemetry.counts import OTHER, Counts
 from sidecar.telemetry.histogram import SECOND_NS, Histogram, HistogramReading, added
 from sidecar.telemetry.signals import NO_LAYER, Points, Signals
 
+LOG: Final = logging.getLogger(__name__)
+
 NAMES_TOLD_COUNT: Final = 20
 """Symbols and strategies told by name, the largest by exposure; the others are one, `other`."""
 NAMES_ASKED_COUNT: Final = NAMES_TOLD_COUNT + 1
 """How many a status must list for this: one more, which is the largest of the others."""
+UNREAD: Final = "telemetry_readings_failed"
 
 Labels: TypeAlias = tuple[str, ...]
 Value: TypeAlias = float | HistogramReading
@@ -142,6 +149,7 @@ class Collector:
         self._signals = signals
         self._read_status = read_status
         self._real_time_ns = real_time_ns
+        self._unread: set[str] = set()
 
     def collect(self) -> list[Reading]:
         """Return what is so now."""
@@ -163,16 +171,48 @@ class Collector:
         )
 
     def _readings(self, status: StatusFacts) -> list[Reading]:
-        told: dict[str, Points] = {}
-        told |= _process(status)
-        told |= _stops(status.view)
-        told |= _account(status.view)
-        told |= exposures(status.view, self._signals)
-        told |= _store(status.store)
-        told |= _counted(self._signals)
-        told |= {name: points_of(counts) for name, counts in self._signals.counts.items()}
-        told |= {name: tell() for name, tell in self._signals.elsewhere.items()}
-        return [Reading(metric, tuple(told.get(metric.name, ()))) for metric in METRICS]
+        signals, view = self._signals, status.view
+        tellers: dict[str, Callable[[], dict[str, Points]]] = {
+            "the process": lambda: _process(status),
+            "what is stopped": lambda: _stops(view),
+            "the account": lambda: _account(view),
+            "exposures": lambda: exposures(view, signals),
+            "the store": lambda: _store(status.store),
+            "what was counted": lambda: _counted(signals),
+        }
+        for name, counts in signals.counts.items():
+            tellers[name] = partial(_named, name, partial(points_of, counts))
+        for name, tell in signals.elsewhere.items():
+            tellers[name] = partial(_named, name, tell)
+        told: dict[str, tuple[tuple[Labels, Value], ...]] = {}
+        for what, teller in tellers.items():
+            told |= self._taken(what, teller)
+        told[UNREAD] = (((), len(self._unread)),)
+        return [Reading(metric, told.get(metric.name, ())) for metric in METRICS]
+
+    def _taken(
+        self, what: str, teller: Callable[[], dict[str, Points]]
+    ) -> dict[str, tuple[tuple[Labels, Value], ...]]:
+        """Return what `teller` tells; nothing where it fails, which is logged once (rule 3)."""
+        try:
+            taken = {name: tuple(points) for name, points in teller().items()}
+        except Exception:
+            if what not in self._unread:
+                self._unread.add(what)
+                LOG.exception(
+                    "metrics: %s cannot be read and is left out of /metrics and OTLP; alerts on it "
+                    "are blind; this is said once until it can be read again",
+                    what,
+                )
+            return {}
+        if what in self._unread:
+            self._unread.discard(what)
+            LOG.info("metrics: %s can be read again", what)
+        return taken
+
+
+def _named(name: str, tell: Callable[[], Points]) -> dict[str, Points]:
+    return {name: tell()}
 
 
 def one(value: float) -> Points:

@@ -234,3 +234,12 @@ def test_an_id_is_the_same_for_ever_and_another_for_everything_else() -> None:
 
 def _page() -> str:
     return PAGE.read_text(encoding="utf-8")
+
+
+def test_the_way_out_of_one_eased_scope_resets_that_scope_alone() -> None:
+    """`reset kill` without a scope would start what nobody spoke of."""
+    eased = KillEased(
+        scopes=(KillScope(ScopeKind.STRATEGY, "momentum"),), reset_by="alice", reason="exits"
+    )
+    told = tell(eased)
+    assert told.way_out == "haltline reset kill --strategy momentum --by YOU --reason WHY"

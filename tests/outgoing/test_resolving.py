@@ -120,6 +120,41 @@ def test_a_resolver_that_hangs_holds_up_no_end(monkeypatch: pytest.MonkeyPatch) 
     thread.join(20)
 
 
+async def test_a_thread_that_cannot_be_started_is_no_lookup_under_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A machine that was short of threads for a while must not end all lookups for good."""
+    monkeypatch.setattr(resolving, "LOOKUPS_COUNT_MAX", 2)
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 1))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_arguments, **_options: found)
+    resolver = resolving.Resolver()
+
+    def short(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as shortage:
+        shortage.setattr(threading.Thread, "start", short)
+        for _ in range(3):
+            with pytest.raises(resolving.TooManyLookupsError):
+                await resolver.addresses("hooks.example", 1)
+    assert await resolver.addresses("hooks.example", 1) == ["127.0.0.1"]
+
+
+async def test_a_single_address_may_take_all_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A receiver far away with a slow handshake has what `timeout_seconds` says."""
+    timeout, given = asyncio.timeout, []
+
+    def noted(seconds: float) -> asyncio.Timeout:
+        given.append(seconds)
+        return timeout(seconds)
+
+    monkeypatch.setattr(asyncio, "timeout", noted)
+    async with receiving() as receiver:
+        found = await post(receiver.url, 20.0)
+    assert found.outcome is Outcome.DELIVERED
+    assert min(given) == 20.0
+
+
 async def test_lookups_that_hang_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond the bound a name is not looked up; once they end it is again."""
     monkeypatch.setattr(resolving, "LOOKUPS_COUNT_MAX", 2)

@@ -10,10 +10,13 @@ from pathlib import Path
 import pytest
 
 from sidecar.clock import ManualClock
+from sidecar.config.outgoing_sections import TransitionType
 from sidecar.core.commands import TriggerKill
-from sidecar.outgoing import Target, sender
+from sidecar.outgoing import Target, sender, targets
+from sidecar.outgoing.messages import Origin, standard_body
 from sidecar.outgoing.retries import Answer, Outcome
 from sidecar.service import HealthPart
+from sidecar.service.transitions import Transition
 from sidecar.store.memory_store import MemoryStore
 from tests.outgoing.harness import (
     DELIVERED,
@@ -255,6 +258,28 @@ async def test_a_fault_of_ours_is_logged_and_stops_no_target(
         await told.quiet()
     assert len(receiver.got) == 1
     assert "a fault of ours" in caplog.text
+
+
+async def test_a_message_that_can_never_be_made_is_given_up_and_the_next_one_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bug in one kind of message must not keep every later stop from being told."""
+
+    def broken(transition: Transition, origin: Origin, *, is_durable: bool) -> bytes:
+        if transition.kind is TransitionType.KILL_ACTIVATED:
+            raise ValueError
+        return standard_body(transition, origin, is_durable=is_durable)
+
+    monkeypatch.setattr(targets, "standard_body", broken)
+    receiver = Script()
+    target = a_target(give_up_seconds=60.0)
+    async with telling(MemoryStore(), tmp_path, receiver.post, target) as told:
+        await told.service.trigger_kill(a_kill(), BOT)
+        await told.service.reset_kill(a_reset(), OPERATOR)
+        await until(lambda: receiver.posted)
+        assert "1 given up" in part_of(told).cause
+    assert [json.loads(body)["type"] for _, body in receiver.posted] == ["kill_switch.reset"]
+    assert told.outgoing.counts.values[("desk", "given_up")] == 1
 
 
 async def test_nothing_secret_is_logged_or_shown(

@@ -8,18 +8,22 @@ from pathlib import Path
 import pytest
 
 from sidecar.config.outgoing_sections import TransitionType
+from sidecar.core.answers import RecoveryState
 from sidecar.core.commands import AcceptRecovery
 from sidecar.core.denial import CallRefused
 from sidecar.core.events import RecoveryEntered
 from sidecar.service import outbox
 from sidecar.service.records import encode_record
+from sidecar.store.errors import StoreDamagedError
 from sidecar.store.memory_store import MemoryStore
 from sidecar.store.merkle_tree import JournalBase
+from sidecar.store.store import ChainedRecord
 from tests.service.harness import (
     BOT,
     OPERATOR,
     a_kill,
     a_reset,
+    holding,
     records_of,
     turns,
     until,
@@ -90,6 +94,22 @@ async def test_an_ordinary_start_tells_nothing(tmp_path: Path) -> None:
         await third.service.accept_recovery(accept, OPERATOR)
         await third.tell_all()
     assert third.kinds == [TransitionType.RECOVERY_ENTERED, TransitionType.RECOVERY_ENDED]
+
+
+async def test_a_recovery_that_a_complete_report_ends_is_told_as_ended(tmp_path: Path) -> None:
+    """The usual way out is the bot's, and the next report ends nothing more."""
+    store = MemoryStore()
+    async with life(store, tmp_path) as lived:
+        left = store.crash(is_power_lost=True)
+        del lived
+    async with life(left, tmp_path) as again:
+        for report_id in ("r-1", "r-2"):
+            await again.service.report_account(holding(again.service, report_id), BOT)
+        await again.tell_all()
+        state = again.service.status().view.recovery
+    assert again.kinds == [TransitionType.RECOVERY_ENTERED, TransitionType.RECOVERY_ENDED]
+    assert (state.state, state.way_out) == (RecoveryState.RECOVERED, "")
+    assert state.detail.endswith("reconciled by account report r-1")
 
 
 async def test_a_reset_that_the_disk_refuses_is_never_told(tmp_path: Path) -> None:
@@ -167,6 +187,29 @@ async def test_a_damaged_journal_tells_of_itself_once(
     assert again.kinds == [TransitionType.RECOVERY_ENTERED]
     assert again.told[0][1] is False
     del caplog
+
+
+async def test_what_stands_before_damage_is_told_and_the_rest_is_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both lie in what is read at a time; the readable part of it is lost to nobody."""
+    store = MemoryStore()
+    async with life(store, tmp_path) as lived:
+        await lived.service.trigger_kill(a_kill(), BOT)
+        await lived.service.reset_kill(a_reset(), OPERATOR)
+        last = lived.last_sequence
+    read = MemoryStore.read_chained
+
+    def damaged(self: MemoryStore, from_sequence: int, count: int) -> list[ChainedRecord]:
+        if from_sequence + count > last:
+            raise StoreDamagedError(sequence=last, what="is damaged", way_out="none")
+        return read(self, from_sequence, count)
+
+    monkeypatch.setattr(MemoryStore, "read_chained", damaged)
+    async with life(store.reopen(), tmp_path) as again:
+        await again.tell_all()
+    assert again.kinds == [KILLED]
+    assert f"cannot be read from record {last} on" in caplog.text
 
 
 async def test_a_broken_invariant_is_told_as_books_that_cannot_be_believed(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from sidecar.store.errors import StoreDamagedError, StoreHeldError, StoreMissing
 from sidecar.store.read_only import open_read_only
 from sidecar.store.sqlite_database import DATABASE_FILE_NAME, WAL_FILE_NAME, open_connection
 from sidecar.store.sqlite_open import open_sqlite_store
+from sidecar.store.sqlite_reading import read_checked
 from sidecar.store.store import Store
 from tests.store.harness import options
 
@@ -142,3 +143,26 @@ async def test_a_record_of_another_type_is_damage(tmp_path: Path, statement: str
     started = open_sqlite_store(tmp_path / "store", options())
     assert started.facts.damage is not None
     started.close(clean=False)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "PRAGMA ignore_check_constraints = 1; UPDATE journal SET record = 7 WHERE sequence = 2",
+        "DELETE FROM journal WHERE sequence = 2",
+    ],
+)
+async def test_a_reader_behind_a_record_that_is_damaged_is_told(
+    tmp_path: Path, statement: str
+) -> None:
+    """What follows it cannot be proved: that is damage, and never the journal's end."""
+    store = await written(tmp_path / "store")
+    base = store.base
+    store.close(clean=True)
+    connection = open_connection(tmp_path / "store")
+    connection.execute(statement)
+    with pytest.raises(StoreDamagedError) as damaged:
+        list(read_checked(connection, base, 3, 3))
+    assert damaged.value.sequence == 2
+    assert list(read_checked(connection, base, 9, None)) == []
+    connection.close()

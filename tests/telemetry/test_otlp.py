@@ -318,3 +318,7 @@ def test_what_an_exporter_said_is_cut_and_without_a_password() -> None:
     assert told.startswith("cannot reach http://collector:4318/v1")
     assert len(told) == exporters.REASON_LENGTH_MAX
     assert exporters.shown("me:hunter2@collector:4317 is UNAVAILABLE").startswith("collector:4317")
+    refused = "Max retries exceeded with url: /v1/metrics?api_key=hunter2&x=1 (Caused by NameError)"
+    assert exporters.shown(refused) == (
+        "Max retries exceeded with url: /v1/metrics?... (Caused by NameError)"
+    )

@@ -19,7 +19,7 @@ from sidecar.telemetry import readings
 from sidecar.telemetry.catalogue import CATALOGUE, METRICS, Metric
 from sidecar.telemetry.counts import LABEL_SETS_COUNT_MAX, Counts
 from sidecar.telemetry.histogram import HistogramReading
-from sidecar.telemetry.readings import NAMES_TOLD_COUNT
+from sidecar.telemetry.readings import NAMES_TOLD_COUNT, Collector
 from sidecar.telemetry.signals import Signals
 from tests.bridge.harness import ask
 from tests.server.harness import a_mark, an_order
@@ -188,6 +188,45 @@ async def test_what_other_parts_count_is_told_under_its_name(tmp_path: Path) -> 
     assert of(scraped, "http_requests_total", route="/0", status="404") == 1
     assert of(scraped, "http_requests_total", route="other", status="other") == 3
     assert of(scraped, "telemetry_labels_folded_total") == 3
+
+
+def broken_points() -> Iterator[tuple[tuple[str, ...], float]]:
+    """Fail behind the first point, as what is told one by one may."""
+    yield (), 1.0
+    raise RuntimeError
+
+
+async def test_a_reading_that_fails_costs_a_scrape_that_metric_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Everything else is told, how much is missing too, and the log says it once."""
+    async with watched_on(tmp_path) as watched:
+        signals = watched.sidecar.service.signals
+        read, signals.elsewhere["webhook_digests"] = (
+            signals.elsewhere["webhook_digests"],
+            broken_points,
+        )
+        scraped = await watched.scrape()
+        watched.collector.report()
+        assert of(scraped, "webhook_digests") is None
+        assert of(scraped, "telemetry_readings_failed") == 1
+        assert of(scraped, "trading_mode", mode="NORMAL") == 1
+        assert of(scraped, "store_poisoned") == 0
+        assert caplog.text.count("webhook_digests cannot be read") == 1
+        signals.elsewhere["webhook_digests"] = read
+        mended = await watched.scrape()
+    assert of(mended, "webhook_digests") == 0
+    assert of(mended, "telemetry_readings_failed") == 0
+
+
+def test_without_a_status_a_scrape_fails() -> None:
+    """Half a page would look like a sidecar that is well: Prometheus takes a refusal for down."""
+
+    def broken() -> readings.StatusFacts:
+        raise ValueError
+
+    with pytest.raises(ValueError):  # noqa: PT011 - raised above, without words
+        Collector(Signals(), broken).collect()
 
 
 async def test_hostile_names_of_symbols_cannot_break_the_page(tmp_path: Path) -> None:
