@@ -398,3 +398,19 @@ async def test_no_secret_and_no_token_is_ever_shown(
     for word in words:
         assert word not in told
         assert all(word.encode() not in reply.head + reply.body for reply in replies)
+
+
+@pytest.mark.parametrize("path", [TRIGGER, STATUS, RESET, EASE, BREAKER_RESET])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_slash_too_many_is_refused_in_words(
+    sidecar: Sidecar, hooked: Bridge, path: str, method: str
+) -> None:
+    """404 as JSON with the paths there are, and nothing done.
+
+    It was an empty 307, which curl takes for success: the stop had not happened, and nobody said so.
+    """
+    await trigger(hooked)
+    reply = await ask(hooked, method, f"{path}/", TRIGGER_BODY, signing.legacy(TRIGGER_BODY))
+    assert error_of(reply) == (404, "ROUTE_UNKNOWN")
+    assert path in reply.json()["message"]
+    assert is_killed(sidecar)
