@@ -100,7 +100,9 @@ class Reader:
             return NotATrigger(preset, "a ping: GitHub sends it when a webhook is made")
         if preset is Preset.TRADINGVIEW:
             return self._read_tradingview(said)
-        return self._read_generic(said)
+        # A token's senders write their own words, and a symbol of theirs is no scope (rule 3).
+        is_own = scheme is not Scheme.BEARER or self.preset is Preset.GENERIC
+        return self._read_generic(said, is_own=is_own)
 
     def _read_alerts(self, said: dict[str, Any], preset: Preset) -> TriggerKill | NotATrigger:
         alerts = [alert for alert in said["alerts"] if isinstance(alert, dict)]
@@ -131,13 +133,13 @@ class Reader:
             details=self._details(said, used=_OWN_NAMES),
         )
 
-    def _read_generic(self, said: dict[str, Any]) -> TriggerKill:
+    def _read_generic(self, said: dict[str, Any], *, is_own: bool) -> TriggerKill:
         reason = _found(said, self.options.reason_field, "message", "text", "title", "summary")
         return TriggerKill(
             reason=self._shown(reason),
             triggered_by=self._shown(_found(said, self.options.triggered_by_field)),
-            **_orders_of(said, is_own=True),
-            details=self._details(said, used=_OWN_NAMES | {"strategy", "symbol"}),
+            **_orders_of(said, is_own=is_own),
+            details=self._details(said, used=_OWN_NAMES | (_SCOPE_NAMES if is_own else set())),
         )
 
     def _shown(self, text: str) -> str:
@@ -165,6 +167,7 @@ class Reader:
 
 
 _OWN_NAMES: Final = {"reason", "triggered_by", "mode", "scope", "requested_action"}
+_SCOPE_NAMES: Final = {"strategy", "symbol"}
 
 
 def read_preset(word: str) -> Preset | None:

@@ -153,6 +153,19 @@ def test_the_symbol_of_an_alert_is_no_scope(name: str) -> None:
     assert (narrowed.scope_kind, narrowed.scope_name) == ("SYMBOL", "BTCUSDT")
 
 
+@pytest.mark.parametrize("name", ["symbol", "strategy"])
+def test_a_token_s_sender_narrows_by_scope_alone(name: str) -> None:
+    """TradingView shows a token, and its own words may hold a symbol in whatever shape."""
+    said = {"message": "leave the market", "ticker": "BTCUSDT", name: "BTCUSDT"}
+    command = read_said(said, Scheme.BEARER)
+    assert (command.scope_kind, command.scope_name) == ("", "")
+    assert json.loads(command.details)[name] == "BTCUSDT"
+    scoped = read_said(said | {"scope": {name: "y"}}, Scheme.BEARER)
+    assert (scoped.scope_kind, scoped.scope_name) == (name.upper(), "y")
+    asked = read_said(said, Scheme.BEARER, preset=Preset.GENERIC)
+    assert (asked.scope_kind, asked.scope_name) == (name.upper(), "BTCUSDT")
+
+
 @pytest.mark.parametrize(
     ("word", "read"),
     [("halt", "HALT"), ("reduce-only", "REDUCE_ONLY"), (" Reduce Only ", "REDUCE_ONLY"),
