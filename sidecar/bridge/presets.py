@@ -115,7 +115,7 @@ class Reader:
         return TriggerKill(
             reason=self._shown(_reason_of_alerts(said, firing or alerts)),
             triggered_by=self._shown(f"{preset}/{receiver}" if receiver else preset.value),
-            **_orders_of(said, is_own=False),
+            **self._orders(said, is_own=False),
             details=self._details(said, used={"scope", "mode", "requested_action"}),
         )
 
@@ -129,7 +129,7 @@ class Reader:
             triggered_by=self._shown(
                 _found(said, self.options.triggered_by_field) or Preset.TRADINGVIEW.value
             ),
-            **_orders_of(said, is_own=False),
+            **self._orders(said, is_own=False),
             details=self._details(said, used=_OWN_NAMES),
         )
 
@@ -138,9 +138,16 @@ class Reader:
         return TriggerKill(
             reason=self._shown(reason),
             triggered_by=self._shown(_found(said, self.options.triggered_by_field)),
-            **_orders_of(said, is_own=is_own),
+            **self._orders(said, is_own=is_own),
             details=self._details(said, used=_OWN_NAMES | (_SCOPE_NAMES if is_own else set())),
         )
+
+    def _orders(self, said: Mapping[str, Any], *, is_own: bool) -> dict[str, str]:
+        """Return mode, scope and action; a scope that names a secret of ours is none."""
+        found = _orders_of(said, is_own=is_own)
+        if self.hide(found.get("scope_name", "")) != found.get("scope_name", ""):
+            del found["scope_kind"], found["scope_name"]
+        return found
 
     def _shown(self, text: str) -> str:
         """Return a text for people without any secret of ours."""
@@ -163,7 +170,10 @@ class Reader:
             }
         if isinstance(value, list):
             return [self._without_secrets(item) for item in value]
-        return self.hide(value) if isinstance(value, str) else value
+        if isinstance(value, str):
+            return self.hide(value)
+        # A secret may be all digits, and come as a number.
+        return value if self.hide(_as_text(value)) == _as_text(value) else REMOVED
 
 
 _OWN_NAMES: Final = {"reason", "triggered_by", "mode", "scope", "requested_action"}
