@@ -11,6 +11,7 @@ from sidecar.bridge import Bridge
 from sidecar.bridge.http_framing import BODY_BYTES_MAX
 from sidecar.bridge.options import BridgeOptions
 from sidecar.bridge.sessions import Sessions
+from sidecar.clock import DrivenClock, WallClock
 from sidecar.core.events import KillReset
 from sidecar.webhook_secrets import Tokens, WebhookSecrets
 from tests.bridge import signing
@@ -42,7 +43,7 @@ from tests.bridge.webhooks import (
     reset,
     trigger,
 )
-from tests.server.harness import Sidecar
+from tests.server.harness import Sidecar, sidecar_on
 from tests.service.harness import records_of
 
 PAYLOADS = Path(__file__).parent / "payloads"
@@ -392,6 +393,11 @@ async def test_no_secret_and_no_token_is_ever_shown(
     replies.append(await reset(hooked, body))
     body = a_reset(reset_by=KILL_SECRET, reason=TOKEN)
     replies.append(await reset(hooked, body))
+    replies.append(await reset(hooked, a_reset(reset_by={"a": KILL_SECRET}, reason=[TOKEN])))
+    for member in ("scope", "strategy", "symbol", "mode", "requested_action"):
+        for value in (TOKEN, [TOKEN], {"strategy": TOKEN}, {TOKEN: 1}):
+            replies.append(await trigger(hooked, a_body(**{member: value})))
+            replies.append(await reset(hooked, a_reset(**{member: value})))
     replies.append(await look(hooked))
     told = caplog.text + repr(records_of(sidecar.store))
     assert len(records_of(sidecar.store)) > 4
@@ -414,3 +420,12 @@ async def test_a_slash_too_many_is_refused_in_words(
     assert error_of(reply) == (404, "ROUTE_UNKNOWN")
     assert path in reply.json()["message"]
     assert is_killed(sidecar)
+
+
+@pytest.mark.parametrize(("clock", "word"), [(WallClock(), "WALL"), (DrivenClock(), "DRIVEN")])
+async def test_the_status_says_whose_clock_it_is(
+    tmp_path: Path, clock: WallClock | DrivenClock, word: str
+) -> None:
+    """A replay must not be taken for the real thing: everything that shows a status says it (S2.5)."""
+    async with sidecar_on(tmp_path, clock=clock) as running, bridge_on(running, **parts()) as served:
+        assert (await look(served)).json()["clock"] == word
