@@ -141,9 +141,12 @@ class Door:
         addresses = b",".join(values).decode("latin-1").split(",")[-_FORWARDED_COUNT_MAX:]
         for text in reversed(addresses):
             try:
-                address = str(ipaddress.ip_address(text.strip()))
+                found = ipaddress.ip_address(text.strip())
             except ValueError:
                 return ""
+            if getattr(found, "scope_id", None) is not None:
+                return ""  # whatever stands behind the % would stand in the journal
+            address = str(found)
             if not self._trusted.hold(address):
                 return address
         return ""

@@ -189,6 +189,8 @@ async def test_an_exposed_bridge_has_no_local_visitor(sidecar: Sidecar) -> None:
         ({"X-Forwarded-For": "nonsense"}, "http:127.0.0.1:"),
         ({"X-Forwarded-For": "203.0.113.5, <script>"}, "http:127.0.0.1:"),
         ({"X-Forwarded-For": ""}, "http:127.0.0.1:"),
+        ({"X-Forwarded-For": "fe80::1%<script>"}, "http:127.0.0.1:"),
+        ({"X-Forwarded-For": "fe80::1%" + "x" * 9_000}, "http:127.0.0.1:"),
     ],
 )
 async def test_a_proxy_of_ours_says_whom_it_stands_for(
