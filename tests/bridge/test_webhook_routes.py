@@ -413,7 +413,7 @@ async def test_a_slash_too_many_is_refused_in_words(
 ) -> None:
     """404 as JSON with the paths there are, and nothing done.
 
-    It was an empty 307, which curl takes for success: the stop had not happened, and nobody said so.
+    It was an empty 307, which curl takes for success: nothing had stopped, and nobody said so.
     """
     await trigger(hooked)
     reply = await ask(hooked, method, f"{path}/", TRIGGER_BODY, signing.legacy(TRIGGER_BODY))
@@ -426,6 +426,21 @@ async def test_a_slash_too_many_is_refused_in_words(
 async def test_the_status_says_whose_clock_it_is(
     tmp_path: Path, clock: WallClock | DrivenClock, word: str
 ) -> None:
-    """A replay must not be taken for the real thing: everything that shows a status says it (S2.5)."""
-    async with sidecar_on(tmp_path, clock=clock) as running, bridge_on(running, **parts()) as served:
+    """Everything that shows a status says it, so no replay is taken for the real thing (S2.5)."""
+    async with (
+        sidecar_on(tmp_path, clock=clock) as running,
+        bridge_on(running, **parts()) as served,
+    ):
         assert (await look(served)).json()["clock"] == word
+
+
+@pytest.mark.parametrize("query", ["?", "?a=%20b&&c=", "?a?b"])
+async def test_hs1_signs_the_query_byte_for_byte(
+    sidecar: Sidecar, hooked: Bridge, query: str
+) -> None:
+    """A bare question mark is part of what was sent too: the stop is taken."""
+    path = TRIGGER + query
+    good = hs1_for(sidecar, path)(TRIGGER_BODY)
+    assert (await post(hooked, path, TRIGGER_BODY, good)).status == 200
+    other = hs1_for(sidecar, TRIGGER)(TRIGGER_BODY)
+    assert error_of(await post(hooked, path, TRIGGER_BODY, other)) == (401, "SIGNATURE_WRONG")
