@@ -122,8 +122,7 @@ class Exchange:
         except Gone:
             raise
         except Exception:
-            if self.is_whole:
-                return  # Starlette answers first, and raises then
+            # Starlette answers first, and raises then.
             LOG.exception("a request failed")
         if self.is_whole:
             return
