@@ -50,4 +50,6 @@ def build_app(parts: BridgeParts) -> Starlette:
     spans = traced(parts.service.signals, routes)
     app = Starlette(routes=routes, exception_handlers=handlers, middleware=[spans])
     app.state.status_events = events
+    # A stop sent to a path with a slash behind it must not end in an empty 307 nobody follows.
+    app.router.redirect_slashes = False
     return app

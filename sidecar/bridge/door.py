@@ -34,7 +34,16 @@ _PORT_OF: Final = {"http": "80", "https": "443"}
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
 _METHODS_REFUSED: Final = frozenset({"OPTIONS", "TRACE", "CONNECT"})
 _OWN_SITE: Final = frozenset({b"same-origin", b"none"})
-_FORWARDED: Final = b"forwarded"
+_OF_PROXIES: Final = frozenset(
+    {
+        b"cf-connecting-ip",
+        b"forwarded",
+        b"true-client-ip",
+        b"via",
+        b"x-client-ip",
+        b"x-real-ip",
+    }
+)
 _FORWARDED_PREFIX: Final = b"x-forwarded-"
 _FORWARDED_FOR: Final = b"x-forwarded-for"
 _FORWARDED_PROTO: Final = b"x-forwarded-proto"
@@ -82,7 +91,7 @@ class Door:
         scheme = self._scheme(head, arrival)
         _refuse_other_sites(head, (scheme, found["name"], found["port"] or _PORT_OF[scheme]))
         is_forwarded = any(
-            name == _FORWARDED or name.startswith(_FORWARDED_PREFIX) for name, _ in head.headers
+            name in _OF_PROXIES or name.startswith(_FORWARDED_PREFIX) for name, _ in head.headers
         )
         return Visitor(
             peer=self._peer(head, arrival, identity),
@@ -114,8 +123,9 @@ class Door:
     def _scheme(self, head: Head, arrival: Arrival) -> str:
         """Return the scheme of the visitor's own address."""
         if self._options.is_behind_proxy:
-            given = (head.value(_FORWARDED_PROTO) or b"https").lower()
-            return "http" if given == b"http" else "https"
+            given = [value for name, value in head.headers if name == _FORWARDED_PROTO]
+            schemes = {text.strip().lower() for text in b",".join(given).split(b",")}
+            return "http" if schemes == {b"http"} else "https"
         return "https" if arrival.is_tls else "http"
 
     def _peer(self, head: Head, arrival: Arrival, identity: Identity | None) -> str:
@@ -131,9 +141,12 @@ class Door:
         addresses = b",".join(values).decode("latin-1").split(",")[-_FORWARDED_COUNT_MAX:]
         for text in reversed(addresses):
             try:
-                address = str(ipaddress.ip_address(text.strip()))
+                found = ipaddress.ip_address(text.strip())
             except ValueError:
                 return ""
+            if getattr(found, "scope_id", None) is not None:
+                return ""  # whatever stands behind the % would stand in the journal
+            address = str(found)
             if not self._trusted.hold(address):
                 return address
         return ""

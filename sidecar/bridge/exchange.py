@@ -22,7 +22,7 @@ from sidecar.bridge.door import Arrival
 from sidecar.bridge.http_body import FRAMED_BYTES_MAX, BodyReader
 from sidecar.bridge.http_framing import HEAD_BYTES_MAX, Head
 from sidecar.bridge.refusals import Refusal, refusal_of, refuse
-from sidecar.bridge.visitors import SCOPE_KEY, Visitor
+from sidecar.bridge.visitors import SCOPE_KEY, TARGET_KEY, Visitor
 
 LOG: Final = logging.getLogger(__name__)
 
@@ -122,8 +122,7 @@ class Exchange:
         except Gone:
             raise
         except Exception:
-            if self.is_whole:
-                return  # Starlette answers first, and raises then
+            # Starlette answers first, and raises then.
             LOG.exception("a request failed")
         if self.is_whole:
             return
@@ -160,6 +159,7 @@ class Exchange:
             "client": (arrival.host, arrival.port),
             "server": self._request.server,
             SCOPE_KEY: self._request.visitor,
+            TARGET_KEY: head.target,
         }
 
     async def _receive(self) -> Message:

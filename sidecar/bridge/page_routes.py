@@ -149,6 +149,8 @@ def _read_kill(body: bytes) -> TriggerKill:
         return value if isinstance(value, str) else ""
 
     strategy, symbol = text("strategy"), text("symbol")
+    if strategy and symbol:
+        strategy = symbol = ""  # two scopes are none, as everywhere: everything stops
 
     return TriggerKill(
         reason=text("reason"),

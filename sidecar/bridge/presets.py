@@ -100,7 +100,9 @@ class Reader:
             return NotATrigger(preset, "a ping: GitHub sends it when a webhook is made")
         if preset is Preset.TRADINGVIEW:
             return self._read_tradingview(said)
-        return self._read_generic(said)
+        # A token's senders write their own words, and a symbol of theirs is no scope (rule 3).
+        is_own = scheme is not Scheme.BEARER or self.preset is Preset.GENERIC
+        return self._read_generic(said, is_own=is_own)
 
     def _read_alerts(self, said: dict[str, Any], preset: Preset) -> TriggerKill | NotATrigger:
         alerts = [alert for alert in said["alerts"] if isinstance(alert, dict)]
@@ -113,7 +115,7 @@ class Reader:
         return TriggerKill(
             reason=self._shown(_reason_of_alerts(said, firing or alerts)),
             triggered_by=self._shown(f"{preset}/{receiver}" if receiver else preset.value),
-            **_orders_of(said, is_own=False),
+            **self._orders(said, is_own=False),
             details=self._details(said, used={"scope", "mode", "requested_action"}),
         )
 
@@ -127,18 +129,25 @@ class Reader:
             triggered_by=self._shown(
                 _found(said, self.options.triggered_by_field) or Preset.TRADINGVIEW.value
             ),
-            **_orders_of(said, is_own=False),
+            **self._orders(said, is_own=False),
             details=self._details(said, used=_OWN_NAMES),
         )
 
-    def _read_generic(self, said: dict[str, Any]) -> TriggerKill:
+    def _read_generic(self, said: dict[str, Any], *, is_own: bool) -> TriggerKill:
         reason = _found(said, self.options.reason_field, "message", "text", "title", "summary")
         return TriggerKill(
             reason=self._shown(reason),
             triggered_by=self._shown(_found(said, self.options.triggered_by_field)),
-            **_orders_of(said, is_own=True),
-            details=self._details(said, used=_OWN_NAMES | {"strategy", "symbol"}),
+            **self._orders(said, is_own=is_own),
+            details=self._details(said, used=_OWN_NAMES | (_SCOPE_NAMES if is_own else set())),
         )
+
+    def _orders(self, said: Mapping[str, Any], *, is_own: bool) -> dict[str, str]:
+        """Return mode, scope and action; a scope that names a secret of ours is none."""
+        found = _orders_of(said, is_own=is_own)
+        if self.hide(found.get("scope_name", "")) != found.get("scope_name", ""):
+            del found["scope_kind"], found["scope_name"]
+        return found
 
     def _shown(self, text: str) -> str:
         """Return a text for people without any secret of ours."""
@@ -161,10 +170,14 @@ class Reader:
             }
         if isinstance(value, list):
             return [self._without_secrets(item) for item in value]
-        return self.hide(value) if isinstance(value, str) else value
+        if isinstance(value, str):
+            return self.hide(value)
+        # A secret may be all digits, and come as a number.
+        return value if self.hide(_as_text(value)) == _as_text(value) else REMOVED
 
 
 _OWN_NAMES: Final = {"reason", "triggered_by", "mode", "scope", "requested_action"}
+_SCOPE_NAMES: Final = {"strategy", "symbol"}
 
 
 def read_preset(word: str) -> Preset | None:

@@ -32,6 +32,8 @@ from sidecar.service import Role
 from sidecar.tls import Identity
 
 SCOPE_KEY: Final = "haltline.visitor"
+TARGET_KEY: Final = "haltline.target"
+"""The target as it was sent: ASGI's own path and query have lost a bare question mark."""
 MayGoOn = Callable[[], bool]
 _REASONS: Final = {
     ProofOutcome.UNCONFIGURED: "OPERATOR_PROOF_NOT_CONFIGURED",
@@ -134,9 +136,8 @@ async def prove(request: Request, body: bytes, parts: BridgeParts) -> ProofResul
 
 def raw_path_of(request: Request) -> str:
     """Return the path with its query, byte for byte as it was sent."""
-    raw: bytes = request.scope["raw_path"]
-    query: bytes = request.scope["query_string"]
-    return (raw + b"?" + query if query else raw).decode("ascii")
+    target: bytes = request.scope[TARGET_KEY]
+    return target.decode("ascii")
 
 
 def _headers_of(request: Request) -> list[tuple[str, str | bytes]]:

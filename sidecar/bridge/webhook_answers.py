@@ -57,6 +57,7 @@ def status_json(status: ServiceStatus) -> dict[str, Any]:
         "trading_mode": view.mode.value,
         "circuit_breaker_open": view.breaker.is_open,
         "advice": view.advice,
+        "clock": status.clock_kind.upper(),
         "store_id": status.store.store_id,
         "sequence": view.last_sequence,
     }

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from sidecar.bridge.http_framing import BODY_BYTES_MAX
 from sidecar.bridge.refusals import refuse
 from sidecar.bridge.signatures import SignedRequest
+from sidecar.bridge.visitors import raw_path_of
 from sidecar.bridge.webhook_refusals import unfit
 
 MEDIA_TYPES: Final = frozenset(
@@ -25,15 +26,13 @@ MEDIA_TYPES: Final = frozenset(
 async def read_request(request: Request) -> SignedRequest:
     """Return the request as its signature speaks of it. Raises Refused."""
     scope = request.scope
-    target = scope.get("raw_path", b"").partition(b"?")[0].decode("latin-1")
-    query = scope["query_string"].decode("latin-1")
     headers = tuple(
         (name.decode("latin-1").lower(), value.decode("latin-1"))
         for name, value in scope["headers"]
     )
     return SignedRequest(
         method=request.method,
-        target=f"{target}?{query}" if query else target,
+        target=raw_path_of(request),
         headers=headers,
         body=await _read_body(request),
     )

@@ -178,7 +178,8 @@ class _Webhooks:
             proved = replace(caller, role=Role.OPERATOR, has_operator_proof=True)
             answer = await carry_out(command, proved)
         except CallRefused as refused:
-            by, reason = str(said.get("reset_by", "")), str(said.get("reason", ""))
+            hide = self._parts.webhook_secrets.hide
+            by, reason = (hide(str(said.get(name, ""))) for name in ("reset_by", "reason"))
             self._gate.count(Action.RESET, verified.scheme, refused.reason)
             self._gate.note(call, refused, caller, by, reason)
             raise

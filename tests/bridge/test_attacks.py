@@ -413,7 +413,9 @@ async def test_legacy_reset_in_the_configuration_only_narrows(
     assert status == (200 if allows and not is_exposed else 401)
 
 
-@pytest.mark.parametrize("name", ["Forwarded", "X-Forwarded-For", "X-Forwarded-Proto"])
+@pytest.mark.parametrize(
+    "name", ["Forwarded", "X-Forwarded-For", "X-Forwarded-Proto", "Via", "X-Real-IP"]
+)
 async def test_a_proxy_that_nobody_declared_makes_a_sender_a_stranger(
     sidecar: Sidecar, hooked: Bridge, name: str
 ) -> None:

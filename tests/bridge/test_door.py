@@ -152,7 +152,10 @@ async def test_a_visitor_of_this_machine_is_local(sidecar: Sidecar) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "x-forwarded-x"],
+    [
+        *("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "x-forwarded-x"),
+        *("Via", "X-Real-IP", "X-Client-IP", "CF-Connecting-IP", "True-Client-IP"),
+    ],
 )
 async def test_who_comes_through_a_proxy_nobody_declared_is_a_stranger(
     sidecar: Sidecar, name: str
@@ -186,6 +189,8 @@ async def test_an_exposed_bridge_has_no_local_visitor(sidecar: Sidecar) -> None:
         ({"X-Forwarded-For": "nonsense"}, "http:127.0.0.1:"),
         ({"X-Forwarded-For": "203.0.113.5, <script>"}, "http:127.0.0.1:"),
         ({"X-Forwarded-For": ""}, "http:127.0.0.1:"),
+        ({"X-Forwarded-For": "fe80::1%<script>"}, "http:127.0.0.1:"),
+        ({"X-Forwarded-For": "fe80::1%" + "x" * 9_000}, "http:127.0.0.1:"),
     ],
 )
 async def test_a_proxy_of_ours_says_whom_it_stands_for(
@@ -208,12 +213,19 @@ async def test_a_proxy_of_ours_says_whom_it_stands_for(
         ("https", "http://bot.example.com", STRANGE),
         ("http", "http://bot.example.com", PASSED),
         ("http", "https://bot.example.com", STRANGE),
+        ("http, http", "http://bot.example.com", PASSED),
+        ("https, http", "http://bot.example.com", STRANGE),
+        ("http\r\nX-Forwarded-Proto: https", "http://bot.example.com", STRANGE),
+        ("http\r\nX-Forwarded-Proto: https", "https://bot.example.com", PASSED),
     ],
 )
 async def test_behind_a_proxy_the_scheme_is_the_visitors(
     sidecar: Sidecar, proto: str | None, origin: str, expected: tuple[int, str]
 ) -> None:
-    """The proxy says which scheme the address bar shows; https where it does not say."""
+    """The proxies say which scheme the address bar shows; https unless all that speak say http.
+
+    Two proxies may each add the header: a stop is not refused for that.
+    """
     headers = {"Host": "bot.example.com", "Origin": origin}
     headers |= {} if proto is None else {"X-Forwarded-Proto": proto}
     async with bridge_on(sidecar, app=Seeing(), options=PROXIED) as bridge:

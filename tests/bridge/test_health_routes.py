@@ -8,7 +8,7 @@ import pytest
 
 from sidecar.bridge import Bridge
 from sidecar.server import AddressError, AddressHeldError
-from tests.bridge.harness import ask, parts_of
+from tests.bridge.harness import ask, bridge_on, parts_of
 from tests.server.harness import LOOPBACK, WAIT_SECONDS, Sidecar, a_kill
 
 
@@ -71,3 +71,19 @@ async def test_an_idle_connection_does_not_hold_up_a_drain(sidecar: Sidecar) -> 
     assert await asyncio.wait_for(reader.read(), WAIT_SECONDS) == b""
     writer.close()
     await writer.wait_closed()
+
+
+async def test_what_nobody_expected_is_told_to_the_log(
+    sidecar: Sidecar, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The 500 says that the log says more, and it does."""
+
+    def fail() -> None:
+        raise RuntimeError("a fault of the tests only")
+
+    monkeypatch.setattr(sidecar.service, "health", fail)
+    async with bridge_on(sidecar) as bridge:
+        reply = await ask(bridge, "GET", "/healthz")
+    assert (reply.status, reply.json()["reason"]) == (500, "UNEXPECTED")
+    assert b"fault" not in reply.body
+    assert "a fault of the tests only" in caplog.text

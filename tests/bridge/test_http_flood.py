@@ -10,10 +10,12 @@ from typing import Any, Final
 import pytest
 
 from sidecar.bridge import Bridge, listener
-from tests.bridge.harness import ask, bridge_on
+from tests.bridge.harness import bridge_on
 from tests.bridge.peer import GOOD, Listening, Peer, peer_of, until
+from tests.bridge.signing import RESET, TRIGGER
 from tests.bridge.test_http_connection import Streaming
 from tests.bridge.test_http_framing import ATTACKS
+from tests.bridge.webhooks import parts, trigger
 from tests.server.harness import Sidecar
 
 BAD_COUNT: Final = 5_000
@@ -28,16 +30,25 @@ async def _flood(bridge: Bridge, count: int, data: list[bytes]) -> int:
         async with peer_of(bridge) as peer:
             await peer.send(data[number % len(data)])
             with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-                refused += (await peer.reply()).status in {400, 413}
+                refused += (await peer.reply()).status in {400, 401, 413}
     return refused
+
+
+def _unsigned(path: str) -> bytes:
+    """Return a webhook with a wrong signature, written out."""
+    return (
+        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nX-HMAC-Signature: {'0' * 64}\r\n"
+        "Content-Length: 2\r\nConnection: close\r\n\r\n{}"
+    ).encode()
 
 
 @pytest.mark.slow
 async def test_a_good_request_passes_a_flood(sidecar: Sidecar) -> None:
-    """5,000 bad requests of eight senders, 500 idle sockets: every good one in between is heard."""
+    """5,000 bad requests of eight senders, 500 idle sockets: every trigger in between stops."""
     bad = [data for data, _ in ATTACKS.values()]
+    bad += [_unsigned(TRIGGER), _unsigned(RESET)] * (len(bad) // 4)
     good = 0
-    async with bridge_on(sidecar) as bridge, AsyncExitStack() as idle:
+    async with bridge_on(sidecar, **parts()) as bridge, AsyncExitStack() as idle:
         for _ in range(IDLE_COUNT):
             await idle.enter_async_context(peer_of(bridge))
         floods = [
@@ -45,7 +56,7 @@ async def test_a_good_request_passes_a_flood(sidecar: Sidecar) -> None:
             for _ in range(SENDERS_COUNT)
         ]
         while not all(flood.done() for flood in floods):
-            assert (await ask(bridge, "GET", "/healthz")).status == 200
+            assert (await trigger(bridge)).status == 200
             good += 1
             assert bridge.listener.connections_count <= listener.CONNECTIONS_COUNT_MAX
         assert sum([await flood for flood in floods]) == BAD_COUNT

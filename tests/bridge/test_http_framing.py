@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from typing import Final
 
 import pytest
 
 from sidecar.bridge.http_body import FRAMED_BYTES_MAX
-from sidecar.bridge.http_framing import BODY_BYTES_MAX, HEAD_BYTES_MAX, HEADERS_COUNT_MAX
+from sidecar.bridge.http_framing import (
+    BODY_BYTES_MAX,
+    HEAD_BYTES_MAX,
+    HEADERS_COUNT_MAX,
+    read_head,
+)
+from sidecar.bridge.refusals import Refused
 from tests.bridge.harness import bridge_on
 from tests.bridge.peer import Listening, peer_of
 from tests.server.harness import Sidecar
@@ -182,6 +190,10 @@ GOOD_ONES: Final = {
     "a query and escapes": (b"GET /x%20y?a=%2F&b=~ HTTP/1.1\r\n" + HOST + b"\r\n", ""),
     "a value beyond ASCII": (a_get("A: é".encode("latin-1")), ""),
     "an empty value": (a_get(b"A:"), ""),
+    "two proxies that say the scheme": (
+        a_get(b"X-Forwarded-Proto: a", b"X-Forwarded-Proto: b"),
+        "",
+    ),
     "no space behind the colon": (a_get(b"A:b"), ""),
     "a length": (a_post(b"Content-Length: 5", body=b"hello"), "hello"),
     "a length of nothing": (a_post(b"Content-Length: 0"), ""),
@@ -220,3 +232,29 @@ async def test_what_is_plain_is_heard(sidecar: Sidecar, name: str) -> None:
         reply = await peer.reply()
         assert reply.status == 200
         assert [heard["body"] for heard in app.heard] == [body]
+
+
+def test_a_value_is_without_the_blanks_around_it() -> None:
+    """Spaces and tabs before and behind it are none of its own, those inside are."""
+    head = read_head(a_get(b"A: \t b \t c\t "))
+    assert head.value(b"a") == b"b \t c"
+
+
+@pytest.mark.parametrize("line", [b"A: a%sb", b"A: %sb", b"A: b%s", b"A%s: b", b"%s: b"])
+def test_blanks_cost_no_more_than_letters(line: bytes) -> None:
+    """No head takes the square of its length: the loop that decides would stand still meanwhile.
+
+    A pattern over the whole line took some ten thousand times as long for blanks inside a value.
+    """
+    count = HEAD_BYTES_MAX - 200
+    blank_ns, letter_ns = (
+        min(_cost_ns(a_get(line % (filling * count))) for _ in range(3)) for filling in (b" ", b"a")
+    )
+    assert blank_ns < 200 * max(letter_ns, 10_000)
+
+
+def _cost_ns(head: bytes) -> int:
+    begun = time.process_time_ns()
+    with contextlib.suppress(Refused):
+        read_head(head)
+    return time.process_time_ns() - begun

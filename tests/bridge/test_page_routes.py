@@ -74,7 +74,13 @@ async def test_the_page_at_this_machine_stops_without_a_secret(
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"[]", b"null", b'{"mode": 7, "strategy": []}', b"x" * 20_000, b"\xff"]
+    "body",
+    [
+        *(b"", b"{", b"[]", b"null", b'{"mode": 7, "strategy": []}', b"x" * 20_000, b"\xff"),
+        b'{"strategy": "x", "symbol": "y"}',
+        b'{"strategy": "\\u0000"}',
+        b"[" * 16_000,
+    ],
 )
 async def test_whatever_it_says_it_stops(sidecar: Sidecar, bridge: Bridge, body: bytes) -> None:
     """A body that cannot be read stops everything (S10.1)."""

@@ -153,6 +153,47 @@ def test_the_symbol_of_an_alert_is_no_scope(name: str) -> None:
     assert (narrowed.scope_kind, narrowed.scope_name) == ("SYMBOL", "BTCUSDT")
 
 
+@pytest.mark.parametrize("name", ["symbol", "strategy"])
+def test_a_token_s_sender_narrows_by_scope_alone(name: str) -> None:
+    """TradingView shows a token, and its own words may hold a symbol in whatever shape."""
+    said = {"message": "leave the market", "ticker": "BTCUSDT", name: "BTCUSDT"}
+    command = read_said(said, Scheme.BEARER)
+    assert (command.scope_kind, command.scope_name) == ("", "")
+    assert json.loads(command.details)[name] == "BTCUSDT"
+    scoped = read_said(said | {"scope": {name: "y"}}, Scheme.BEARER)
+    assert (scoped.scope_kind, scoped.scope_name) == (name.upper(), "y")
+    asked = read_said(said, Scheme.BEARER, preset=Preset.GENERIC)
+    assert (asked.scope_kind, asked.scope_name) == (name.upper(), "BTCUSDT")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"strategy": OUR_SECRET},
+        {"symbol": f"x {OUR_SECRET}"},
+        {"scope": {"strategy": OUR_SECRET}},
+        {"scope": {"symbol": OUR_SECRET}},
+    ],
+)
+def test_a_secret_is_no_name_of_a_scope(said: dict[str, Any]) -> None:
+    """It would stand in the journal and the status: everything stops instead (S10.1, S11)."""
+    command = read_said(said)
+    assert (command.scope_kind, command.scope_name) == ("", "")
+    assert OUR_SECRET not in repr(command)
+
+
+@pytest.mark.parametrize("number", [4711_0815_4711_0815, 4711.0815])
+def test_a_secret_of_digits_is_hidden_as_a_number_too(number: float) -> None:
+    """Under whatever name it comes, and no other number is touched."""
+    reader = Reader(
+        options=WebhookOptions(), hide=lambda text: text.replace(str(number), "[removed]")
+    )
+    body = json.dumps({"reason": "x", "a": {"code": [number, 7, True, None]}}).encode()
+    command = reader.read(body, Scheme.HS1)
+    assert isinstance(command, TriggerKill)
+    assert command.details == '{"a":{"code":["[removed]",7,true,null]}}'
+
+
 @pytest.mark.parametrize(
     ("word", "read"),
     [("halt", "HALT"), ("reduce-only", "REDUCE_ONLY"), (" Reduce Only ", "REDUCE_ONLY"),

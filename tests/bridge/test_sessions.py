@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import Final
 
 import pytest
@@ -12,6 +13,7 @@ from sidecar.auth import Secrets
 from sidecar.bridge.options import BridgeOptions
 from sidecar.bridge.refusals import Refused
 from sidecar.bridge.sessions import SESSION_SECONDS, SESSIONS_COUNT_MAX, Sessions
+from sidecar.bridge.sessions import cookie_of as session_cookie_of
 from sidecar.bridge.visitors import SCOPE_KEY, Visitor, require_view
 from sidecar.service import HealthPart
 from tests.bridge.harness import Reply, ask, bridge_on, parts_of
@@ -211,6 +213,42 @@ async def test_a_stream_learns_that_it_may_not_go_on(sidecar: Sidecar) -> None:
     assert not may_go_on()
     with pytest.raises(Refused, match="VIEW_NEEDS_PROOF"):
         await require_view(_a_get(f"__Host-haltline_session={value}"), parts)
+
+
+@pytest.mark.parametrize(
+    ("header", "value"),
+    [
+        ("haltline_session=abc", "abc"),
+        ("a=b; haltline_session=abc;c", "abc"),
+        ("haltline_session=abc; __Host-haltline_session=def", "def"),
+        ("haltline_session=abc; haltline_session=def", "abc"),
+        ("haltline_session", ""),
+        ("xhaltline_session=abc; a=haltline_session=abc", ""),
+        ("", ""),
+    ],
+)
+def test_the_cookie_is_found_among_others(header: str, value: str) -> None:
+    """By its whole name; the one of this very host counts first."""
+    assert session_cookie_of(_a_get(header)) == value
+
+
+def test_no_cookie_costs_the_square_of_its_length() -> None:
+    """Anybody may send one, and the loop that decides would stand still meanwhile.
+
+    The library's reading took some thousand times as long for a quoted cookie of quotes.
+    """
+    count = 8_000
+    quotes_ns, letters_ns = (
+        min(_cost_ns(f'a="{filling * count}"') for _ in range(3)) for filling in ('\\"', "aa")
+    )
+    assert quotes_ns < 200 * max(letters_ns, 10_000)
+
+
+def _cost_ns(cookie: str) -> int:
+    request = _a_get(cookie)
+    begun = time.process_time_ns()
+    session_cookie_of(request)
+    return time.process_time_ns() - begun
 
 
 def _a_get(cookie: str) -> Request:

@@ -11,6 +11,7 @@ from sidecar.bridge import Bridge
 from sidecar.bridge.http_framing import BODY_BYTES_MAX
 from sidecar.bridge.options import BridgeOptions
 from sidecar.bridge.sessions import Sessions
+from sidecar.clock import DrivenClock, WallClock
 from sidecar.core.events import KillReset
 from sidecar.webhook_secrets import Tokens, WebhookSecrets
 from tests.bridge import signing
@@ -42,7 +43,7 @@ from tests.bridge.webhooks import (
     reset,
     trigger,
 )
-from tests.server.harness import Sidecar
+from tests.server.harness import Sidecar, sidecar_on
 from tests.service.harness import records_of
 
 PAYLOADS = Path(__file__).parent / "payloads"
@@ -392,9 +393,54 @@ async def test_no_secret_and_no_token_is_ever_shown(
     replies.append(await reset(hooked, body))
     body = a_reset(reset_by=KILL_SECRET, reason=TOKEN)
     replies.append(await reset(hooked, body))
+    replies.append(await reset(hooked, a_reset(reset_by={"a": KILL_SECRET}, reason=[TOKEN])))
+    for member in ("scope", "strategy", "symbol", "mode", "requested_action"):
+        for value in (TOKEN, [TOKEN], {"strategy": TOKEN}, {TOKEN: 1}):
+            replies.append(await trigger(hooked, a_body(**{member: value})))
+            replies.append(await reset(hooked, a_reset(**{member: value})))
     replies.append(await look(hooked))
     told = caplog.text + repr(records_of(sidecar.store))
     assert len(records_of(sidecar.store)) > 4
     for word in words:
         assert word not in told
         assert all(word.encode() not in reply.head + reply.body for reply in replies)
+
+
+@pytest.mark.parametrize("path", [TRIGGER, STATUS, RESET, EASE, BREAKER_RESET])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_slash_too_many_is_refused_in_words(
+    sidecar: Sidecar, hooked: Bridge, path: str, method: str
+) -> None:
+    """404 as JSON with the paths there are, and nothing done.
+
+    It was an empty 307, which curl takes for success: nothing had stopped, and nobody said so.
+    """
+    await trigger(hooked)
+    reply = await ask(hooked, method, f"{path}/", TRIGGER_BODY, signing.legacy(TRIGGER_BODY))
+    assert error_of(reply) == (404, "ROUTE_UNKNOWN")
+    assert path in reply.json()["message"]
+    assert is_killed(sidecar)
+
+
+@pytest.mark.parametrize(("clock", "word"), [(WallClock(), "WALL"), (DrivenClock(), "DRIVEN")])
+async def test_the_status_says_whose_clock_it_is(
+    tmp_path: Path, clock: WallClock | DrivenClock, word: str
+) -> None:
+    """Everything that shows a status says it, so no replay is taken for the real thing (S2.5)."""
+    async with (
+        sidecar_on(tmp_path, clock=clock) as running,
+        bridge_on(running, **parts()) as served,
+    ):
+        assert (await look(served)).json()["clock"] == word
+
+
+@pytest.mark.parametrize("query", ["?", "?a=%20b&&c=", "?a?b"])
+async def test_hs1_signs_the_query_byte_for_byte(
+    sidecar: Sidecar, hooked: Bridge, query: str
+) -> None:
+    """A bare question mark is part of what was sent too: the stop is taken."""
+    path = TRIGGER + query
+    good = hs1_for(sidecar, path)(TRIGGER_BODY)
+    assert (await post(hooked, path, TRIGGER_BODY, good)).status == 200
+    other = hs1_for(sidecar, TRIGGER)(TRIGGER_BODY)
+    assert error_of(await post(hooked, path, TRIGGER_BODY, other)) == (401, "SIGNATURE_WRONG")
