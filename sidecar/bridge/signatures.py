@@ -2,7 +2,8 @@
 
 Rules:
 1. Exactly one scheme speaks for a request. Headers of two, or one header twice, are refused; so
-   no header of time is ever passed over by a scheme that has none.
+   no header of time is ever passed over by a scheme that has none. A token beside a signature
+   says nothing: the signature, which proves more, is judged alone.
 2. A scheme that signs the body alone takes a JSON object and nothing else: what another scheme
    signs (`id.time.body`, `time:body`, the lines of hs1) is never one, and no object is ever one of
    those, so a signature means the same under every scheme or is worth nothing.
@@ -154,6 +155,10 @@ def recognise(request: SignedRequest, names: HeaderNames) -> Claim:
     if not schemes:
         raise SignatureRefused(SignatureFault.MISSING, _MISSING)
     is_token_doubled = TOKEN_PARAMETER in found and "authorization" in found
+    if len(schemes) > 1:
+        # A token beside a signature may be a proxy's own, and must not cost a stop.
+        schemes.pop(Scheme.BEARER, None)
+        is_token_doubled = False
     if len(schemes) > 1 or is_token_doubled:
         told = ", ".join(schemes)
         message = f"the request is signed in two ways ({told}): send the headers of one scheme"

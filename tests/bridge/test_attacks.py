@@ -23,7 +23,6 @@ from tests.bridge.signing import (
     KILL_SECRET,
     RESET,
     STATUS,
-    TOKEN,
     TRIGGER,
     Headers,
     Sign,
@@ -315,7 +314,6 @@ async def test_an_hs1_message_is_no_body(sidecar: Sidecar, hooked: Bridge) -> No
         {"x-haltline-timestamp": "1"},
         {"X-Grafana-Alerting-Timestamp": "1"},
         {"X-Hub-Signature-256": "sha256=" + "0" * 64},
-        {"Authorization": f"Bearer {TOKEN}"},
     ],
 )
 async def test_a_request_is_judged_by_one_scheme_or_not_at_all(

@@ -336,17 +336,31 @@ def test_a_whsec_secret_is_its_bytes_for_every_other_scheme() -> None:
 
 
 @pytest.mark.parametrize("first", BODY_SIGNERS)
-@pytest.mark.parametrize("second", [*BODY_SIGNERS, "bearer", "hs1"])
+@pytest.mark.parametrize("second", [*BODY_SIGNERS, "hs1"])
 def test_two_schemes_in_one_request_are_refused(first: str, second: str) -> None:
     """Both may be right: which one speaks must not be ours to guess."""
     signers = BODY_SIGNERS | {
-        "bearer": lambda _: signing.bearer(),
         "hs1": lambda body: signing.hs1(body, audience="x", path=TRIGGER),
     }
     if {first, second} <= {"grafana", "grafana_timed"} or first == second:
         return
     headers = at_now(signers[first])(BODY) | at_now(signers[second])(BODY)
     assert fault_of(headers) is SignatureFault.AMBIGUOUS
+
+
+@pytest.mark.parametrize("name", BODY_SIGNERS)
+@pytest.mark.parametrize("place", ["header", "query"])
+def test_a_token_beside_a_signature_says_nothing(name: str, place: str) -> None:
+    """A proxy adds its own Authorization: the signature is judged alone, right or wrong."""
+    is_header = place == "header"
+    headers = at_now(BODY_SIGNERS[name])(BODY) | (signing.bearer() if is_header else {})
+    target = TRIGGER if is_header else f"{TRIGGER}?token={signing.TOKEN}"
+    request = a_request(headers, target=target)
+    claim = recognise(request, NAMES)
+    verified = verify(claim, request, NAMES, SECRETS, NOW * SECOND_NS)
+    assert verified.scheme == name.removesuffix("_timed")
+    with pytest.raises(SignatureRefused):
+        verify(claim, request, NAMES, Secrets(["another secret altogether"]), NOW * SECOND_NS)
 
 
 @pytest.mark.parametrize(
