@@ -8,7 +8,7 @@ Rules:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Final, Literal
 
@@ -32,6 +32,7 @@ DECISIONS_COUNT_MAX: Final = 64
 VIOLATIONS_COUNT_MAX: Final = 8
 
 Turn = Literal["kill", "trip", "reset"]
+Verdict = Literal["APPROVED", "DENIED"]
 
 _UNREADABLE: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 _TURNS: Final[dict[str, Turn]] = {
@@ -62,7 +63,7 @@ class Decision:
 
     sequence: int
     time: int
-    verdict: Literal["APPROVED", "DENIED"]
+    verdict: Verdict
     order_id: str = ""
     strategy: str = ""
     symbol: str = ""
@@ -136,27 +137,26 @@ def _decisions(sequence: int, time: int, plain: list[Any]) -> list[Decision]:
 
 
 def _approved(sequence: int, time: int, event: OrderApproved) -> Decision:
-    return Decision(
-        sequence=sequence,
-        time=time,
-        verdict="APPROVED",
-        order_id=event.order_id,
-        strategy=event.strategy,
-        symbol=event.symbol,
-        side=event.side.value,
-        order_type=event.order_type.value,
-        quantity=format_decimal(event.quantity),
-        price=_text(event.limit_price),
-        approvable=format_decimal(event.approvable_quantity),
-        is_renewal=event.is_renewal,
-    )
+    told = _of_order(sequence, time, event, "APPROVED")
+    return replace(told, is_renewal=event.is_renewal)
 
 
 def _denied(sequence: int, time: int, event: OrderDenied) -> Decision:
+    return replace(
+        _of_order(sequence, time, event, "DENIED"),
+        layer=event.layer.value,
+        broken=tuple(_broken(rule) for rule in event.violations[:VIOLATIONS_COUNT_MAX]),
+    )
+
+
+def _of_order(
+    sequence: int, time: int, event: OrderApproved | OrderDenied, verdict: Verdict
+) -> Decision:
+    """Return what is told of an order whatever was decided."""
     return Decision(
         sequence=sequence,
         time=time,
-        verdict="DENIED",
+        verdict=verdict,
         order_id=event.order_id,
         strategy=event.strategy,
         symbol=event.symbol,
@@ -165,8 +165,6 @@ def _denied(sequence: int, time: int, event: OrderDenied) -> Decision:
         quantity=format_decimal(event.quantity),
         price=_text(event.limit_price),
         approvable=format_decimal(event.approvable_quantity),
-        layer=event.layer.value,
-        broken=tuple(_broken(rule) for rule in event.violations[:VIOLATIONS_COUNT_MAX]),
     )
 
 
