@@ -29,6 +29,7 @@ from sidecar.bridge.equity_series import EquityMark, EquityPoint, EquitySeries, 
 from sidecar.bridge.journal_tail import JournalTail
 from sidecar.bridge.parts import BridgeParts
 from sidecar.core.numbers import format_decimal
+from sidecar.crowd import Crowd
 from sidecar.service import Service
 from sidecar.wire import status_message
 from sidecar.wire.plain_status import plain_status
@@ -44,7 +45,6 @@ FAREWELL_SECONDS_MAX: Final = 0.5
 _HEARTBEAT_SHARE: Final = 0.9
 _WRITING_SHARE_MAX: Final = 0.1
 _READERS_WOKEN_COUNT: Final = 8
-_CROWD_WAITS_SECONDS: Final = 0.002
 _MILLISECOND_NS: Final = 1_000_000
 
 Send = Callable[[bytes], Awaitable[None]]
@@ -79,7 +79,7 @@ class StatusEvents:
         self._decisions = Event()
         self._points = Event()
         self._last: Event | None = None
-        self._waiting: set[asyncio.Future[None]] = set()
+        self._crowd = Crowd(woken_count=_READERS_WOKEN_COUNT)
         self._is_read = asyncio.Event()
         self._is_left = asyncio.Event()
         self._is_closing = False
@@ -101,7 +101,7 @@ class StatusEvents:
     async def end(self) -> None:
         """Have every reader told GOING_AWAY, within FAREWELL_SECONDS_MAX, and stop."""
         self._is_closing = True
-        self._wake()
+        self._crowd.wake()
         if self.readers_count:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._is_left.wait(), FAREWELL_SECONDS_MAX)
@@ -192,7 +192,7 @@ class StatusEvents:
         await self._pace(newest)
         self._status = self._encode(newest.number + 1)
         self.published_count += 1
-        await self._wake_in_turns()
+        await self._crowd.wake_in_turns()
 
     async def _pace(self, newest: Event) -> None:
         """Return when the next status may be written, or a stop came."""
@@ -326,31 +326,8 @@ class StatusEvents:
             )
             if is_new or left <= 0:
                 return True
-            await self._pause(left)
+            await self._crowd.pause(left)
         return False
-
-    async def _pause(self, seconds: float) -> None:
-        loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[None] = loop.create_future()
-        timer = loop.call_later(seconds, _release, waiter)
-        self._waiting.add(waiter)
-        try:
-            await waiter
-        finally:
-            timer.cancel()
-            self._waiting.discard(waiter)
-
-    async def _wake_in_turns(self) -> None:
-        waiting = list(self._waiting)
-        for at in range(0, len(waiting), _READERS_WOKEN_COUNT):
-            for waiter in waiting[at : at + _READERS_WOKEN_COUNT]:
-                _release(waiter)
-            # After the first few the loop rests: the thread that syncs a kill gets its turn too.
-            await asyncio.sleep(0 if at else _CROWD_WAITS_SECONDS)
-
-    def _wake(self) -> None:
-        for waiter in self._waiting:
-            _release(waiter)
 
 
 class _Reader:
@@ -372,8 +349,3 @@ class _Reader:
 
 def _event(name: str, plain: dict[str, Any]) -> bytes:
     return b"event: " + name.encode() + b"\ndata: " + orjson.dumps(plain) + b"\n\n"
-
-
-def _release(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)

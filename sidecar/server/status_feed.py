@@ -26,6 +26,7 @@ from typing import Final, Protocol, TypeAlias
 
 from haltline.v1 import status_pb2
 
+from sidecar.crowd import Crowd
 from sidecar.server.failures import too_many, unexpected
 from sidecar.server.options import ServerOptions
 from sidecar.wire import (
@@ -46,8 +47,6 @@ _WRITING_SHARE_MAX: Final = 0.1
 """How much of the loop's time may go into statuses while orders come one after another."""
 READERS_WOKEN_COUNT: Final = 16
 """How many readers are woken in one turn of the loop: about a millisecond of writing."""
-_CROWD_WAITS_SECONDS: Final = 0.002
-"""How long those beyond the first few wait for a stop to be synced and acknowledged."""
 _FRAME_SHARED_SECONDS: Final = 0.02
 """How long a frame, made once, is still told as made now: the readers of one publication."""
 
@@ -107,7 +106,7 @@ class StatusFeed:
         self._snapshot = self._newest
         self._frames: dict[_FrameKey, SharedFrame] = {}
         self._frames_end = -math.inf
-        self._waiting: set[asyncio.Future[None]] = set()
+        self._crowd = Crowd(woken_count=READERS_WOKEN_COUNT)
         self._is_read = asyncio.Event()
         self._is_closing = False
         self._has_failed = False
@@ -123,7 +122,7 @@ class StatusFeed:
         except Exception:
             LOG.exception("the status could not be published: its streams end, and clients stop")
             self._has_failed = True
-            self._wake()
+            self._crowd.wake()
 
     async def _publish_next(self) -> None:
         newest = self._newest
@@ -133,16 +132,7 @@ class StatusFeed:
             return
         await self._pace(newest)
         self._newest = self._encode(newest.number + 1)
-        await self._wake_in_turns()
-
-    async def _wake_in_turns(self) -> None:
-        """Wake who waits, a few in each turn of the loop (rule 4)."""
-        waiting = list(self._waiting)
-        for at in range(0, len(waiting), READERS_WOKEN_COUNT):
-            for waiter in waiting[at : at + READERS_WOKEN_COUNT]:
-                _release(waiter)
-            # After the first few the loop rests, so that the thread that syncs gets its turn too.
-            await asyncio.sleep(0 if at else _CROWD_WAITS_SECONDS)
+        await self._crowd.wake_in_turns()
 
     async def _pace(self, newest: Publication) -> None:
         """Return when the interval is over, or a stop came."""
@@ -159,7 +149,7 @@ class StatusFeed:
         """Make every reader say GOING_AWAY and end."""
         self._snapshot = self._encode(self._newest.number)
         self._is_closing = True
-        self._wake()
+        self._crowd.wake()
 
     async def follow(self, write: Write) -> None:
         """Write frames to one reader until it leaves or the feed closes."""
@@ -200,20 +190,8 @@ class StatusFeed:
             left = due - time.monotonic()
             if self._newest.number > seen_number or left <= 0:
                 return True
-            await self._pause(left)
+            await self._crowd.pause(left)
         return False
-
-    async def _pause(self, seconds: float) -> None:
-        """Return when a publication was made, the streams end, or after `seconds`."""
-        loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[None] = loop.create_future()
-        timer = loop.call_later(seconds, _release, waiter)
-        self._waiting.add(waiter)
-        try:
-            await waiter
-        finally:
-            timer.cancel()
-            self._waiting.discard(waiter)
 
     def frame(
         self,
@@ -272,11 +250,6 @@ class StatusFeed:
             made_in_seconds=made_at - began_at,
         )
 
-    def _wake(self) -> None:
-        """Wake every reader at once: the streams end."""
-        for waiter in self._waiting:
-            _release(waiter)
-
 
 class _Reader:
     """One stream: numbers its frames and knows when it was last written to."""
@@ -301,11 +274,6 @@ class _Reader:
         shared = self._feed.frame(kind, publication, conflated=conflated)
         await self._write(shared.numbered(self._sequence))
         self.heard_at = time.monotonic()
-
-
-def _release(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
 
 
 def _made_at(publication: Publication) -> float:
