@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,8 +14,8 @@ from sidecar.bridge.signatures import BODY_ONLY, Scheme
 from sidecar.bridge.webhook_options import WebhookOptions
 from sidecar.core.commands import TriggerKill
 from sidecar.core.denial import CallRefused
+from tests.bridge.webhooks import PAYLOADS
 
-PAYLOADS = Path(__file__).parent / "payloads"
 OUR_SECRET = "our own secret"
 
 

@@ -30,6 +30,7 @@ from tests.bridge.signing import (
 )
 from tests.bridge.webhooks import (
     NO_SECRET,
+    RECORDED,
     TRIGGER_BODY,
     TWO_SECRETS,
     a_body,
@@ -45,10 +46,6 @@ from tests.bridge.webhooks import (
 )
 from tests.server.harness import Sidecar, sidecar_on
 from tests.service.harness import records_of
-
-PAYLOADS = Path(__file__).parent / "payloads"
-RECORDED = {path.name: path.read_bytes() for path in sorted(PAYLOADS.iterdir())}
-
 
 # The original's three.
 

@@ -18,6 +18,7 @@ from tests.bridge.signing import (
     RESET,
 )
 from tests.bridge.webhooks import (
+    RECORDED,
     TWO_SECRETS,
     a_body,
     a_reset,
@@ -31,10 +32,6 @@ from tests.bridge.webhooks import (
 )
 from tests.server.harness import Sidecar
 from tests.service.harness import records_of
-
-PAYLOADS = Path(__file__).parent / "payloads"
-RECORDED = {path.name: path.read_bytes() for path in sorted(PAYLOADS.iterdir())}
-
 
 # What is kept.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any, Final
 
 from sidecar.auth import Secrets
@@ -27,6 +28,9 @@ TWO_SECRETS: Final = WebhookSecrets(
     Secrets([KILL_SECRET, RESET_SECRET]), Secrets([RESET_SECRET]), Tokens([TOKEN])
 )
 NO_SECRET: Final = WebhookSecrets()
+PAYLOADS: Final = Path(__file__).parent / "payloads"
+RECORDED: Final = {path.name: path.read_bytes() for path in sorted(PAYLOADS.iterdir())}
+"""Bodies as real senders write them, by the name of their file."""
 TRIGGER_BODY: Final = b'{"reason":"manual","triggered_by":"ann"}'
 
 
