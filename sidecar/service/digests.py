@@ -81,8 +81,8 @@ class Digests:
                 ErrorCode.FAILED_PRECONDITION,
                 "DIGESTS_FULL",
                 "as many webhooks as can be remembered were signed with this secret, so an old one "
-                "cannot be told from a new one: rotate the secret, or reset with `haltline safety` "
-                "or hs1",
+                "cannot be told from a new one: rotate the secret, or reset with `haltline reset "
+                "kill` or hs1",
             )
         if not await self.flush():
             raise _unremembered(self._store.poisoned or "it was closed")
