@@ -25,15 +25,9 @@ from sidecar.core.commands import CheckOrder, Tick
 from sidecar.core.denial import CallRefused, ErrorCode
 from sidecar.core.events import (
     BreakerOpened,
-    BreakerReset,
     ConfigurationApplied,
     Event,
     KillActivated,
-    KillEased,
-    KillReset,
-    RecoveryEnded,
-    RecoveryEntered,
-    WarningChanged,
 )
 from sidecar.core.judgement import Conditions
 from sidecar.core.state import State
@@ -41,6 +35,7 @@ from sidecar.core.turn import Outcome
 from sidecar.service.callers import SIDECAR, Actor
 from sidecar.service.changes import Changes
 from sidecar.service.records import encode_record
+from sidecar.service.transitions import IN_JOURNAL
 from sidecar.store.errors import StoreError, StorePoisonedError
 from sidecar.store.store import Store
 from sidecar.telemetry import Signals
@@ -52,18 +47,7 @@ WAY_OUT_BROKEN: Final = "restart it, which replays the journal; then report the 
 Decide: TypeAlias = Callable[[State, Any, Conditions], Outcome]
 """Decides about a command on the state and applies what follows, as `engine.execute` does."""
 
-TOLD: Final = frozenset(
-    (
-        BreakerOpened,
-        BreakerReset,
-        KillActivated,
-        KillEased,
-        KillReset,
-        RecoveryEnded,
-        RecoveryEntered,
-        WarningChanged,
-    )
-)
+TOLD: Final = frozenset(IN_JOURNAL)
 """Events that people are told of; one look for each event, on the path of every order."""
 
 
